@@ -7,7 +7,7 @@ use storeward_core::matching;
 use storeward_core::normalize::{self, Identifier};
 use storeward_core::order::Order;
 use storeward_core::shop::Tenant;
-use storeward_core::time::{HOUR, Timestamp};
+use storeward_core::time::{HOUR, MINUTE, Timestamp};
 use storeward_core::webhook::CustomersRedact;
 
 use crate::due::{self, DueRow};
@@ -43,6 +43,18 @@ pub struct Work {
     pub delivery: RecordRef,
     /// Where the due row stands that ends with it.
     pub due_at: Timestamp,
+}
+
+/// How long a job waits for a record whose reference it has: writing and sending run side by side, so the
+/// reference can be faster, but no function writes for longer than this after its webhook was answered.
+const UNCOMMITTED_AFTER: std::time::Duration = MINUTE;
+
+impl Work {
+    /// Whether a record that is missing now can still be about to be written.
+    #[must_use]
+    pub fn may_still_be_written(&self, now: Timestamp) -> bool {
+        now < self.due_at - RESEND_AFTER + UNCOMMITTED_AFTER
+    }
 }
 
 /// A webhook about to be accepted: its work is known before anything is written, so that writing and sending can

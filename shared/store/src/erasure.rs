@@ -116,6 +116,7 @@ impl Store {
         let second_pass_at = |erased_at: Timestamp| erased_at + LONGEST_WRITER;
         match (request.state, request.erased_at) {
             (RequestState::Done, _) => {
+                self.due_done(&second_pass_row(work)).await?;
                 self.complete(work).await?;
                 Ok(Some(SecondPass::Done))
             }

@@ -195,6 +195,11 @@ impl Store {
         self.assemble(tenant.clone(), stored, cached, fetched).await.map(Some)
     }
 
+    /// Where an installation stands, without its keys; `None` when it was purged.
+    pub async fn state_of(&self, tenant: &Tenant) -> Result<Option<ShopState>> {
+        self.get(&keyspace::shop(tenant)).await?.as_ref().map(state_of).transpose()
+    }
+
     async fn assemble(
         &self,
         tenant: Tenant,
@@ -220,11 +225,7 @@ impl Store {
             cache.insert(tenant.shop.clone(), entry);
             keys
         };
-        let state = match stored.text("phase")? {
-            "installed" => ShopState::Installed,
-            "uninstalled" => ShopState::Uninstalled,
-            _ => return Err(StoreError::Corrupt("a shop's state")),
-        };
+        let state = state_of(&stored)?;
         let uninstalled_at = stored.optional_number("uninstalled_at").map(Timestamp);
         Ok(Installation { tenant, state, uninstalled_at, stored, keys })
     }
@@ -267,6 +268,14 @@ impl Store {
         // A condition that fails says that it was done before.
         let _done_before = self.transact(actions).await?;
         Ok(())
+    }
+}
+
+fn state_of(stored: &Stored) -> Result<ShopState> {
+    match stored.text("phase")? {
+        "installed" => Ok(ShopState::Installed),
+        "uninstalled" => Ok(ShopState::Uninstalled),
+        _ => Err(StoreError::Corrupt("a shop's state")),
     }
 }
 
