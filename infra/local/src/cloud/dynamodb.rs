@@ -115,7 +115,7 @@ impl EmbeddedDynamoDb {
         let Ok(text) = std::str::from_utf8(body) else {
             return answer(StatusCode::BAD_REQUEST, NOT_JSON.to_owned());
         };
-        let result = match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        let result = match serde_json::from_str::<Value>(text) {
             Ok(_) => self.dispatch(operation, text),
             Err(error) if error.to_string().starts_with("recursion limit exceeded") => {
                 Some(Err(DynoxideError::ValidationException(TOO_DEEP.to_owned())))
@@ -178,7 +178,7 @@ impl EmbeddedDynamoDb {
         let mut request = serde_json::json!({ "TableName": table, "ConsistentRead": true });
         loop {
             let page = serde_json::to_value(self.database.scan(serde_json::from_value(request.clone())?)?)?;
-            items.extend(page.get("Items").and_then(Value::as_array).into_iter().flatten().cloned());
+            items.extend(page.get("Items").and_then(Value::as_array).into_iter().flatten().map(in_order));
             match page.get("LastEvaluatedKey") {
                 Some(key) => request["ExclusiveStartKey"] = key.clone(),
                 None => break,
@@ -316,21 +316,24 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0_u32, |crc, byte| TABLE[usize::from(crc.to_le_bytes()[0] ^ byte)] ^ (crc >> 8))
 }
 
-/// What items of a dump are ordered by: their JSON with sorted members.
-fn sort_key(item: &Value) -> String {
-    fn sorted(value: &Value) -> Value {
-        match value {
-            Value::Object(members) => {
-                let mut members: Vec<_> =
-                    members.iter().map(|(name, value)| (name.clone(), sorted(value))).collect();
-                members.sort_by(|a, b| a.0.cmp(&b.0));
-                Value::Object(members.into_iter().collect())
-            }
-            other => other.clone(),
+/// The same JSON with the members of every object in order, whatever order the parser keeps them in.
+fn in_order(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<_> =
+                members.iter().map(|(name, value)| (name.clone(), in_order(value))).collect();
+            members.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(members.into_iter().collect())
         }
+        Value::Array(values) => Value::Array(values.iter().map(in_order).collect()),
+        other => other.clone(),
     }
-    let key = |name: &str| item.get(name).map(|value| sorted(value).to_string()).unwrap_or_default();
-    format!("{}{}{}", key("pk"), key("sk"), sorted(item))
+}
+
+/// What items of a dump are ordered by: partition key, sort key, and all of it where a table's keys have other names.
+fn sort_key(item: &Value) -> (String, String, String) {
+    let key = |name: &str| item.get(name).map(Value::to_string).unwrap_or_default();
+    (key("pk"), key("sk"), item.to_string())
 }
 
 /// A directory of our own in the temporary directory, gone when dropped.
