@@ -43,13 +43,13 @@ where
 pub struct Recorded {
     /// Its place among the connector's requests, from 0; every retry of the SDK is a request of its own.
     pub index: usize,
-    /// What it touches.
+    /// What it touches; of a batch that was not processed whole, what was.
     pub footprint: Footprint,
     /// The size of its body, in bytes.
     pub request_bytes: usize,
     /// What happened to it instead of an undisturbed answer.
     pub fault: Option<Fault>,
-    /// The status of the answer; `None` when the caller got none.
+    /// The status of the answer, also of one that a fault kept from the caller; `None` when there was none.
     pub status: Option<u16>,
     /// The size of the answer's body, in bytes.
     pub response_bytes: usize,
@@ -191,28 +191,34 @@ impl Connector {
                 _ => refuse(&footprint, "ThrottlingException"),
             },
             Some(Fault::TransactionConflict) => conflict(&footprint),
-            Some(Fault::Unprocessed) => self.half_a_batch(request).await,
+            Some(Fault::Unprocessed) => self.half_a_batch(index, request).await,
             Some(Fault::TimeoutBefore) => return Err(timeout()),
             Some(Fault::TimeoutAfter) => {
-                (self.0.transport)(request).await;
+                self.note(index, &(self.0.transport)(request).await);
                 return Err(timeout());
             }
             Some(Fault::CrashBefore) => self.die().await,
             Some(Fault::CrashAfter) => {
-                (self.0.transport)(request).await;
+                self.note(index, &(self.0.transport)(request).await);
                 self.die().await
             }
         };
+        self.note(index, &response);
+        Ok(response)
+    }
+
+    /// Completes the record of a request with its answer.
+    fn note(&self, index: usize, response: &Response<Bytes>) {
+        // It is gone when the log was restarted while the request was under way.
         if let Some(recorded) = lock(&self.0.log).get_mut(index) {
             recorded.status = Some(response.status().as_u16());
             recorded.response_bytes = response.body().len();
             recorded.items_returned = items_in(response.body());
         }
-        Ok(response)
     }
 
     /// Sends the first half of a batch and hands the second back as DynamoDB does when it is short of capacity.
-    async fn half_a_batch(&self, request: Request<Bytes>) -> Response<Bytes> {
+    async fn half_a_batch(&self, index: usize, request: Request<Bytes>) -> Response<Bytes> {
         let (parts, body) = request.into_parts();
         let mut kept: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         let mut rest = json!({});
@@ -231,8 +237,11 @@ impl Connector {
                 keys
             };
         }
-        let body = Bytes::from(kept.to_string());
-        let response = (self.0.transport)(Request::from_parts(parts, body)).await;
+        let request = Request::from_parts(parts, Bytes::from(kept.to_string()));
+        if let Some(recorded) = lock(&self.0.log).get_mut(index) {
+            recorded.footprint = Footprint::of(&request);
+        }
+        let response = (self.0.transport)(request).await;
         if !response.status().is_success() {
             return response;
         }

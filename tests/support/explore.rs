@@ -39,6 +39,7 @@ pub trait World {
     fn call(&self, request: Request<Bytes>) -> impl Future<Output = Response<Bytes>>;
 
     /// Everything that makes up the state, as one text: two worlds are in the same state when their texts are equal.
+    /// What differs from run to run, such as a sealed value with a random nonce, makes every state a state of its own.
     fn state(&self) -> String;
 }
 
