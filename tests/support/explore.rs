@@ -105,7 +105,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// Panics, showing schedules, unless every execution was made and none broke the check.
+    /// Makes sure that every execution was made and none broke the check.
+    ///
+    /// # Panics
+    /// When that is not so; the message shows schedules.
     pub fn assert_holds(&self) {
         assert!(self.violations == 0, "{self}");
         assert!(self.complete, "not every interleaving was tried: {self}");
@@ -137,7 +140,15 @@ impl fmt::Display for Report {
 /// and has `check` look at the world after each.
 ///
 /// `make` gets the gate: the transport the world's processes must send through. Filling the world first, and checking
-/// it afterwards, go to it directly: the gate is for processes and panics on anyone else.
+/// it afterwards, go to it directly.
+///
+/// # Panics
+/// When someone else than a process sends through the gate, when a process waits for something that never comes, and
+/// when the same choices lead to other requests than before.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "closures written at the call read better without a reference"
+)]
 pub fn explore<W: World + 'static>(
     mode: Mode,
     limit: usize,

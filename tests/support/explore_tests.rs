@@ -113,6 +113,23 @@ fn requests_of_one_process_at_a_time_are_choices_too() {
 }
 
 #[test]
+fn which_answer_comes_first_is_a_choice_too() {
+    let process = || {
+        Process::new("a", async |world: &OneTable| {
+            let (first, second) = (get(&world.client, "p", "1", true), get(&world.client, "q", "1", true));
+            let (first, second) = (std::pin::pin!(first), std::pin::pin!(second));
+            let first_wins =
+                matches!(futures::future::select(first, second).await, futures::future::Either::Left(_));
+            put(&world.client, "counter", "1", i64::from(first_wins)).await;
+        })
+    };
+    for mode in BOTH {
+        let report = run(mode, &[process()], |_| Ok(()));
+        assert_eq!((report.executions, report.states.len()), (2, 2), "{mode:?}");
+    }
+}
+
+#[test]
 fn pauses_before_retries_pass_and_crashes_end_a_process() {
     let process = || {
         Process::new("a", async |world: &OneTable| {
@@ -214,10 +231,11 @@ async fn perform(client: &Client, step: Step) {
         }
         Step::Both(first, second) => {
             use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem, Update};
-            let ((pk, sk), (other_pk, other_sk)) = (place(first), place(second));
-            let check = ConditionCheck::builder().table_name("data").key("pk", s(pk)).key("sk", s(sk));
+            let (first, second) = (place(first), place(second));
+            let check =
+                ConditionCheck::builder().table_name("data").key("pk", s(first.0)).key("sk", s(first.1));
             let check = check.condition_expression("attribute_exists(pk)").build().unwrap();
-            let update = Update::builder().table_name("data").key("pk", s(other_pk)).key("sk", s(other_sk));
+            let update = Update::builder().table_name("data").key("pk", s(second.0)).key("sk", s(second.1));
             let update = update.update_expression("ADD n :one").expression_attribute_values(":one", n(1));
             let update = TransactWriteItem::builder().update(update.build().unwrap()).build();
             let check = TransactWriteItem::builder().condition_check(check).build();
