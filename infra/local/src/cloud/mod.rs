@@ -2,6 +2,7 @@
 //! Functions reach it through unmodified AWS SDK clients. Nothing in here knows what Storeward is about.
 
 pub mod kms;
+pub mod scheduler;
 pub mod sqs;
 
 /// The region everything local lives in.
