@@ -2,3 +2,4 @@
 //! simulated Shopify. Nothing of this is in the Lambda artifact, and no behaviour of the product lives here.
 
 pub mod cloud;
+pub mod template;
