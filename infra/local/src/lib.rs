@@ -2,4 +2,5 @@
 //! simulated Shopify. Nothing of this is in the Lambda artifact, and no behaviour of the product lives here.
 
 pub mod cloud;
+pub mod shopify;
 pub mod template;
