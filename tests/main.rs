@@ -2,4 +2,6 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
 
+pub mod bench;
+mod scenarios;
 pub mod support;
