@@ -183,6 +183,6 @@ async fn a_shop_that_installs_again_keeps_what_is_new() {
     stale["headers"]["x-shopify-triggered-at"] = json!("2026-11-20T16:30:00Z");
     let (_, body) = app.post("webhooks/app-uninstalled", stale).await;
     assert_eq!(body, json!({"outcome": "refused", "because": "before_installation"}));
-    let state = app.store().await.state_of(&after.tenant).await.unwrap();
-    assert_eq!(state, Some(ShopState::Installed));
+    let standing = app.store().await.state_of(&after.tenant).await.unwrap();
+    assert_eq!(standing, Some(ShopState::Installed));
 }
