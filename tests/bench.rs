@@ -49,14 +49,18 @@ impl Entropy for Counted {
 
 /// What is deployed: the cloud and everything that is set up in it once.
 pub struct Bench {
+    /// The embedded cloud, to look into.
     pub cloud: Cloud,
+    /// The clock of everything; move it with [`Bench::advance`].
     pub clock: ManualClock,
+    /// The wiring.
     pub template: Template,
     extra: BTreeMap<String, String>,
 }
 
 /// One process of the bundle: a set of Lambda instances, with the connector their AWS requests go through.
 pub struct App {
+    /// What all its AWS requests go through, recorded.
     pub connector: Connector,
     contexts: BTreeMap<&'static str, Arc<Context>>,
     clock: ManualClock,
