@@ -1,21 +1,27 @@
 //! Bodies of the webhooks that are not orders. The destructive ones accept exactly the keys of their topic:
 //! only the body is signed, so a body captured from another topic must not pass here.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::personal::Personal;
 
-/// `app/uninstalled`: a shop object, of which only the identity matters; both domains can be null.
+/// `app/uninstalled`: a shop object, of which only the identity matters; both domains can be null, but they are
+/// there: an order has an `id` too, and a captured order must not end an installation.
 #[derive(Clone, Debug, Deserialize)]
 pub struct AppUninstalled {
     /// Shopify's number of the shop: what tells a shop object from the compliance bodies, which say `shop_id`.
     pub id: u64,
     /// The public domain.
-    #[serde(default)]
+    #[serde(deserialize_with = "present")]
     pub domain: Option<String>,
     /// The permanent domain.
-    #[serde(default)]
+    #[serde(deserialize_with = "present")]
     pub myshopify_domain: Option<String>,
+}
+
+/// A value that may be null and may not be missing.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Option::deserialize(deserializer)
 }
 
 /// `shop/redact`: 48 hours after the uninstall.
@@ -59,7 +65,7 @@ pub struct RedactedCustomer {
 
 #[cfg(test)]
 mod tests {
-    use super::{CustomersRedact, ShopRedact};
+    use super::{AppUninstalled, CustomersRedact, ShopRedact};
 
     const DATA_REQUEST: &str = r#"{"shop_id":1,"shop_domain":"a.myshopify.com","orders_requested":[2],
         "customer":{"id":3,"email":"a@example.com","phone":null},"data_request":{"id":4}}"#;
@@ -69,6 +75,10 @@ mod tests {
         assert!(serde_json::from_str::<ShopRedact>(DATA_REQUEST).is_err());
         assert!(serde_json::from_str::<CustomersRedact>(DATA_REQUEST).is_err());
         assert!(serde_json::from_str::<ShopRedact>(r#"{"shop_id":1}"#).is_err());
+        assert!(serde_json::from_str::<AppUninstalled>(DATA_REQUEST).is_err());
+        assert!(serde_json::from_str::<AppUninstalled>(r#"{"id":1,"created_at":"an order"}"#).is_err());
+        let shop = r#"{"id":1,"domain":null,"myshopify_domain":null}"#;
+        assert!(serde_json::from_str::<AppUninstalled>(shop).is_ok());
         let twice = r#"{"shop_id":1,"shop_domain":"a.myshopify.com","shop_domain":"b.myshopify.com"}"#;
         assert!(serde_json::from_str::<ShopRedact>(twice).is_err());
     }
