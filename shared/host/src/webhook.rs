@@ -225,7 +225,10 @@ async fn verify<B: Body>(
     if topic != expected_topic {
         return Err(problem(ProblemKind::WrongTopic, "point the subscription of that topic to its own URL"));
     }
-    let body: B = serde_json::from_slice(&bytes)
+    // JSON is UTF-8; the parser alone would not look at what it skips.
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| problem(ProblemKind::MalformedBody, "send JSON, which is UTF-8"))?;
+    let body: B = serde_json::from_str(text)
         // Where it went wrong, and not what stood there.
         .map_err(|e| {
             problem(ProblemKind::MalformedBody, &format!("line {}, column {}", e.line(), e.column()))
