@@ -139,7 +139,8 @@ impl Store {
 
     /// Remembers that everything due by now was seen to: the next sweep begins at this hour.
     pub async fn due_swept(&self) -> Result<()> {
-        let item = Item::new(keyspace::sweep_cursor()).set("hour", number(self.now().hour()));
+        let now = self.now();
+        let item = Item::new(keyspace::sweep_cursor()).set("hour", number(now.hour())).expiring(now);
         self.write(vec![store::Action::put(item)]).await
     }
 
