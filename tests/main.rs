@@ -1,8 +1,19 @@
 //! All tests of the bundle that need more than one crate, as one binary.
 
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by a panic"
+)]
 #![expect(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "nobody but these tests calls it")]
 
 pub mod bench;
+mod flagging;
+mod front;
+mod leaks;
+mod ledgers;
+mod privileges;
+mod promises;
 mod scenarios;
 pub mod support;

@@ -6,6 +6,7 @@ pub mod explore;
 pub mod faults;
 pub mod footprint;
 pub mod stale;
+pub mod wire;
 
 mod connector_tests;
 mod explore_tests;

@@ -1,0 +1,378 @@
+//! Canaries in every personal field, and the search for them everywhere they must not be: raw database bytes, queues,
+//! dead letters, schedules, logs, requests. What erasure and purge do in detail stands in the scenarios.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use serde_json::{Value, json};
+use storeward_core::shop::ShopDomain;
+use storeward_core::time::HOUR;
+use storeward_host::Queue;
+use storeward_store::{AccessToken, Installation, Profile, RecordRef};
+use tracing_subscriber::EnvFilter;
+
+use crate::bench::{App, Bench, SECRETS, sample_body, signed_delivery};
+use crate::support::connector::lock;
+use crate::support::faults::FaultPlan;
+use crate::support::wire::Wire;
+
+/// The canaries' shop.
+const DOMAIN: &str = "canary-shop.myshopify.com";
+
+/// What the text canaries have in common.
+const CANARY: &str = "canary";
+
+/// Fields of an order that the tests need as they are: times, amounts, codes, booleans. None is about a person.
+const KEPT: [&str; 14] = [
+    "cancelled_at",
+    "closed_at",
+    "country_code",
+    "created_at",
+    "currency",
+    "currency_code",
+    "current_total_price",
+    "amount",
+    "financial_status",
+    "price",
+    "processed_at",
+    "test",
+    "total_price",
+    "updated_at",
+];
+
+/// Everything that any test of this process logs, at the finest level of our crates.
+fn logs() -> &'static Arc<Mutex<Vec<u8>>> {
+    static LOGS: OnceLock<Arc<Mutex<Vec<u8>>>> = OnceLock::new();
+    LOGS.get_or_init(|| {
+        let logs = Arc::new(Mutex::new(Vec::new()));
+        let ours = bootstrap::FUNCTIONS.iter().map(|function| {
+            let krate = function.name.rsplit('/').next().unwrap().replace('-', "_");
+            format!("{krate}=trace")
+        });
+        let filter: Vec<String> = ["clients", "core", "host", "local", "store"]
+            .map(|krate| format!("storeward_{krate}=trace"))
+            .into_iter()
+            .chain(ours)
+            .chain(["warn".to_owned()])
+            .collect();
+        let writer = Arc::clone(&logs);
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .with_env_filter(EnvFilter::new(filter.join(",")))
+            .with_writer(move || Sink(Arc::clone(&writer)))
+            .finish();
+        tracing::subscriber::set_global_default(subscriber).expect("nothing else here listens to logs");
+        logs
+    })
+}
+
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        lock(&self.0).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Canaries by number: texts, telephone digits and ids, none of which occurs anywhere by chance.
+#[derive(Default)]
+struct Canaries(BTreeSet<String>);
+
+impl Canaries {
+    fn next(&mut self, made: impl Fn(usize) -> String) -> String {
+        let canary = made(self.0.len());
+        self.0.insert(canary.clone());
+        canary
+    }
+
+    /// Puts a canary into every text and number of `value` but the kept ones; also where the sample has none.
+    fn fill(&mut self, field: &str, value: &mut Value) {
+        match value {
+            _ if KEPT.contains(&field) => {}
+            Value::Object(fields) => fields.iter_mut().for_each(|(field, value)| self.fill(field, value)),
+            Value::Array(list) => list.iter_mut().for_each(|value| self.fill(field, value)),
+            Value::Bool(_) => {}
+            _ if field.ends_with("phone") => {
+                *value = json!(self.next(|n| format!("+1202555{:04}", 4100 + n)));
+            }
+            _ if field.ends_with("email") => {
+                *value = json!(self.next(|n| format!("canary{n:03}@example.com")));
+            }
+            _ if field == "id" || field.ends_with("_id") => {
+                let id = self.next(|n| (6_271_828_182_845_000_u64 + n as u64).to_string());
+                *value = json!(id.parse::<u64>().unwrap());
+            }
+            Value::Null | Value::String(_) | Value::Number(_) => {
+                *value = json!(self.next(|n| format!("canary {n:03} {field}")));
+            }
+        }
+    }
+
+    /// What to look for: each canary as it is, without its `+`, and the text all of them share as base64 and
+    /// hexadecimal, wherever in a longer text it stands.
+    fn needles(&self) -> Vec<String> {
+        let plain = self.0.iter().filter(|canary| !canary.contains(CANARY));
+        let mut needles: Vec<String> =
+            plain.map(|canary| canary.trim_start_matches('+').to_owned()).collect();
+        for text in [CANARY, "Canary", "CANARY"] {
+            needles.push(text.to_owned());
+            needles.push(hex::encode(text));
+            for shift in 0..3 {
+                let encoded = STANDARD_NO_PAD.encode([vec![0; shift].as_slice(), text.as_bytes()].concat());
+                // The characters at both ends also depend on the neighbours.
+                let (from, to) = ((shift * 8).div_ceil(6), (shift + text.len()) * 8 / 6);
+                needles.push(encoded[from..to].to_owned());
+            }
+        }
+        needles
+    }
+}
+
+/// Whether the bytes hold the text, which is ASCII: what is no UTF-8 around it does not matter.
+fn holds(haystack: &[u8], needle: &str) -> bool {
+    String::from_utf8_lossy(haystack).contains(needle)
+}
+
+/// The world of one leak test.
+struct World {
+    bench: Bench,
+    app: App,
+    wire: Wire,
+    installation: Installation,
+    canaries: Canaries,
+    /// Two orders of one person, seconds apart.
+    orders: [Value; 2],
+    log_from: usize,
+}
+
+impl World {
+    async fn new(token: Option<&str>) -> Self {
+        let log_from = lock(logs()).len();
+        let mut bench = Bench::new().await;
+        // Nobody listens there: what is sent to the Admin API fails.
+        bench.set("STOREWARD_SHOPIFY_ENDPOINT", "http://127.0.0.1:1/{shop}");
+        let wire = Wire::default();
+        let app = bench.app_through(wire.tap(bench.transport()), FaultPlan::none());
+        let mut canaries = Canaries::default();
+        let profile = Profile {
+            domain: DOMAIN.parse::<ShopDomain>().unwrap(),
+            email: Some(canaries.next(|n| format!("canary{n:03}@example.com")).into()),
+            plan: Some(canaries.next(|n| format!("canary {n:03} plan"))),
+            access_token: token.map(|token| AccessToken::new(token.to_owned())),
+        };
+        let installation = app.store().await.install(&profile).await.unwrap();
+        let mut first = sample_body("webhooks/orders-create/first");
+        first["note_attributes"] = json!([{"name": "gift", "value": "to whom"}]);
+        canaries.fill("", &mut first);
+        let mut second = first.clone();
+        second["created_at"] = json!("2026-11-20T10:00:41-05:00");
+        for field in ["id", "name"] {
+            canaries.fill(field, &mut second[field]);
+        }
+        Self { bench, app, wire, installation, canaries, orders: [first, second], log_from }
+    }
+
+    async fn deliver(&self, function: &str, topic: &str, id: &str, body: &Value) -> Value {
+        let event = signed_delivery(topic, id, DOMAIN, SECRETS[0], &body.to_string());
+        let (status, answer) = self.app.post(function, event).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    async fn deliver_orders(&self) {
+        for (id, order) in ["w1", "w2"].iter().zip(&self.orders) {
+            let answer = self.deliver("webhooks/orders-create", "orders/create", id, order).await;
+            assert_eq!(answer["outcome"], "accepted");
+        }
+    }
+
+    async fn redact(&self) {
+        let customer = &self.orders[0]["customer"];
+        let body = json!({
+            "shop_id": 1, "shop_domain": DOMAIN,
+            "customer": {"id": customer["id"], "email": customer["email"], "phone": customer["phone"]},
+            "orders_to_redact": [self.orders[0]["id"], self.orders[1]["id"]],
+        });
+        let (function, topic) = ("webhooks/customers-redact", "customers/redact");
+        assert_eq!(self.deliver(function, topic, "r1", &body).await["outcome"], "accepted");
+    }
+
+    /// Every message in every queue, dead letters included.
+    async fn messages(&self) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        for queue in self.bench.cloud.sqs().queues().await.unwrap() {
+            for message in self.bench.cloud.sqs().peek(&queue.name).await.unwrap() {
+                all.push((queue.name.clone(), message.body));
+            }
+        }
+        all
+    }
+
+    /// Every place that must never hold anything personal in the clear, by name.
+    async fn places(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let sent: Vec<String> =
+            self.wire.take().iter().map(|sent| format!("{} {}", sent.head, sent.body)).collect();
+        vec![
+            ("raw database bytes", self.bench.cloud.dynamodb().raw_bytes().unwrap()),
+            ("tables", format!("{:?}", self.bench.dump()).into_bytes()),
+            ("queues", format!("{:?}", self.messages().await).into_bytes()),
+            ("logs", lock(logs())[self.log_from..].to_vec()),
+            ("requests", sent.join("\n").into_bytes()),
+        ]
+    }
+
+    async fn assert_no_canary(&self, when: &str) {
+        for (place, bytes) in self.places().await {
+            assert!(!bytes.is_empty(), "{when}: nothing in {place}, so nothing was looked at");
+            let text = String::from_utf8_lossy(&bytes);
+            for needle in self.canaries.needles() {
+                assert!(!text.contains(&needle), "{when}: {needle:?} in {place}");
+            }
+        }
+    }
+
+    fn order_refs(&self) -> Vec<RecordRef> {
+        let items = self.bench.items("order");
+        items
+            .iter()
+            .map(|item| format!("order/{}", item["sk"]["S"].as_str().unwrap()).parse().unwrap())
+            .collect()
+    }
+
+    /// The sealed halves do hold the canaries: what is not found outside is not missing because it never was there.
+    async fn assert_sealed(&self) {
+        let store = self.app.store().await;
+        let mut opened = String::new();
+        for reference in self.order_refs() {
+            let record = store.order(&self.installation, &reference).await.unwrap().unwrap();
+            opened += &serde_json::to_string(&record.order).unwrap();
+        }
+        for case in self.app.cases(&self.installation).await {
+            opened += &serde_json::to_string(&case.members).unwrap();
+        }
+        for (order, field) in [(0, "id"), (1, "id"), (0, "name"), (1, "name"), (0, "email"), (1, "phone")] {
+            assert!(opened.contains(self.orders[order][field].to_string().trim_matches('"')), "{field}");
+        }
+        for address in ["billing_address", "shipping_address"] {
+            for field in ["first_name", "last_name", "address1", "address2", "city", "zip", "phone"] {
+                let canary = self.orders[0][address][field].as_str().unwrap();
+                assert!(opened.contains(canary), "{address}.{field}");
+            }
+        }
+        // What the duplicate guard does not need is not even there.
+        for unread in ["note", "browser_ip", "checkout_token", "landing_site", "confirmation_number"] {
+            assert!(!opened.contains(self.orders[0][unread].as_str().unwrap()), "{unread}");
+        }
+        let profile = store.tenant(&self.installation.tenant).await.unwrap().unwrap().profile().unwrap();
+        assert_eq!(profile.domain.as_str(), DOMAIN);
+        assert!(self.canaries.0.contains(profile.email.unwrap().expose()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_personal_value_is_ever_in_the_clear_and_after_erasure_none_is_left_at_all() {
+    // Given two orders of one person with a canary in every field, waiting in the queue and then worked on.
+    let world = World::new(None).await;
+    world.deliver_orders().await;
+    assert_eq!(world.messages().await.len(), 2);
+    world.assert_no_canary("accepted").await;
+    world.bench.drain(&world.app).await;
+    assert_eq!(world.app.cases(&world.installation).await.len(), 1);
+    world.assert_sealed().await;
+    world.assert_no_canary("in a case").await;
+    let mut blinds: BTreeSet<String> = BTreeSet::new();
+    for kind in ["order", "match", "subject", "case"] {
+        let items = world.bench.items(kind);
+        assert!(!items.is_empty(), "{kind}");
+        for item in items {
+            let keys = format!("{}#{}", item["pk"]["S"].as_str().unwrap(), item["sk"]["S"].as_str().unwrap());
+            // Every blind is 32 hexadecimal digits; the shop's own is no trace of the person.
+            let shop = world.installation.tenant.shop.as_str();
+            let hexadecimal = |part: &&str| part.len() == 32 && part.bytes().all(|b| b.is_ascii_hexdigit());
+            let parts = keys.split(|c: char| !c.is_alphanumeric()).filter(hexadecimal);
+            blinds.extend(parts.filter(|part| *part != shop).map(str::to_owned));
+        }
+    }
+    assert!(blinds.len() > 6, "{blinds:?}");
+    // When the person is to be erased.
+    world.redact().await;
+    assert_eq!(world.messages().await.len(), 1);
+    assert!(world.bench.items("request").iter().all(|item| item.get("sealed").is_some()));
+    world.assert_no_canary("asked for").await;
+    world.bench.drain(&world.app).await;
+    world.assert_no_canary("erased once").await;
+    world.bench.advance(HOUR).await;
+    world.bench.drain(&world.app).await;
+    world.assert_no_canary("erased").await;
+    // Then neither a sealed value nor a blind of the person is left, but in the tombstones.
+    for item in world.bench.dump().into_values().flatten() {
+        let kind = item["kind"]["S"].as_str().unwrap();
+        assert!(item.get("sealed").is_none() || kind == "shop", "{item}");
+        let text = item.to_string();
+        assert!(kind == "tombstone" || !blinds.iter().any(|blind| text.contains(blind)), "{item}");
+    }
+    assert!(!world.bench.items("tombstone").is_empty());
+    let log = lock(logs())[world.log_from..].to_vec();
+    assert!(holds(&log, "\"webhook\"") && holds(&log, "\"done\""), "the log was listened to");
+    // And the same for the merchant, after the uninstall.
+    let mut shop = sample_body("webhooks/app-uninstalled/plain");
+    shop["myshopify_domain"] = json!(DOMAIN);
+    let answer = world.deliver("webhooks/app-uninstalled", "app/uninstalled", "u1", &shop).await;
+    assert_eq!(answer["outcome"], "accepted");
+    world.assert_no_canary("uninstalled").await;
+    world.bench.live(&world.app, 37).await;
+    world.assert_no_canary("purged").await;
+    assert_eq!(world.bench.left_of(&world.installation.tenant), Vec::<String>::new());
+    for (table, items) in world.bench.dump() {
+        for item in items.into_iter().filter(|item| item["kind"]["S"] != "ledger") {
+            let text = item.to_string();
+            assert!(!text.contains(world.installation.tenant.shop.as_str()), "{table}: {text}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_letters_and_their_logs_hold_references_only() {
+    // Given an installation whose calls to Shopify fail, and a message that nobody can read.
+    let token = "canary-token-of-the-merchant";
+    let world = World::new(Some(token)).await;
+    world.deliver_orders().await;
+    let garbage = json!({"email": "canary@example.com"});
+    world.app.context("jobs/redact-subject").send(Queue::RedactSubject, &garbage, HOUR / 60).await.unwrap();
+    let _what_this_test_sent_itself = world.wire.take();
+    // When every try has failed.
+    for _ in 0..7 {
+        world.bench.drain(&world.app).await;
+        world.bench.advance(HOUR).await;
+    }
+    // Then they are in the dead-letter queues, and but for the message that a stranger wrote there is no canary.
+    let messages = world.messages().await;
+    let dead: Vec<_> = messages.iter().filter(|(queue, _)| queue.ends_with("-dead-letters")).collect();
+    assert!(dead.iter().any(|(queue, _)| queue.contains("match-order")), "{messages:?}");
+    assert!(dead.iter().any(|(queue, _)| queue.contains("redact-subject")), "{messages:?}");
+    let strange = garbage.to_string();
+    let ours: Vec<_> = messages.iter().filter(|(_, body)| *body != strange).collect();
+    let log = lock(logs())[world.log_from..].to_vec();
+    assert!(holds(&log, "kept in the queue"));
+    let rest = [
+        ("messages", format!("{ours:?}").into_bytes()),
+        ("logs", log),
+        ("database", world.bench.cloud.dynamodb().raw_bytes().unwrap()),
+        ("requests", format!("{:?}", world.wire.take()).into_bytes()),
+    ];
+    for (place, bytes) in rest {
+        let text = String::from_utf8_lossy(&bytes);
+        for needle in world.canaries.needles() {
+            assert!(!text.contains(&needle), "{needle:?} in {place}");
+        }
+    }
+    world.assert_sealed().await;
+}

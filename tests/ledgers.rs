@@ -1,0 +1,326 @@
+//! Lists that must agree: functions, template, crates, samples, settings, the data map, the problems, and the documents
+//! that are made of them. What a function may do is held against what it does in `privileges`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use storeward_core::data_map::{Erasure, Kind, Retention, Table};
+use storeward_core::time::HOUR;
+use storeward_host::{ProblemKind, Setting};
+use storeward_local::template::Template;
+
+use crate::bench::{Bench, order, root, sample};
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn template() -> Template {
+    Template::parse(
+        &read("template.yaml"),
+        &BTreeMap::from([("Stage".to_owned(), "development".to_owned())]),
+        1,
+    )
+    .unwrap()
+}
+
+fn entries(path: &str) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(root().join(path)).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// The names `group/name` of directories two levels below `path`.
+fn grouped(path: &str) -> BTreeSet<String> {
+    let groups = entries(path).into_iter().filter(|group| root().join(path).join(group).is_dir());
+    groups
+        .flat_map(|group| {
+            let below = entries(&format!("{path}/{group}")).into_iter();
+            below.map(move |name| format!("{group}/{name}")).collect::<Vec<_>>()
+        })
+        .filter(|name| root().join(path).join(name).is_dir())
+        .collect()
+}
+
+/// Holds a committed document against what it is made of. The new text is left where it can be copied from.
+fn assert_document(path: &str, text: &str) {
+    let committed = std::fs::read_to_string(root().join(path)).unwrap_or_default();
+    if committed != text {
+        let fresh = root().join("target").join(path);
+        std::fs::create_dir_all(fresh.parent().unwrap()).unwrap();
+        std::fs::write(&fresh, text).unwrap();
+        panic!(
+            "{path} is not what the code says any more. Look at the change and take it:\n  cp target/{path} {path}"
+        );
+    }
+}
+
+#[test]
+fn functions_template_crates_and_samples_name_the_same() {
+    let registered: BTreeSet<String> =
+        bootstrap::FUNCTIONS.iter().map(|function| function.name.to_owned()).collect();
+    assert_eq!(registered.len(), bootstrap::FUNCTIONS.len(), "a name twice");
+    let deployed: BTreeSet<String> =
+        template().functions.into_iter().map(|function| function.handler).collect();
+    assert_eq!(registered, deployed, "bootstrap::FUNCTIONS and template.yaml");
+    let crates: BTreeSet<String> =
+        grouped("functions").into_iter().filter(|name| !name.starts_with("bootstrap/")).collect();
+    assert_eq!(registered, crates, "bootstrap::FUNCTIONS and functions/");
+    assert_eq!(registered, grouped("events"), "bootstrap::FUNCTIONS and events/");
+    let (workspace, bundle) = (read("Cargo.toml"), read("functions/bootstrap/Cargo.toml"));
+    for function in &registered {
+        let (group, name) = function.split_once('/').unwrap();
+        assert!(read(&format!("functions/{function}/Cargo.toml")).contains(&format!("name = \"{name}\"\n")));
+        assert!(workspace.contains(&format!("\"functions/{group}/*\"")), "{group} is not in the workspace");
+        assert!(workspace.contains(&format!("\n{name} = {{ path = \"functions/{function}\" }}")), "{name}");
+        assert!(bundle.contains(&format!("\n{name}.workspace = true")), "{name} is not in the artifact");
+        assert!(!entries(&format!("events/{function}")).is_empty(), "{function} has no sample event");
+    }
+}
+
+#[test]
+fn every_function_gets_exactly_the_settings_it_uses() {
+    let mut used = BTreeSet::new();
+    for deployed in template().functions {
+        let function = bootstrap::function(&deployed.handler).unwrap();
+        let settings: BTreeSet<Setting> = function.settings().into_iter().collect();
+        assert_eq!(settings.len(), function.settings().len(), "{}: a setting twice", function.name);
+        let variables: BTreeSet<&str> = settings
+            .iter()
+            // Only a local run or a test puts something in the place of Shopify.
+            .filter(|setting| **setting != Setting::ShopifyEndpoint)
+            .map(|setting| setting.variable())
+            .collect();
+        let given: BTreeSet<&str> = deployed.environment.keys().map(String::as_str).collect();
+        assert_eq!(variables, given, "{}: settings and environment in template.yaml", function.name);
+        used.extend(settings);
+    }
+    assert_eq!(used, Setting::ALL.into_iter().collect(), "settings that no function uses");
+    let known: BTreeSet<&str> = Setting::ALL.iter().map(|setting| setting.variable()).collect();
+    assert_eq!(known.len(), Setting::ALL.len(), "two settings with one variable");
+    let text = read("template.yaml");
+    for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+        assert!(!word.starts_with("STOREWARD_") || known.contains(word), "{word} is nobody's setting");
+    }
+}
+
+#[test]
+fn every_function_has_a_log_of_its_own_that_is_kept_for_90_days() {
+    let template: serde_norway::Value = serde_norway::from_str(&read("template.yaml")).unwrap();
+    let resources = template["Resources"].as_mapping().unwrap();
+    let of =
+        |kind: &str| resources.iter().filter(|(_, resource)| resource["Type"].as_str() == Some(kind)).count();
+    let mut groups = BTreeSet::new();
+    for (_, function) in resources.iter().filter(|(_, found)| !found["Properties"]["Handler"].is_null()) {
+        let serde_norway::Value::Tagged(group) = &function["Properties"]["LoggingConfig"]["LogGroup"] else {
+            panic!("a function that logs where it likes: {function:?}");
+        };
+        let group = group.value.as_str().unwrap();
+        // Promise DG23.
+        assert_eq!(
+            template["Resources"][group]["Properties"]["RetentionInDays"].as_u64(),
+            Some(90),
+            "{group}"
+        );
+        assert!(groups.insert(group), "{group} is the log of two functions");
+    }
+    assert_eq!(groups.len(), bootstrap::FUNCTIONS.len());
+    assert_eq!(of("AWS::Logs::LogGroup"), groups.len(), "a log of no function");
+}
+
+fn duration(duration: std::time::Duration) -> String {
+    let hours = duration.as_secs() / 3600;
+    if hours.is_multiple_of(24) { format!("{} days", hours / 24) } else { format!("{hours} hours") }
+}
+
+#[test]
+fn the_published_data_map_is_the_one_in_the_code() {
+    let mut text = String::from(
+        "# What is stored\n\n\
+         Made from `shared/core/src/data_map.rs`; a test fails when it is not. One row for every kind of item, in the terms of\n\
+         GDPR Art. 30. Everything personal is sealed (AES-256-GCM under a key of the installation); keys and index rows hold\n\
+         keyed hashes only. Whatever the retention says, a purge deletes everything of an installation but its ledger.\n\n\
+         | kind | table | holds | about a person | purpose | legal basis | kept | erasing a person | in a person's export |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
+    );
+    for row in Kind::ALL.map(Kind::row) {
+        let categories: Vec<String> =
+            row.categories.iter().map(|category| spaced(&format!("{category:?}"))).collect();
+        let kept = match row.retention {
+            Retention::UntilPurge => "until the purge".to_owned(),
+            Retention::Window(window) => duration(window),
+            Retention::WithRecord => "as long as its record".to_owned(),
+            Retention::Permanent => "without end".to_owned(),
+        };
+        let erasure = match row.erasure {
+            Erasure::Delete => "deletes it",
+            Erasure::Anonymise => "anonymises it",
+            Erasure::Keep => "leaves it",
+        };
+        writeln!(
+            text,
+            "| `{}` | {} | {} | {} | {} | {} | {kept} | {erasure} | {} |",
+            row.kind.name(),
+            table_name(row.table),
+            row.holds,
+            if categories.is_empty() { "nothing".to_owned() } else { categories.join(", ") },
+            row.purpose.label(),
+            spaced(&format!("{:?}", row.legal_basis)),
+            if row.exported { "yes" } else { "no" },
+        )
+        .unwrap();
+    }
+    assert_document("docs/data-map.md", &text);
+}
+
+const fn table_name(table: Table) -> &'static str {
+    match table {
+        Table::Data => "data",
+        Table::Keys => "keys",
+        Table::Ledger => "ledger",
+    }
+}
+
+/// `CustomerContact` as `customer contact`.
+fn spaced(name: &str) -> String {
+    let mut text = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !text.is_empty() {
+            text.push(' ');
+        }
+        text.push(c.to_ascii_lowercase());
+    }
+    text
+}
+
+#[test]
+fn every_problem_is_explained_and_no_other() {
+    let text = read("docs/errors.md");
+    let sections: Vec<&str> = text.split("\n## ").skip(1).collect();
+    let explained: Vec<&str> = sections.iter().map(|section| section.lines().next().unwrap()).collect();
+    assert_eq!(explained, ProblemKind::ALL.map(ProblemKind::id), "docs/errors.md, in the order of the code");
+    for (section, kind) in sections.iter().zip(ProblemKind::ALL) {
+        assert!(section.contains(&format!("Status {}. {}.", kind.status(), kind.title())), "{}", kind.id());
+        assert!(section.contains("\n**What to do:** "), "{} does not say what to do", kind.id());
+    }
+}
+
+/// What is stored after each step of a shop's whole life.
+async fn life() -> (Bench, Vec<(String, Value)>) {
+    let bench = Bench::new().await;
+    let app = bench.app();
+    let mut seen: Vec<(String, Value)> = Vec::new();
+    let look = |seen: &mut Vec<(String, Value)>| {
+        for (table, items) in bench.dump() {
+            seen.extend(items.into_iter().map(|item| (table.clone(), item)));
+        }
+    };
+    app.install().await;
+    look(&mut seen);
+    for id in 1..=3 {
+        app.order(&format!("w{id}"), &order(id, u32::try_from(id).unwrap())).await;
+        look(&mut seen);
+        bench.drain(&app).await;
+        look(&mut seen);
+    }
+    app.post("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
+    look(&mut seen);
+    bench.drain(&app).await;
+    look(&mut seen);
+    bench.live(&app, 1).await;
+    look(&mut seen);
+    app.order("left", &later(9)).await;
+    app.post("webhooks/app-uninstalled", sample("webhooks/app-uninstalled/plain")).await;
+    look(&mut seen);
+    // A purge that has no time goes as far as it comes: its progress is seen.
+    bench.advance(HOUR * 37).await;
+    bench.fire_schedules().await;
+    let order =
+        bench.template.functions.iter().find(|function| function.handler == "jobs/purge-shop").unwrap();
+    let message = bench.cloud.sqs().peek(&order.queues[0].queue).await.unwrap().remove(0);
+    let order: storeward_host::PurgeOrder = serde_json::from_str(&message.body).unwrap();
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let a_while = || asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 40;
+    app.store().await.purge(&order.tenant, "life", &a_while).await.unwrap();
+    look(&mut seen);
+    bench.drain(&app).await;
+    bench.live(&app, 12).await;
+    app.post("webhooks/shop-redact", sample("webhooks/shop-redact/plain")).await;
+    look(&mut seen);
+    (bench, seen)
+}
+
+/// An order placed after the redaction.
+fn later(id: u64) -> Value {
+    let mut order = order(id, 0);
+    order["created_at"] = json!("2026-11-20T17:00:00Z");
+    order
+}
+
+fn number(item: &Value, name: &str) -> Option<i64> {
+    item[name]["N"].as_str().map(|digits| digits.parse().unwrap())
+}
+
+/// When the item began, in milliseconds, as it tells itself.
+fn began(kind: Kind, item: &Value) -> Option<i64> {
+    let sort = item["sk"]["S"].as_str().unwrap();
+    match kind {
+        Kind::Order => number(item, "created_at"),
+        Kind::Delivery => number(item, "accepted_at"),
+        Kind::Request => number(item, "received_at"),
+        Kind::Tombstone => number(item, "erased_at"),
+        Kind::Match => sort.split('#').next().unwrap().parse().ok(),
+        Kind::Due => number(item, "at").or_else(|| number(item, "hour").map(|hour| hour * 3_600_000)),
+        Kind::Case => number(item, "opened_at").or_else(|| {
+            let day = item["opened_day"]["S"].as_str()?;
+            Some(storeward_core::time::Timestamp::parse_rfc3339(&format!("{day}T23:59:59Z"))?.millis())
+        }),
+        _ => None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_that_is_ever_stored_is_as_the_data_map_says() {
+    let (bench, seen) = life().await;
+    let environment = &bench.template.functions[0].environment;
+    let table_of = |table: Table| match table {
+        Table::Data => &environment["STOREWARD_DATA_TABLE"],
+        Table::Keys => &environment["STOREWARD_KEYS_TABLE"],
+        Table::Ledger => &environment["STOREWARD_LEDGER_TABLE"],
+    };
+    let mut kinds = BTreeSet::new();
+    let records: BTreeSet<i64> = seen
+        .iter()
+        .filter(|(_, item)| item["kind"]["S"] == "order" || item["kind"]["S"] == "case")
+        .filter_map(|(_, item)| number(item, "expires_at"))
+        .collect();
+    for (table, item) in &seen {
+        let name = item["kind"]["S"].as_str().unwrap_or_else(|| panic!("no kind: {item}"));
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name).expect("a kind of the data map");
+        let row = kind.row();
+        kinds.insert(kind);
+        assert_eq!(table, table_of(row.table), "{item}");
+        let expires = number(item, "expires_at");
+        match row.retention {
+            Retention::UntilPurge | Retention::Permanent => assert_eq!(expires, None, "{item}"),
+            Retention::WithRecord => assert!(records.contains(&expires.expect("an end")), "{item}"),
+            Retention::Window(window) => {
+                let began = began(kind, item).unwrap_or_else(|| panic!("no beginning: {item}"));
+                let ends = expires.unwrap_or_else(|| panic!("no end: {item}"));
+                let promised = began / 1000 + i64::try_from(window.as_secs()).unwrap();
+                // The cursor only tells its hour.
+                let slack = if item["sk"]["S"] == "cursor" { 3600 } else { 0 };
+                assert!((promised..=promised + slack).contains(&ends), "{promised} {item}");
+            }
+        }
+        let sealed = item.get("sealed").is_some();
+        let personal = row.categories.iter().any(|category| {
+            use storeward_core::data_map::Category::{
+                CustomerAddress, CustomerContact, MerchantAccount, OrderMetadata,
+            };
+            matches!(category, CustomerAddress | CustomerContact | MerchantAccount | OrderMetadata)
+        });
+        assert!(personal || !sealed, "what is sealed is in no category of the map: {item}");
+    }
+    assert_eq!(kinds, Kind::ALL.into_iter().collect(), "kinds that a whole life never shows");
+}

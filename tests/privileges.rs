@@ -1,0 +1,276 @@
+//! Least privilege: what each function did in the whole life of a shop, request by request, against what its role in
+//! `template.yaml` lets it do. Everything done is allowed, and what is allowed beyond that stands here with its reason.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use storeward_core::time::HOUR;
+
+use crate::bench::{App, Bench, order, root, sample, sample_body};
+use crate::support::faults::FaultPlan;
+use crate::support::wire::{Sent, Wire};
+
+/// An action and what it was on, by logical id: `dynamodb:Query DataTable`.
+type Rights = BTreeSet<String>;
+
+/// What roles allow that the functions' own code never asks for.
+const LAMBDAS_OWN: [&str; 8] = [
+    // Logs and traces: written by the runtime beside the code.
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+    // The poller of a queue works with the function's role.
+    "sqs:ChangeMessageVisibility",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "sqs:ReceiveMessage",
+];
+
+/// What a function may do and does not do in this life, with the reason why it may.
+const UNUSED: [(&str, &str, &str); 1] = [(
+    "schedules/sweep-due",
+    "sqs:SendMessage SweepDueDeadLetters",
+    "an invocation that failed for good is kept there by Lambda, which sends with the function's role",
+)];
+
+/// The template as it stands, its tags kept.
+struct Roles {
+    resources: serde_norway::Value,
+    /// Names and URLs of tables and queues to logical ids.
+    logical: BTreeMap<String, String>,
+}
+
+impl Roles {
+    fn new(bench: &Bench) -> Self {
+        let text = std::fs::read_to_string(root().join("template.yaml")).unwrap();
+        let template: serde_norway::Value = serde_norway::from_str(&text).unwrap();
+        let tables = bench.template.tables.iter().map(|table| (table.name.clone(), table.logical_id.clone()));
+        let queues = bench.template.queues.iter().map(|queue| (queue.url.clone(), queue.logical_id.clone()));
+        Self { resources: template["Resources"].clone(), logical: tables.chain(queues).collect() }
+    }
+
+    /// What the role of a function allows; a `Condition` on the encryption context's purpose counts with its values.
+    fn allowed(&self, handler: &str) -> Rights {
+        let resources = self.resources.as_mapping().unwrap().iter();
+        let function = resources
+            .map(|(_, resource)| &resource["Properties"])
+            .find(|properties| properties["Handler"].as_str() == Some(handler))
+            .unwrap();
+        let role = reference(&function["Role"]);
+        let mut rights = Rights::new();
+        for policy in self.resources[role.as_str()]["Properties"]["Policies"].as_sequence().unwrap() {
+            for statement in policy["PolicyDocument"]["Statement"].as_sequence().unwrap() {
+                assert_eq!(statement["Effect"].as_str(), Some("Allow"));
+                let purposes =
+                    texts(&statement["Condition"]["StringEquals"]["kms:EncryptionContext:purpose"]);
+                for action in texts(&statement["Action"]) {
+                    assert!(!action.contains('*'), "{handler}: {action}");
+                    for resource in list(&statement["Resource"]) {
+                        let resource = reference(resource);
+                        if purposes.is_empty() {
+                            assert!(action != "kms:Decrypt", "{handler} may decrypt for any purpose");
+                            rights.insert(format!("{action} {resource}"));
+                        }
+                        for purpose in &purposes {
+                            rights.insert(format!("{action} {resource} for {purpose}"));
+                        }
+                    }
+                }
+            }
+        }
+        rights.retain(|right| !LAMBDAS_OWN.contains(&right.split(' ').next().unwrap()));
+        rights
+    }
+
+    /// What a request asks of IAM.
+    fn asked(&self, sent: &Sent) -> Vec<String> {
+        let body = &sent.body;
+        let on = |name: &Value| &self.logical[name.as_str().unwrap()];
+        match sent.operation.as_str() {
+            "DynamoDB_20120810.TransactWriteItems" => {
+                let actions = body["TransactItems"].as_array().unwrap().iter();
+                let right = |(kind, action): (&String, &Value)| {
+                    let name =
+                        if kind == "ConditionCheck" { "ConditionCheckItem" } else { &format!("{kind}Item") };
+                    format!("dynamodb:{name} {}", on(&action["TableName"]))
+                };
+                actions.flat_map(|action| action.as_object().unwrap().iter().map(right)).collect()
+            }
+            "DynamoDB_20120810.BatchGetItem" => {
+                let tables = body["RequestItems"].as_object().unwrap().keys();
+                tables.map(|table| format!("dynamodb:BatchGetItem {}", self.logical[table])).collect()
+            }
+            "AmazonSQS.SendMessage" => vec![format!("sqs:SendMessage {}", on(&body["QueueUrl"]))],
+            "TrentService.Decrypt" => {
+                let purpose = body["EncryptionContext"]["purpose"].as_str().unwrap();
+                vec![format!("kms:Decrypt DeploymentKey for {purpose}")]
+            }
+            operation if operation.starts_with("POST /schedules/") => {
+                let role = body["Target"]["RoleArn"].as_str().unwrap().rsplit('/').next().unwrap();
+                vec!["scheduler:CreateSchedule ScheduleGroup".to_owned(), format!("iam:PassRole {role}")]
+            }
+            operation => {
+                let name = operation.strip_prefix("DynamoDB_20120810.").expect("an operation known here");
+                vec![format!("dynamodb:{name} {}", on(&body["TableName"]))]
+            }
+        }
+    }
+}
+
+fn list(value: &serde_norway::Value) -> Vec<&serde_norway::Value> {
+    match value {
+        serde_norway::Value::Null => Vec::new(),
+        serde_norway::Value::Sequence(list) => list.iter().collect(),
+        one => vec![one],
+    }
+}
+
+fn texts(value: &serde_norway::Value) -> Vec<String> {
+    list(value).into_iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+}
+
+/// The logical id that `!GetAtt X.Arn`, `!Ref X` or the last `${X}` of a `!Sub` points to; a text is itself.
+fn reference(value: &serde_norway::Value) -> String {
+    let serde_norway::Value::Tagged(tagged) = value else { return value.as_str().unwrap().to_owned() };
+    let text = tagged.value.as_str().unwrap();
+    match text.rsplit_once("${") {
+        Some((_, last)) => last.split('}').next().unwrap().to_owned(),
+        None => text.split('.').next().unwrap().to_owned(),
+    }
+}
+
+/// A bench whose requests are put down to the function that made them.
+struct Watched {
+    bench: Bench,
+    app: App,
+    wire: Wire,
+    roles: Roles,
+    used: BTreeMap<String, Rights>,
+}
+
+impl Watched {
+    fn book(&mut self, function: &str) {
+        let asked = self.wire.take();
+        let rights = asked.iter().flat_map(|sent| self.roles.asked(sent));
+        self.used.entry(function.to_owned()).or_default().extend(rights);
+    }
+
+    async fn invoke(&mut self, function: &str, event: Value) {
+        let answer = self.app.invoke(function, event).await.unwrap();
+        assert!(answer["statusCode"].is_null() || answer["statusCode"] == 200, "{function}: {answer}");
+        self.book(function);
+    }
+
+    async fn order(&mut self, id: u64, body: &Value) {
+        let event = crate::bench::delivery("orders/create", &format!("w{id}"), body);
+        self.invoke("webhooks/orders-create", event).await;
+    }
+
+    /// Works on what waits in the one queue that is not empty.
+    async fn drain(&mut self, function: &str) {
+        for state in self.bench.cloud.sqs().queues().await.unwrap() {
+            let mine = state.name.ends_with(function.split_once('/').unwrap().1);
+            assert_eq!(state.visible > 0, mine, "{}: {} visible", state.name, state.visible);
+        }
+        assert!(self.bench.drain(&self.app).await > 0);
+        self.book(function);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_function_may_do_what_it_does_and_nothing_else() {
+    let bench = Bench::new().await;
+    bench.app().install().await;
+    let wire = Wire::default();
+    let app = bench.app_through(wire.tap(bench.transport()), FaultPlan::none());
+    let roles = Roles::new(&bench);
+    let mut life = Watched { bench, app, wire, roles, used: BTreeMap::new() };
+    let sweep = || sample("schedules/sweep-due/hourly");
+    // Three orders of one person, the first of which is lost on its way and sent again by the sweep.
+    life.order(1, &order(1, 1)).await;
+    let queue = life.bench.template.functions.iter().find(|f| f.handler == "jobs/match-order").unwrap();
+    life.bench.cloud.call(purge_queue(life.roles.url_of(&queue.queues[0].queue))).await;
+    life.bench.advance(HOUR * 2).await;
+    life.invoke("schedules/sweep-due", sweep()).await;
+    life.drain("jobs/match-order").await;
+    for id in 2..=3 {
+        life.order(id, &order(id, 5)).await;
+        life.drain("jobs/match-order").await;
+    }
+    // Two clusters that an order makes one.
+    for id in 21..=22 {
+        life.order(id, &stranger(id)).await;
+        life.drain("jobs/match-order").await;
+    }
+    let mut bridge = order(23, 30);
+    bridge["contact_email"] = json!("someone.else@example.com");
+    life.order(23, &bridge).await;
+    life.drain("jobs/match-order").await;
+    // Erased in two passes, the second of which is lost and sent again by the sweep.
+    life.invoke("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
+    life.drain("jobs/redact-subject").await;
+    let queue = life.bench.template.functions.iter().find(|f| f.handler == "jobs/redact-subject").unwrap();
+    life.bench.cloud.call(purge_queue(life.roles.url_of(&queue.queues[0].queue))).await;
+    life.bench.advance(HOUR).await;
+    life.invoke("schedules/sweep-due", sweep()).await;
+    life.drain("jobs/redact-subject").await;
+    // Uninstalled and purged, asked for by shop/redact and by the sweep, and in a run that has no time.
+    life.order(31, &stranger(31)).await;
+    life.drain("jobs/match-order").await;
+    let uninstalled = "webhooks/app-uninstalled";
+    life.invoke("webhooks/shop-redact", sample("webhooks/shop-redact/plain")).await;
+    life.invoke(uninstalled, sample("webhooks/app-uninstalled/plain")).await;
+    life.invoke("webhooks/shop-redact", sample("webhooks/shop-redact/plain")).await;
+    let message = life.bench.cloud.sqs().peek("storeward-development-purge-shop").await.unwrap().remove(0);
+    life.bench.advance(HOUR * 38).await;
+    life.invoke("schedules/sweep-due", sweep()).await;
+    let late = json!({"Records": [{"messageId": "m", "receiptHandle": "r", "body": message.body}]});
+    let (now, function) = (life.bench.clock.clone(), bootstrap::function("jobs/purge-shop").unwrap());
+    let deadline = storeward_core::time::Clock::now(&now);
+    let ended = storeward_host::Invocation { event: late, deadline };
+    function.invoke(life.app.context("jobs/purge-shop"), ended).await.unwrap();
+    life.book("jobs/purge-shop");
+    life.drain("jobs/purge-shop").await;
+    life.invoke("webhooks/shop-redact", sample("webhooks/shop-redact/plain")).await;
+
+    let unused: BTreeSet<(String, String)> = bootstrap::FUNCTIONS
+        .iter()
+        .flat_map(|function| {
+            let (allowed, used) = (life.roles.allowed(function.name), &life.used[function.name]);
+            let forbidden: Vec<_> = used.difference(&allowed).collect();
+            assert!(forbidden.is_empty(), "{} does what its role forbids: {forbidden:?}", function.name);
+            let unused = allowed.difference(used).map(|right| (function.name.to_owned(), right.clone()));
+            unused.collect::<Vec<_>>()
+        })
+        .collect();
+    let explained: BTreeSet<(String, String)> =
+        UNUSED.iter().map(|(function, right, _)| ((*function).to_owned(), (*right).to_owned())).collect();
+    assert_eq!(unused, explained, "allowed and not used (left), allowed with a reason (right)");
+}
+
+impl Roles {
+    fn url_of(&self, queue: &str) -> &str {
+        self.logical.keys().find(|url| url.ends_with(&format!("/{queue}"))).unwrap()
+    }
+}
+
+/// Loses everything that waits in a queue.
+fn purge_queue(url: &str) -> http::Request<bytes::Bytes> {
+    http::Request::post("http://127.0.0.1:1/")
+        .header("x-amz-target", "AmazonSQS.PurgeQueue")
+        .header("content-type", "application/x-amz-json-1.0")
+        .body(json!({ "QueueUrl": url }).to_string().into())
+        .unwrap()
+}
+
+/// An order of someone else, placed while the test runs.
+fn stranger(id: u64) -> Value {
+    let mut order = sample_body("webhooks/orders-create/first");
+    order["id"] = json!(id);
+    for field in ["customer", "billing_address", "shipping_address", "phone", "contact_email"] {
+        order[field] = json!(null);
+    }
+    order["email"] = json!("someone.else@example.com");
+    order
+}

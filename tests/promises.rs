@@ -1,0 +1,84 @@
+//! The table of promises in `docs/promises.md` points at what exists: files, items and tests.
+//! Whether a promise is kept is what those tests show.
+
+use std::collections::BTreeSet;
+
+use crate::bench::root;
+
+/// What of a source line makes the name after it an item.
+const ITEMS: [&str; 6] = ["fn", "struct", "enum", "const", "trait", "type"];
+
+/// The `path::item` pairs between backticks in a cell.
+fn references(cell: &str) -> Vec<(&str, &str)> {
+    let quoted = cell.split('`').skip(1).step_by(2);
+    quoted.map(|text| text.split_once("::").unwrap_or_else(|| panic!("{text}: name the item too"))).collect()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Whether `line` declares `item`: a Rust item, a variant, or a resource of the template.
+fn declares(line: &str, item: &str) -> bool {
+    let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    let line = line.trim();
+    words.windows(2).any(|pair| ITEMS.contains(&pair[0]) && pair[1] == item)
+        || line == format!("{item},")
+        || line == format!("{item}:")
+}
+
+/// Whether `item` is a test: declared below an attribute that says so.
+fn is_test(text: &str, item: &str) -> bool {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let Some(at) = lines.iter().position(|line| line.contains(&format!("fn {item}("))) else { return false };
+    let above = lines[..at].iter().rev();
+    let attributes: Vec<_> =
+        above.take_while(|line| line.starts_with('#') || line.starts_with("//")).collect();
+    attributes.iter().any(|line| **line == "#[test]" || line.starts_with("#[tokio::test"))
+}
+
+#[test]
+fn every_row_points_at_what_exists() {
+    let text = read("docs/promises.md");
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .skip(2)
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let mut promises = BTreeSet::new();
+    for row in &rows {
+        let [promise, holds, _missing, enforced, shown] = row.as_slice() else { panic!("{row:?}") };
+        let digits = promise.trim_start_matches("DS").trim_start_matches("SO").trim_start_matches("DG");
+        assert!(digits.len() < promise.len() && digits.parse::<u8>().is_ok(), "{promise} is no promise's id");
+        assert!(promises.insert(promise), "{promise} twice");
+        assert!(!holds.is_empty(), "{promise}: what holds?");
+        let (enforced, shown) = (references(enforced), references(shown));
+        assert!(!enforced.is_empty() && !shown.is_empty(), "{promise}: enforced by what, shown by what?");
+        for (path, item) in enforced {
+            assert!(read(path).lines().any(|line| declares(line, item)), "{promise}: no {item} in {path}");
+        }
+        for (path, item) in shown {
+            assert!(is_test(&read(path), item), "{promise}: no test {item} in {path}");
+            let module = path.strip_prefix("tests/").and_then(|file| file.strip_suffix(".rs"));
+            assert!(
+                module.is_none_or(|module| read("tests/main.rs").contains(&format!("mod {module};"))),
+                "{path} is not part of the tests"
+            );
+        }
+    }
+    assert!(rows.len() >= 20, "the table lost rows");
+}
+
+#[test]
+fn what_does_not_exist_is_noticed() {
+    assert!(declares("pub(crate) fn seal<T: Serialize>(", "seal") && !declares("    seal(key)", "seal"));
+    assert!(declares("  DataTable:", "DataTable") && declares("    Order,", "Order"));
+    assert!(!declares("/// about seal", "seal"));
+    let text =
+        "    #[test]\n    fn real() {\n    }\n    fn helper() {\n    }\n    #[cfg(test)]\n    fn gone() {}";
+    assert!(
+        is_test(text, "real") && !is_test(text, "helper") && !is_test(text, "gone") && !is_test(text, "none")
+    );
+    assert_eq!(references("`a.rs::b`, `c::d`"), [("a.rs", "b"), ("c", "d")]);
+}
