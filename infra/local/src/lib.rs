@@ -2,5 +2,6 @@
 //! simulated Shopify. Nothing of this is in the Lambda artifact, and no behaviour of the product lives here.
 
 pub mod cloud;
+pub mod runtime;
 pub mod shopify;
 pub mod template;

@@ -247,6 +247,22 @@ impl Sqs {
         self.ask("SendMessage", &request).await.map(drop)
     }
 
+    /// Receives up to `most` messages for an event source mapping, without waiting; as `ReceiveMessage` gives them.
+    pub async fn receive(&self, queue: &str, most: u64) -> Result<Vec<Value>, SqsFault> {
+        let request = json!({
+            "QueueUrl": self.queue_url(queue), "MaxNumberOfMessages": most.clamp(1, BATCH as u64),
+            "MessageSystemAttributeNames": ["All"], "MessageAttributeNames": ["All"],
+        });
+        let mut answer = self.ask("ReceiveMessage", &request).await?;
+        Ok(answer["Messages"].as_array_mut().map(std::mem::take).unwrap_or_default())
+    }
+
+    /// Deletes a received message.
+    pub async fn delete(&self, queue: &str, receipt: &str) -> Result<(), SqsFault> {
+        let request = json!({ "QueueUrl": self.queue_url(queue), "ReceiptHandle": receipt });
+        self.ask("DeleteMessage", &request).await.map(drop)
+    }
+
     /// Looks at the visible messages of a queue, at most a hundred, and puts them back. Like a look in the AWS console this counts as
     /// a receive: use it on dead-letter queues, which have no redrive of their own.
     pub async fn peek(&self, queue: &str) -> Result<Vec<PeekedMessage>, SqsFault> {

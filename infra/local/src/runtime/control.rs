@@ -1,0 +1,6 @@
+//! x
+use super::LocalStack;
+use axum::Router;
+pub(super) fn router() -> Router<LocalStack> {
+    Router::new()
+}
