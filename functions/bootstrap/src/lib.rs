@@ -1,1 +1,21 @@
-//! bootstrap
+//! The list of all functions: what `_HANDLER` can name, and what the local run and the tests go through.
+
+use storeward_host::Function;
+
+/// Every function of the bundle. `template.yaml`, `events/` and the crates are held against it by a test.
+pub const FUNCTIONS: &[Function] = &[
+    app_uninstalled::FUNCTION,
+    customers_redact::FUNCTION,
+    match_order::FUNCTION,
+    orders_create::FUNCTION,
+    purge_shop::FUNCTION,
+    redact_subject::FUNCTION,
+    shop_redact::FUNCTION,
+    sweep_due::FUNCTION,
+];
+
+/// The function of that name.
+#[must_use]
+pub fn function(name: &str) -> Option<&'static Function> {
+    FUNCTIONS.iter().find(|function| function.name == name)
+}

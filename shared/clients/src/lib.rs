@@ -1,1 +1,9 @@
-//! storeward clients
+//! The outside world: thin typed clients for what Storeward calls. Who may be told what is the data map's and
+//! the egress gate's; what to do with an answer is the caller's.
+
+mod error;
+mod http;
+pub mod resend;
+pub mod shopify;
+
+pub use error::ClientError;

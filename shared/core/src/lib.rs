@@ -1,4 +1,12 @@
 //! The pure domain that everything shares: time, orders, normalisation, matching, retention.
 //! No I/O, no async, no AWS; it knows no other crate of the workspace.
 
+pub mod data_map;
+pub mod ledger;
+pub mod matching;
+pub mod normalize;
+pub mod order;
+pub mod personal;
+pub mod shop;
 pub mod time;
+pub mod webhook;

@@ -1,1 +1,23 @@
-//! storeward host
+//! What turns a handler into a Lambda: settings, connections, verification of who calls, idempotency, queues
+//! and schedules, errors to answers, logs. What a function does with a verified event is its own.
+
+mod connections;
+mod context;
+mod function;
+mod job;
+mod problem;
+mod schedule;
+mod secrets;
+mod settings;
+mod telemetry;
+mod webhook;
+
+pub use connections::Connections;
+pub use context::{Context, HostError, Queue};
+pub use function::{Function, Invocation, InvokeError, Running};
+pub use job::{JobError, PurgeOrder, job};
+pub use problem::{Problem, ProblemKind};
+pub use schedule::schedule;
+pub use settings::{Setting, Settings, SettingsError};
+pub use telemetry::start_telemetry;
+pub use webhook::{Answer, Body, MAX_BODY, RefusedBecause, Webhook, WebhookError, webhook};

@@ -1,1 +1,30 @@
-//! storeward store
+//! The data map made real: what is stored, sealed, found, expired and erased, on DynamoDB.
+//! Nothing else in the workspace talks to DynamoDB. Every access takes the tenant first, so that one shop's
+//! code path cannot reach another's items.
+
+mod accept;
+mod cases;
+mod crypto;
+mod due;
+mod erasure;
+mod error;
+mod item;
+mod keyspace;
+mod ledger;
+mod orders;
+mod purge;
+mod store;
+mod tenants;
+
+pub use accept::{Acceptance, Delivery, Outcome, Work};
+pub use cases::{Case, CaseState, Member};
+pub use crypto::{DeploymentKey, Entropy, SystemEntropy};
+pub use due::{Action, DueRow};
+pub use erasure::{RequestState, RightsRequest, SecondPass};
+pub use error::{Result, StoreError};
+pub use keyspace::{RecordRef, partitions_of};
+pub use ledger::{Entry, What};
+pub use orders::{Candidate, FlagState, OrderRecord};
+pub use purge::{PurgeReport, Verified};
+pub use store::{Store, TableNames};
+pub use tenants::{AccessToken, Installation, Profile};

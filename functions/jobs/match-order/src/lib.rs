@@ -1,1 +1,85 @@
-//! match-order
+//! Looks for duplicates of one order: puts it into a case with those it agrees with, and marks the orders in the
+//! shop. What agreeing means is `core::matching`'s; how a case stays one is the store's.
+
+use storeward_clients::ClientError;
+use storeward_core::matching::DEFAULT_WINDOW;
+use storeward_core::time::Timestamp;
+use storeward_host::{Context, Function, JobError, Setting, job};
+use storeward_store::{FlagState, Installation, OrderRecord, Work};
+
+/// The tag that orders of a case get in the shop.
+pub const TAG: &str = "possible-duplicate";
+
+/// The function.
+pub const FUNCTION: Function = Function {
+    name: "jobs/match-order",
+    needs: &[&Setting::STORE, &[Setting::ShopifyEndpoint, Setting::Log]],
+    run: |ctx, invocation| Box::pin(job(ctx, invocation, "jobs/match-order", handle)),
+};
+
+/// Works on one order. Doing it again finds the order in its case and changes nothing.
+///
+/// # Errors
+/// Retry while something is unavailable or the order is not written yet; drop when it is gone for good.
+pub async fn handle(ctx: &Context, work: Work, _deadline: Timestamp) -> Result<(), JobError> {
+    let store = ctx.store().await?;
+    let Some(installation) = store.tenant(&work.tenant).await? else {
+        return Err(JobError::Drop("the installation was purged"));
+    };
+    if !installation.is_installed() {
+        return Err(JobError::Drop("the app was uninstalled"));
+    }
+    let Some(record) = store.order(&installation, &work.record).await? else {
+        if work.may_still_be_written(ctx.now()) {
+            return Err(JobError::Retry("the order is not written yet".to_owned()));
+        }
+        // Refused, erased or expired. A delivery that was accepted is done with it.
+        store.complete(&work).await?;
+        return Err(JobError::Drop("there is no such order"));
+    };
+    let candidates = store.candidates(&installation, &record, DEFAULT_WINDOW).await?;
+    let mut told: Vec<OrderRecord> = Vec::new();
+    if !candidates.is_empty() {
+        let reference = record.reference.clone();
+        let joined = store.join_case(&installation, record, candidates).await?;
+        if let Some(joined) = joined {
+            tracing::info!(case = %joined.case, opened = joined.opened, joined = joined.newcomers.len(), "case");
+            // Also what an earlier try left: it may have ended between joining and telling.
+            for member in joined.newcomers.iter().chain([&reference]) {
+                let known = told.iter().any(|record| record.reference == *member);
+                if !known && let Some(record) = store.order(&installation, member).await? {
+                    told.push(record);
+                }
+            }
+        }
+    }
+    tell(ctx, &installation, told).await?;
+    store.complete(&work).await?;
+    Ok(())
+}
+
+/// Tags the orders in the shop. Tagging twice is harmless, so it is only remembered once all of it is done.
+async fn tell(ctx: &Context, installation: &Installation, records: Vec<OrderRecord>) -> Result<(), JobError> {
+    let pending: Vec<OrderRecord> =
+        records.into_iter().filter(|record| record.flag == FlagState::Pending).collect();
+    if pending.is_empty() {
+        return Ok(());
+    }
+    let profile = installation.profile()?;
+    if let Some(token) = &profile.access_token {
+        let shopify = ctx.shopify().await?;
+        for record in &pending {
+            match shopify.tags_add(&profile.domain, token.expose(), &record.order.gid(), &[TAG]).await {
+                Ok(()) => {}
+                Err(error @ (ClientError::Unauthorized | ClientError::Rejected(_))) => {
+                    // The case stands without the tag: the merchant sees it in the app.
+                    tracing::warn!(order = %record.reference, %error, "not tagged");
+                }
+                Err(error) => return Err(JobError::Retry(error.to_string())),
+            }
+        }
+    }
+    let references: Vec<_> = pending.into_iter().map(|record| record.reference).collect();
+    ctx.store().await?.flagged(installation, &references).await?;
+    Ok(())
+}

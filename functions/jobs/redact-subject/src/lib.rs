@@ -1,1 +1,35 @@
-//! redact-subject
+//! Erases a person, in two passes: at once, and again when no writer from before can still be running.
+
+use storeward_core::time::Timestamp;
+use storeward_host::{Context, Function, JobError, Queue, Setting, job};
+use storeward_store::{SecondPass, Work};
+
+/// The function.
+pub const FUNCTION: Function = Function {
+    name: "jobs/redact-subject",
+    needs: &[&Setting::STORE, &[Setting::RedactSubjectQueueUrl, Setting::Log]],
+    run: |ctx, invocation| Box::pin(job(ctx, invocation, "jobs/redact-subject", handle)),
+};
+
+/// Carries one request a pass further.
+///
+/// # Errors
+/// Retry while something is unavailable or the request is not written yet; drop when it is gone for good.
+pub async fn handle(ctx: &Context, work: Work, _deadline: Timestamp) -> Result<(), JobError> {
+    let store = ctx.store().await?;
+    let Some(installation) = store.tenant(&work.tenant).await? else {
+        return Err(JobError::Drop("the installation was purged, and the person with it"));
+    };
+    match store.erase_subject(&installation, &work).await? {
+        Some(SecondPass::After(delay, next)) => {
+            // Should this be lost, the due row that was written with the first pass brings it back.
+            ctx.send(Queue::RedactSubject, &next, delay).await?;
+            Ok(())
+        }
+        Some(SecondPass::Done) => Ok(()),
+        None if work.may_still_be_written(ctx.now()) => {
+            Err(JobError::Retry("the request is not written yet".to_owned()))
+        }
+        None => Err(JobError::Drop("there is no such request")),
+    }
+}

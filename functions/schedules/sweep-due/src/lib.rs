@@ -1,1 +1,71 @@
-//! sweep-due
+//! Every hour: what should have happened by now and did not is started again. Reads due rows by their hour and
+//! never scans.
+
+use std::time::Duration;
+
+use storeward_core::data_map::Kind;
+use storeward_core::shop::ShopState;
+use storeward_host::{Context, Function, HostError, PurgeOrder, Queue, Setting, schedule};
+use storeward_store::{Action, DueRow, Store};
+
+/// The function.
+pub const FUNCTION: Function = Function {
+    name: "schedules/sweep-due",
+    needs: &[
+        &Setting::STORE,
+        &[
+            Setting::MatchOrderQueueUrl,
+            Setting::RedactSubjectQueueUrl,
+            Setting::PurgeShopQueueUrl,
+            Setting::Log,
+        ],
+    ],
+    run: |ctx, invocation| Box::pin(schedule(ctx, invocation, "schedules/sweep-due", handle)),
+};
+
+/// Acts on every due row and says how many there were. The place to go on from is only moved when all were acted on.
+///
+/// # Errors
+/// What the store or a queue failed with: the rows are still there at the next run.
+pub async fn handle(ctx: &Context) -> Result<usize, HostError> {
+    let store = ctx.store().await?;
+    let due = store.due().await?;
+    for row in &due {
+        act(ctx, store, row).await?;
+    }
+    store.due_swept().await?;
+    Ok(due.len())
+}
+
+async fn act(ctx: &Context, store: &Store, row: &DueRow) -> Result<(), HostError> {
+    let state = store.state_of(&row.tenant).await?;
+    let needless = match row.action {
+        Action::Resend => state != Some(ShopState::Installed) && is_order(row),
+        Action::SecondPass => state.is_none(),
+        Action::Purge => state != Some(ShopState::Uninstalled),
+    };
+    if needless || state.is_none() {
+        store.due_done(row).await?;
+        return Ok(());
+    }
+    // The row moves on first: should the message be lost, the next hour sends another.
+    let later = store.due_again(row).await?;
+    match (row.action, &later.work) {
+        (Action::Purge, _) => {
+            let order = PurgeOrder { tenant: row.tenant.clone(), why: "sweep".to_owned() };
+            ctx.send(Queue::PurgeShop, &order, Duration::ZERO).await
+        }
+        (_, Some(work)) => {
+            let queue = match work.record.kind() {
+                Kind::Request => Queue::RedactSubject,
+                _ => Queue::MatchOrder,
+            };
+            ctx.send(queue, work, Duration::ZERO).await
+        }
+        (_, None) => store.due_done(&later).await.map_err(HostError::from),
+    }
+}
+
+fn is_order(row: &DueRow) -> bool {
+    row.work.as_ref().is_some_and(|work| work.record.kind() == Kind::Order)
+}

@@ -1,0 +1,98 @@
+"""Hold the resolved dependencies against deny.toml.
+
+Checks licences, refused crates and sources. It reads the same file as `cargo deny check bans licenses sources`, which takes
+longer to build than everything else in CI together (docs/decisions/0007-dependency-policy.md). Needs nothing but Python.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+
+
+def satisfied(expression: str, allowed: set[str]) -> bool:
+    """Whether an SPDX expression can be met with the allowed licences alone."""
+    # Before SPDX expressions, crates.io used a slash for OR.
+    tokens = re.findall(r"\(|\)|[^\s()]+", expression.replace("/", " OR "))
+    position = 0
+
+    def take() -> str:
+        nonlocal position
+        position += 1
+        return tokens[position - 1]
+
+    def peek() -> str:
+        return tokens[position] if position < len(tokens) else ""
+
+    def term() -> bool:
+        if peek() == "(":
+            take()
+            value = either()
+            if take() != ")":
+                raise ValueError(expression)
+            return value
+        name = take()
+        if peek() == "WITH":
+            take()
+            name = f"{name} WITH {take()}"
+        return name in allowed
+
+    def both() -> bool:
+        value = term()
+        while peek() == "AND":
+            take()
+            value = term() and value
+        return value
+
+    def either() -> bool:
+        value = both()
+        while peek() == "OR":
+            take()
+            value = both() or value
+        return value
+
+    value = either()
+    if position != len(tokens):
+        raise ValueError(expression)
+    return value
+
+
+def main() -> int:
+    with open("deny.toml", "rb") as file:
+        policy = tomllib.load(file)
+    command = ["cargo", "metadata", "--format-version", "1", "--locked"]
+    packages = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)["packages"]
+
+    allowed = set(policy["licenses"]["allow"])
+    refused = {entry["name"] for entry in policy["bans"]["deny"]}
+    registries = {f"registry+{address}" for address in policy["sources"]["allow-registry"]}
+    used: set[str] = set()
+    findings = []
+    for package in packages:
+        label = f"{package['name']} {package['version']}"
+        licence = package["license"]
+        if package["name"] in refused:
+            findings.append(f"{label} is refused by name")
+        # Only what is part of this workspace has no source.
+        if package["source"] is not None and package["source"] not in registries:
+            findings.append(f"{label} comes from {package['source']}")
+        if licence is None:
+            findings.append(f"{label} states no licence")
+        elif not satisfied(licence, allowed):
+            findings.append(f"{label} is under {licence}")
+        else:
+            used |= {name for name in allowed if name in licence}
+        for dependency in package["dependencies"] if package["source"] is None else []:
+            if dependency["req"] == "*" and dependency.get("path") is None:
+                findings.append(f"{label} takes any version of {dependency['name']}")
+    findings += [f"{name} is allowed, but nothing needs it" for name in sorted(allowed - used)]
+
+    for finding in findings:
+        print(finding, file=sys.stderr)
+    print(f"{len(packages)} packages held against deny.toml, {len(findings)} findings")
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+//! Shopify's Admin GraphQL API, version 2026-10: typed operations, and throttling that counts what a query costs
+//! against what the shop's bucket has left, instead of running into the limit.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use storeward_core::personal::Personal;
+use storeward_core::shop::ShopDomain;
+use storeward_core::time::{Clock, Timestamp};
+
+use crate::error::ClientError;
+use crate::http;
+
+/// The version of the Admin API all operations are written for.
+pub const API_VERSION: &str = "2026-10";
+
+/// How often a throttled query is tried, and how long it waits each time at most. Whoever waits longer than that
+/// is better off in a queue.
+const TRIES: u32 = 3;
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// A shop's bucket as its last answer told.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ThrottleStatus {
+    maximum_available: f64,
+    currently_available: f64,
+    restore_rate: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    status: ThrottleStatus,
+    at: Timestamp,
+}
+
+impl Bucket {
+    /// How long until the bucket has `cost` points.
+    fn wait(&self, cost: f64, now: Timestamp) -> Duration {
+        let restored = now.since(self.at).as_secs_f64() * self.status.restore_rate;
+        let available = (self.status.currently_available + restored).min(self.status.maximum_available);
+        let missing = (cost.min(self.status.maximum_available) - available).max(0.0);
+        Duration::try_from_secs_f64(missing / self.status.restore_rate.max(1.0)).unwrap_or(LONGEST_WAIT)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Cost {
+    requested_query_cost: f64,
+    throttle_status: ThrottleStatus,
+}
+
+#[derive(Deserialize)]
+struct Extensions {
+    cost: Option<Cost>,
+}
+
+#[derive(Deserialize)]
+struct GraphqlError {
+    #[serde(default)]
+    extensions: ErrorExtensions,
+}
+
+#[derive(Default, Deserialize)]
+struct ErrorExtensions {
+    code: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct GraphqlAnswer<T> {
+    data: Option<T>,
+    #[serde(default)]
+    errors: Vec<GraphqlError>,
+    extensions: Option<Extensions>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Changed {
+    user_errors: Vec<UserError>,
+}
+
+#[derive(Deserialize)]
+struct UserError {
+    code: Option<String>,
+}
+
+/// The client. One for each Lambda instance; it knows every shop's bucket.
+#[derive(Debug)]
+pub struct Shopify {
+    http: reqwest::Client,
+    endpoint: String,
+    clock: Arc<dyn Clock>,
+    buckets: Mutex<HashMap<ShopDomain, Bucket>>,
+}
+
+impl Shopify {
+    /// A client for the Admin API at `endpoint`, in which `{shop}` stands for the shop's domain.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn new(endpoint: &str, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
+        Ok(Self { http: http::client()?, endpoint: endpoint.to_owned(), clock, buckets: Mutex::default() })
+    }
+
+    /// Adds tags to an order (`tagsAdd`); tags that it has already stay as they are, so repeating is harmless.
+    ///
+    /// # Errors
+    /// `Unauthorized` after an uninstall, `Rejected` when the order is unknown, else as Shopify answers.
+    pub async fn tags_add(
+        &self,
+        shop: &ShopDomain,
+        token: &str,
+        order: &Personal<String>,
+        tags: &[&str],
+    ) -> Result<(), ClientError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Data {
+            tags_add: Option<Changed>,
+        }
+        const QUERY: &str = "mutation($id: ID!, $tags: [String!]!) { tagsAdd(id: $id, tags: $tags) { userErrors { field message } } }";
+        let data: Data =
+            self.graphql(shop, token, QUERY, json!({"id": order.expose(), "tags": tags}), 10.0).await?;
+        accepted(data.tags_add)
+    }
+
+    /// Attaches facts to an order's risk assessment (`orderRiskAssessmentCreate`): at most 20, of 256 characters each.
+    ///
+    /// # Errors
+    /// `Rejected` with Shopify's code, such as `ORDER_ALREADY_FULFILLED`, else as Shopify answers.
+    pub async fn risk_facts(
+        &self,
+        shop: &ShopDomain,
+        token: &str,
+        order: &Personal<String>,
+        facts: &[&str],
+    ) -> Result<(), ClientError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Data {
+            order_risk_assessment_create: Option<Changed>,
+        }
+        const QUERY: &str = "mutation($input: OrderRiskAssessmentCreateInput!) { \
+            orderRiskAssessmentCreate(orderRiskAssessmentInput: $input) { userErrors { code field message } } }";
+        let facts: Vec<Value> = facts
+            .iter()
+            .take(20)
+            .map(|fact| json!({"description": fact.chars().take(256).collect::<String>(), "sentiment": "NEGATIVE"}))
+            .collect();
+        let input = json!({"input": {"orderId": order.expose(), "riskLevel": "MEDIUM", "facts": facts}});
+        let data: Data = self.graphql(shop, token, QUERY, input, 10.0).await?;
+        accepted(data.order_risk_assessment_create)
+    }
+
+    /// Sends one query. `cost` is what it is expected to cost, in points: with less in the bucket, it waits first.
+    async fn graphql<T: DeserializeOwned>(
+        &self,
+        shop: &ShopDomain,
+        token: &str,
+        query: &str,
+        variables: Value,
+        cost: f64,
+    ) -> Result<T, ClientError> {
+        let url = format!(
+            "{}/admin/api/{API_VERSION}/graphql.json",
+            self.endpoint.replace("{shop}", shop.as_str())
+        );
+        let body = json!({"query": query, "variables": variables});
+        let mut expected = cost;
+        for attempt in 1..=TRIES {
+            let wait = self.buckets().get(shop).map(|bucket| bucket.wait(expected, self.clock.now()));
+            self.pause(wait.unwrap_or_default()).await?;
+            let sent = self.http.post(&url).header("X-Shopify-Access-Token", token).json(&body).send().await;
+            let response = sent.map_err(|error| http::transport_error(&error))?;
+            // A throttled query is answered with 429 or with 200: both carry the bucket.
+            if response.status().as_u16() != 429
+                && let Some(error) = http::status_error(&response)
+            {
+                return Err(error);
+            }
+            let answer: GraphqlAnswer<T> =
+                response.json().await.map_err(|error| http::transport_error(&error))?;
+            if let Some(cost) = answer.extensions.and_then(|extensions| extensions.cost) {
+                expected = cost.requested_query_cost;
+                let bucket = Bucket { status: cost.throttle_status, at: self.clock.now() };
+                self.buckets().insert(shop.clone(), bucket);
+            }
+            let codes: Vec<&str> = answer
+                .errors
+                .iter()
+                .map(|error| error.extensions.code.as_deref().unwrap_or("ERROR"))
+                .collect();
+            if codes.contains(&"THROTTLED") {
+                tracing::debug!(attempt, "throttled by Shopify");
+                continue;
+            }
+            if let Some(code) = codes.first() {
+                return Err(match *code {
+                    "ACCESS_DENIED" => ClientError::Unauthorized,
+                    "INTERNAL_SERVER_ERROR" => ClientError::Unavailable("INTERNAL_SERVER_ERROR".to_owned()),
+                    code => ClientError::Rejected(code.to_owned()),
+                });
+            }
+            return answer.data.ok_or_else(|| ClientError::Unavailable("an answer without data".to_owned()));
+        }
+        let wait = self.buckets().get(shop).map(|bucket| bucket.wait(expected, self.clock.now()));
+        Err(ClientError::Throttled(wait.unwrap_or(LONGEST_WAIT)))
+    }
+
+    async fn pause(&self, wait: Duration) -> Result<(), ClientError> {
+        if wait > LONGEST_WAIT {
+            return Err(ClientError::Throttled(wait));
+        }
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
+    }
+
+    fn buckets(&self) -> std::sync::MutexGuard<'_, HashMap<ShopDomain, Bucket>> {
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn accepted(changed: Option<Changed>) -> Result<(), ClientError> {
+    let changed = changed.ok_or_else(|| ClientError::Rejected("NOT_FOUND".to_owned()))?;
+    match changed.user_errors.into_iter().next() {
+        None => Ok(()),
+        Some(error) => Err(ClientError::Rejected(error.code.unwrap_or_else(|| "USER_ERROR".to_owned()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_waits_for_what_the_bucket_lacks_and_no_longer() {
+        let status = ThrottleStatus { maximum_available: 100.0, currently_available: 4.0, restore_rate: 2.0 };
+        let bucket = Bucket { status, at: Timestamp(0) };
+        assert_eq!(bucket.wait(4.0, Timestamp(0)), Duration::ZERO);
+        assert_eq!(bucket.wait(10.0, Timestamp(0)), Duration::from_secs(3));
+        assert_eq!(bucket.wait(10.0, Timestamp(1000)), Duration::from_secs(2));
+        assert_eq!(
+            bucket.wait(1_000.0, Timestamp(0)),
+            Duration::from_secs(48),
+            "never more than the bucket holds"
+        );
+    }
+}

@@ -1,0 +1,413 @@
+//! The data map: one row for every kind of thing that is stored, with its purpose, legal basis, contents,
+//! retention and what erasure does to it. TTL, erasure, purge, the leak tests and the published record of
+//! processing are derived from it; a kind without a row here cannot be stored, because it does not compile.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::matching::LARGEST_WINDOW;
+
+/// Everything that is stored, by kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// An installation of the app in a shop.
+    Shop,
+    /// The list of installations, for whoever has to go through all of them.
+    Directory,
+    /// A shop's data and index keys, wrapped.
+    Keys,
+    /// That a webhook was accepted; also the outbox row of its work.
+    Delivery,
+    /// An order, as far as duplicates need it.
+    Order,
+    /// An index row by which duplicates of an order are found.
+    Match,
+    /// An index row by which a data subject is found.
+    Subject,
+    /// A cluster of orders that look like one.
+    Case,
+    /// A request to erase a person.
+    Request,
+    /// Something a sweep has to do at an hour.
+    Due,
+    /// How far a purge has come.
+    Progress,
+    /// That a person was erased, so that nothing older comes back.
+    Tombstone,
+    /// What was done to data: audit entries, refusals, erasure receipts.
+    Ledger,
+}
+
+/// Which table holds a kind. They differ in their backups: keys are kept 7 days, so that destroying a shop's
+/// keys reaches every backup soon; the ledger outlives the shop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Table {
+    /// Records, index rows, the directory and due rows.
+    Data,
+    /// Wrapped keys.
+    Keys,
+    /// Ledger entries and tombstones.
+    Ledger,
+}
+
+/// Why something is kept. Blinds are made with a different key for each, so that the evidence of one service
+/// cannot be joined with another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// Running the service at all: accounts, deliveries, queues.
+    Operation,
+    /// Finding duplicate orders.
+    Duplicates,
+    /// Answering and proving what data subjects ask for.
+    Rights,
+}
+
+impl Purpose {
+    /// The word for it: the label its index key is derived with. Never changes.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Operation => "operation",
+            Self::Duplicates => "duplicates",
+            Self::Rights => "rights",
+        }
+    }
+}
+
+/// The article that allows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LegalBasis {
+    /// GDPR Art. 6(1)(b): the contract with the merchant.
+    Contract,
+    /// GDPR Art. 6(1)(f): preventing fraud and double shipments, for the merchant as controller.
+    LegitimateInterest,
+    /// GDPR Art. 6(1)(c): answering requests and proving it.
+    LegalObligation,
+}
+
+/// What a kind can hold about a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Category {
+    /// The merchant's own account: domain, e-mail, plan, access token.
+    MerchantAccount,
+    /// A customer's e-mail address, phone number and customer number.
+    CustomerContact,
+    /// A customer's name, billing and shipping address.
+    CustomerAddress,
+    /// Order number, total, currency, date.
+    OrderMetadata,
+    /// Keyed hashes that only the holder of the shop's keys can link.
+    Pseudonym,
+}
+
+/// How long a kind is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retention {
+    /// As long as the app is installed, and until the purge after that.
+    UntilPurge,
+    /// This long from when it began.
+    Window(Duration),
+    /// As long as the record it points to.
+    WithRecord,
+    /// Without end: it holds nothing about a person.
+    Permanent,
+}
+
+/// What erasing a person does to a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Erasure {
+    /// The item is deleted.
+    Delete,
+    /// What is personal is removed, with everything that could link the rest to the person.
+    Anonymise,
+    /// The item stays: it is not about the person.
+    Keep,
+}
+
+/// A row of the data map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Which kind.
+    pub kind: Kind,
+    /// Where it is kept.
+    pub table: Table,
+    /// What is in it, in words.
+    pub holds: &'static str,
+    /// Why.
+    pub purpose: Purpose,
+    /// On what ground.
+    pub legal_basis: LegalBasis,
+    /// What of a person.
+    pub categories: &'static [Category],
+    /// How long.
+    pub retention: Retention,
+    /// What erasure of a person does.
+    pub erasure: Erasure,
+    /// Whether it stands in 16 partitions for each installation, which a purge goes through; what does not is
+    /// reached through the record that lists it, or is not the tenant's.
+    pub bucketed: bool,
+    /// Whether a person's export shows it.
+    pub exported: bool,
+}
+
+impl Kind {
+    /// Every kind, in the order of the map.
+    pub const ALL: [Self; 13] = [
+        Self::Shop,
+        Self::Directory,
+        Self::Keys,
+        Self::Delivery,
+        Self::Order,
+        Self::Match,
+        Self::Subject,
+        Self::Case,
+        Self::Request,
+        Self::Due,
+        Self::Progress,
+        Self::Tombstone,
+        Self::Ledger,
+    ];
+
+    /// The word for it in keys. Never changes: keys of what is stored contain it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Shop => "shop",
+            Self::Directory => "directory",
+            Self::Keys => "keys",
+            Self::Delivery => "delivery",
+            Self::Order => "order",
+            Self::Match => "match",
+            Self::Subject => "subject",
+            Self::Case => "case",
+            Self::Request => "request",
+            Self::Due => "due",
+            Self::Progress => "progress",
+            Self::Tombstone => "tombstone",
+            Self::Ledger => "ledger",
+        }
+    }
+
+    /// The kind's row.
+    #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a table: one row after the other")]
+    pub const fn row(self) -> Row {
+        use Category::{CustomerAddress, CustomerContact, MerchantAccount, OrderMetadata, Pseudonym};
+        match self {
+            Self::Shop => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "state of the installation; sealed: domain, e-mail, plan and access token of the merchant",
+                purpose: Purpose::Operation,
+                legal_basis: LegalBasis::Contract,
+                categories: &[MerchantAccount],
+                retention: Retention::UntilPurge,
+                erasure: Erasure::Keep,
+                bucketed: false,
+                exported: false,
+            },
+            Self::Directory => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "blinded name of each installation",
+                purpose: Purpose::Operation,
+                legal_basis: LegalBasis::Contract,
+                categories: &[Pseudonym],
+                retention: Retention::UntilPurge,
+                erasure: Erasure::Keep,
+                bucketed: false,
+                exported: false,
+            },
+            Self::Keys => Row {
+                kind: self,
+                table: Table::Keys,
+                holds: "data and index keys of an installation, wrapped by the deployment key",
+                purpose: Purpose::Operation,
+                legal_basis: LegalBasis::Contract,
+                categories: &[],
+                retention: Retention::UntilPurge,
+                erasure: Erasure::Keep,
+                bucketed: false,
+                exported: false,
+            },
+            // Shopify retries a webhook for 4 hours; a week leaves room for replays by hand.
+            Self::Delivery => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "blinded webhook id, topic, time, whether its work is done; the record's blinded name until then",
+                purpose: Purpose::Operation,
+                legal_basis: LegalBasis::Contract,
+                categories: &[Pseudonym],
+                retention: Retention::Window(Duration::from_hours(7 * 24)),
+                erasure: Erasure::Keep,
+                bucketed: true,
+                exported: false,
+            },
+            // Promise DG27.
+            Self::Order => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "sealed: order number, date, total, currency, e-mail, phone, names and addresses of the customer",
+                purpose: Purpose::Duplicates,
+                legal_basis: LegalBasis::LegitimateInterest,
+                categories: &[CustomerContact, CustomerAddress, OrderMetadata],
+                retention: Retention::Window(Duration::from_hours(60 * 24)),
+                erasure: Erasure::Delete,
+                bucketed: true,
+                exported: true,
+            },
+            Self::Match => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "blinded e-mail, phone or address, and the record it leads to",
+                purpose: Purpose::Duplicates,
+                legal_basis: LegalBasis::LegitimateInterest,
+                categories: &[Pseudonym],
+                retention: Retention::Window(LARGEST_WINDOW),
+                erasure: Erasure::Delete,
+                bucketed: false,
+                exported: false,
+            },
+            Self::Subject => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "blinded e-mail, phone or customer number, and the record it leads to",
+                purpose: Purpose::Rights,
+                legal_basis: LegalBasis::LegalObligation,
+                categories: &[Pseudonym],
+                retention: Retention::WithRecord,
+                erasure: Erasure::Delete,
+                bucketed: false,
+                exported: false,
+            },
+            // Promise DG22 keeps resolved duplicates for audit; a year bounds it (DG27: a setting of its own).
+            Self::Case => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "state and size of a cluster; sealed: its orders' numbers, dates and totals, and what agreed",
+                purpose: Purpose::Duplicates,
+                legal_basis: LegalBasis::LegitimateInterest,
+                categories: &[OrderMetadata],
+                retention: Retention::Window(Duration::from_hours(365 * 24)),
+                erasure: Erasure::Anonymise,
+                bucketed: true,
+                exported: true,
+            },
+            Self::Request => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "state and counts of a request; sealed until it is done: the person's e-mail, phone, customer and order numbers",
+                purpose: Purpose::Rights,
+                legal_basis: LegalBasis::LegalObligation,
+                categories: &[CustomerContact, OrderMetadata],
+                retention: Retention::Window(Duration::from_hours(90 * 24)),
+                erasure: Erasure::Anonymise,
+                bucketed: true,
+                exported: true,
+            },
+            Self::Due => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "what is to be done at an hour, and blinded names of what it is about",
+                purpose: Purpose::Operation,
+                legal_basis: LegalBasis::Contract,
+                categories: &[Pseudonym],
+                retention: Retention::Window(Duration::from_hours(90 * 24)),
+                erasure: Erasure::Keep,
+                bucketed: false,
+                exported: false,
+            },
+            Self::Progress => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "how many items of a partition a purge has deleted",
+                purpose: Purpose::Operation,
+                legal_basis: LegalBasis::LegalObligation,
+                categories: &[],
+                retention: Retention::UntilPurge,
+                erasure: Erasure::Keep,
+                bucketed: false,
+                exported: false,
+            },
+            // Promise SO25: the longest a backup lives, and so the longest an erased record could come back from.
+            Self::Tombstone => Row {
+                kind: self,
+                table: Table::Ledger,
+                holds: "blinded e-mail, phone, customer or order number, and when it was erased",
+                purpose: Purpose::Rights,
+                legal_basis: LegalBasis::LegalObligation,
+                categories: &[Pseudonym],
+                retention: Retention::Window(Duration::from_hours(90 * 24)),
+                erasure: Erasure::Keep,
+                bucketed: true,
+                exported: false,
+            },
+            Self::Ledger => Row {
+                kind: self,
+                table: Table::Ledger,
+                holds: "what was done, when, why and how often, by blinded shop; nothing about a person",
+                purpose: Purpose::Rights,
+                legal_basis: LegalBasis::LegalObligation,
+                categories: &[],
+                retention: Retention::Permanent,
+                erasure: Erasure::Keep,
+                bucketed: false,
+                exported: false,
+            },
+        }
+    }
+}
+
+/// The longest any function can still be writing after it read that it may: what a second pass waits for. Lambda
+/// ends a function after 15 minutes.
+pub const LONGEST_WRITER: Duration = Duration::from_mins(15);
+
+/// When an uninstalled shop is purged: well before the 48 hours of promise DG20, to finish within them.
+pub const PURGE_AFTER: Duration = Duration::from_hours(36);
+
+/// How long everything about an uninstalled shop may last at most (promise DG20).
+pub const PURGE_DEADLINE: Duration = Duration::from_hours(48);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::DAY;
+
+    #[test]
+    fn every_row_stands_under_its_own_kind_and_name() {
+        for (index, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind.row().kind, kind);
+            let twin = Kind::ALL.iter().position(|other| other.name() == kind.name());
+            assert_eq!(twin, Some(index), "{}", kind.name());
+        }
+    }
+
+    #[test]
+    fn nothing_personal_is_kept_without_end_or_kept_by_an_erasure() {
+        for row in Kind::ALL.map(Kind::row) {
+            if row.retention == Retention::Permanent {
+                assert!(row.categories.is_empty(), "{:?}", row.kind);
+            }
+            let about_customers = row.categories.iter().any(|category| {
+                matches!(
+                    category,
+                    Category::CustomerContact | Category::CustomerAddress | Category::OrderMetadata
+                )
+            });
+            if about_customers {
+                assert_ne!(row.erasure, Erasure::Keep, "{:?}", row.kind);
+                assert!(row.bucketed, "{:?} must be found by a purge", row.kind);
+            }
+        }
+    }
+
+    #[test]
+    fn matching_rows_and_orders_live_as_promised_and_rows_never_outlive_their_record() {
+        assert_eq!(Kind::Order.row().retention, Retention::Window(DAY * 60));
+        assert_eq!(Kind::Match.row().retention, Retention::Window(DAY * 30));
+        assert!(PURGE_AFTER + LONGEST_WRITER < PURGE_DEADLINE);
+    }
+}

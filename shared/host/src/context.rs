@@ -1,0 +1,265 @@
+//! What a handler is given: the store, the queues, the schedules, the outside world. Each is made when it is
+//! first used, so that a function's cold start pays for nothing it does not need.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_scheduler::operation::create_schedule::CreateScheduleError;
+use aws_sdk_scheduler::types::{
+    ActionAfterCompletion, FlexibleTimeWindow, FlexibleTimeWindowMode, RetryPolicy, Target,
+};
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use serde::Serialize;
+use storeward_clients::shopify::Shopify;
+use storeward_core::shop::Tenant;
+use storeward_core::time::{Clock, Timestamp};
+use storeward_store::{Store, StoreError};
+use tokio::sync::OnceCell;
+
+use crate::connections::Connections;
+use crate::job::PurgeOrder;
+use crate::secrets::{self, ShopifySecrets};
+use crate::settings::{Setting, Settings, SettingsError};
+
+/// Why the host could not do what a handler asked for. Carries no personal data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostError {
+    /// AWS did not answer, or said no for now.
+    Aws {
+        /// Which operation.
+        operation: &'static str,
+        /// The error code, or how the call failed.
+        code: String,
+    },
+    /// The store.
+    Store(StoreError),
+    /// A secret cannot be used.
+    Secret(&'static str),
+    /// A setting is missing.
+    Settings(SettingsError),
+}
+
+impl HostError {
+    pub(crate) fn aws<E: ProvideErrorMetadata, R>(operation: &'static str, error: &SdkError<E, R>) -> Self {
+        let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or("no answer");
+        Self::Aws { operation, code: code.to_owned() }
+    }
+
+    /// Whether the same can succeed later.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Aws { .. } => true,
+            Self::Store(error) => error.is_transient(),
+            Self::Secret(_) | Self::Settings(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Aws { operation, code } => write!(f, "{operation} failed: {code}; try again"),
+            Self::Store(error) => error.fmt(f),
+            Self::Secret(what) => write!(f, "{what}: encrypt it again (docs/operations.md)"),
+            Self::Settings(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for HostError {}
+
+impl From<StoreError> for HostError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<SettingsError> for HostError {
+    fn from(error: SettingsError) -> Self {
+        Self::Settings(error)
+    }
+}
+
+/// A queue that references are sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// Orders to look for duplicates of.
+    MatchOrder,
+    /// People to erase.
+    RedactSubject,
+    /// Installations to purge.
+    PurgeShop,
+}
+
+impl Queue {
+    const fn setting(self) -> Setting {
+        match self {
+            Self::MatchOrder => Setting::MatchOrderQueueUrl,
+            Self::RedactSubject => Setting::RedactSubjectQueueUrl,
+            Self::PurgeShop => Setting::PurgeShopQueueUrl,
+        }
+    }
+}
+
+/// SQS delays a message for 15 minutes at most.
+const LONGEST_DELAY: Duration = Duration::from_mins(15);
+
+/// What one function works with. Made once for each instance.
+pub struct Context {
+    settings: Settings,
+    connections: Connections,
+    kms: OnceCell<aws_sdk_kms::Client>,
+    sqs: OnceCell<aws_sdk_sqs::Client>,
+    store: OnceCell<Store>,
+    shopify_secrets: OnceCell<ShopifySecrets>,
+    shopify: OnceCell<Shopify>,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// A context; nothing is connected yet.
+    #[must_use]
+    pub fn new(settings: Settings, connections: Connections) -> Self {
+        Self {
+            settings,
+            connections,
+            kms: OnceCell::new(),
+            sqs: OnceCell::new(),
+            store: OnceCell::new(),
+            shopify_secrets: OnceCell::new(),
+            shopify: OnceCell::new(),
+        }
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.connections.clock.now()
+    }
+
+    async fn kms(&self) -> &aws_sdk_kms::Client {
+        self.kms.get_or_init(|| async { self.connections.kms() }).await
+    }
+
+    /// The store. The first call decrypts the deployment key.
+    pub async fn store(&self) -> Result<&Store, HostError> {
+        self.store
+            .get_or_try_init(|| async {
+                let ciphertext = self.settings.get(Setting::DeploymentKey)?;
+                let plain = zeroized(secrets::decrypt(self.kms().await, ciphertext, "deployment").await?);
+                Ok(Store::new(
+                    self.connections.dynamodb(),
+                    self.settings.tables()?,
+                    secrets::deployment_key(&plain)?,
+                    Arc::clone(&self.connections.clock),
+                    Arc::clone(&self.connections.entropy),
+                ))
+            })
+            .await
+    }
+
+    pub(crate) async fn shopify_secrets(&self) -> Result<&ShopifySecrets, HostError> {
+        self.shopify_secrets
+            .get_or_try_init(|| async {
+                let ciphertext = self.settings.get(Setting::ShopifySecrets)?;
+                let plain = zeroized(secrets::decrypt(self.kms().await, ciphertext, "shopify").await?);
+                secrets::shopify_secrets(&plain)
+            })
+            .await
+    }
+
+    /// The client for the Admin API.
+    pub async fn shopify(&self) -> Result<&Shopify, HostError> {
+        self.shopify
+            .get_or_try_init(|| async {
+                let endpoint = self.settings.get(Setting::ShopifyEndpoint)?;
+                let clock: Arc<dyn Clock> = Arc::clone(&self.connections.clock);
+                Shopify::new(endpoint, clock)
+                    .map_err(|_| HostError::Secret("no TLS roots for outgoing calls"))
+            })
+            .await
+    }
+
+    /// Puts a reference on a queue, to be worked on after `delay` (at most 15 minutes; longer ones are cut to that,
+    /// and whoever gets the message looks at the time).
+    pub async fn send<T: Serialize + Sync>(
+        &self,
+        queue: Queue,
+        message: &T,
+        delay: Duration,
+    ) -> Result<(), HostError> {
+        let url = self.settings.get(queue.setting())?;
+        let body = serde_json::to_string(message).map_err(|_| HostError::Aws {
+            operation: "SendMessage",
+            code: "unwritable message".to_owned(),
+        })?;
+        let seconds = delay.min(LONGEST_DELAY).as_secs();
+        let client = self.sqs.get_or_init(|| async { self.connections.sqs() }).await;
+        client
+            .send_message()
+            .queue_url(url)
+            .message_body(body)
+            .set_delay_seconds(i32::try_from(seconds).ok().filter(|seconds| *seconds > 0))
+            .send()
+            .await
+            .map_err(|error| HostError::aws("SendMessage", &error))?;
+        Ok(())
+    }
+
+    /// Schedules the purge of an installation. A schedule is named by the installation: asking twice makes one.
+    pub async fn schedule_purge(&self, tenant: &Tenant, at: Timestamp, why: &str) -> Result<(), HostError> {
+        let unbuildable = |_| HostError::Aws { operation: "CreateSchedule", code: "unwritable".to_owned() };
+        let order = PurgeOrder { tenant: tenant.clone(), why: why.to_owned() };
+        let input = serde_json::to_string(&order)
+            .map_err(|_| HostError::Aws { operation: "CreateSchedule", code: "unwritable".to_owned() })?;
+        let target = Target::builder()
+            .arn(self.settings.get(Setting::PurgeShopQueueArn)?)
+            .role_arn(self.settings.get(Setting::ScheduleRoleArn)?)
+            .input(input)
+            // After an hour the sweep's due row takes over: the default of 24 hours would break the promise of 48.
+            .retry_policy(RetryPolicy::builder().maximum_event_age_in_seconds(3600).build())
+            .build()
+            .map_err(unbuildable)?;
+        let exactly =
+            FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off).build().map_err(unbuildable)?;
+        let name = format!("purge-{}-{}", tenant.shop, tenant.generation);
+        let whole_seconds = Timestamp::from_seconds(at.seconds()).to_rfc3339();
+        let sent = self
+            .connections
+            .scheduler()
+            .create_schedule()
+            .group_name(self.settings.get(Setting::ScheduleGroup)?)
+            // The token makes a repetition of the same request the same schedule.
+            .client_token(&name)
+            .name(&name)
+            .schedule_expression(format!("at({})", whole_seconds.trim_end_matches('Z')))
+            .schedule_expression_timezone("UTC")
+            .action_after_completion(ActionAfterCompletion::Delete)
+            .flexible_time_window(exactly)
+            .target(target)
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(()),
+            // Scheduled before, for the earlier time.
+            Err(error)
+                if error.as_service_error().is_some_and(CreateScheduleError::is_conflict_exception) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(HostError::aws("CreateSchedule", &error)),
+        }
+    }
+}
+
+fn zeroized(plain: Vec<u8>) -> zeroize::Zeroizing<Vec<u8>> {
+    zeroize::Zeroizing::new(plain)
+}

@@ -1,0 +1,133 @@
+//! Errors as strangers see them: RFC 9457 problem bodies that say what to do. One list of kinds feeds the
+//! answers and docs/errors.md.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Every problem that an endpoint answers with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// Not a POST.
+    MethodNotAllowed,
+    /// A header that every delivery has is missing or malformed.
+    MissingHeader,
+    /// The body is larger than a webhook's can be.
+    BodyTooLarge,
+    /// The signature is not that of the body.
+    BadSignature,
+    /// The topic is not the one this URL is for.
+    WrongTopic,
+    /// The body is not what the topic sends.
+    MalformedBody,
+    /// Header and body name different shops.
+    ShopMismatch,
+    /// The app is not installed in the shop.
+    NotInstalled,
+    /// Something the request needs is not available.
+    Unavailable,
+}
+
+impl ProblemKind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::MethodNotAllowed,
+        Self::MissingHeader,
+        Self::BodyTooLarge,
+        Self::BadSignature,
+        Self::WrongTopic,
+        Self::MalformedBody,
+        Self::ShopMismatch,
+        Self::NotInstalled,
+        Self::Unavailable,
+    ];
+
+    /// The kind's stable id, the last part of its `type`.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::MissingHeader => "missing-header",
+            Self::BodyTooLarge => "body-too-large",
+            Self::BadSignature => "bad-signature",
+            Self::WrongTopic => "wrong-topic",
+            Self::MalformedBody => "malformed-body",
+            Self::ShopMismatch => "shop-mismatch",
+            Self::NotInstalled => "not-installed",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::MethodNotAllowed => 405,
+            Self::MissingHeader | Self::WrongTopic | Self::MalformedBody | Self::ShopMismatch => 400,
+            Self::BodyTooLarge => 413,
+            Self::BadSignature => 401,
+            Self::NotInstalled => 404,
+            Self::Unavailable => 503,
+        }
+    }
+
+    /// What it is, in a few words.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::MethodNotAllowed => "Use POST",
+            Self::MissingHeader => "A required header is missing or malformed",
+            Self::BodyTooLarge => "The body is too large",
+            Self::BadSignature => "The signature does not match the body",
+            Self::WrongTopic => "This URL is for another topic",
+            Self::MalformedBody => "The body is not what the topic sends",
+            Self::ShopMismatch => "Header and body name different shops",
+            Self::NotInstalled => "The app is not installed in this shop",
+            Self::Unavailable => "Not available now, try again",
+        }
+    }
+}
+
+/// A problem to answer with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Which kind.
+    pub kind: ProblemKind,
+    /// What to do about this occurrence. Never repeats what was sent.
+    pub detail: String,
+}
+
+impl Problem {
+    /// A problem of `kind`; `detail` says what to do.
+    #[must_use]
+    pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into() }
+    }
+
+    /// The answer of a function URL.
+    #[must_use]
+    pub fn answer(&self) -> Value {
+        let body = json!({
+            "type": format!("urn:storeward:problem:{}", self.kind.id()),
+            "title": self.kind.title(),
+            "status": self.kind.status(),
+            "detail": self.detail,
+        });
+        answer(self.kind.status(), "application/problem+json", &body)
+    }
+}
+
+/// A function URL's answer, with the headers that every answer has.
+pub(crate) fn answer<T: Serialize>(status: u16, content_type: &str, body: &T) -> Value {
+    json!({
+        "statusCode": status,
+        "headers": {
+            "content-type": content_type,
+            "cache-control": "no-store",
+            "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+            "strict-transport-security": "max-age=63072000; includeSubDomains",
+            "x-content-type-options": "nosniff",
+        },
+        "body": serde_json::to_string(body).unwrap_or_default(),
+        "isBase64Encoded": false,
+    })
+}

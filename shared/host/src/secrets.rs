@@ -1,0 +1,106 @@
+//! Secrets: KMS ciphertexts in the environment, decrypted once for each Lambda instance. The encryption context
+//! names the purpose, so that a function's role can be held to the secrets it needs.
+
+use std::collections::HashMap;
+
+use aws_sdk_kms::primitives::Blob;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::hmac;
+use serde::Deserialize;
+use storeward_store::DeploymentKey;
+
+use crate::context::HostError;
+
+/// The app's client secrets: the current one, and the one before while it is being rotated.
+pub(crate) struct ShopifySecrets(Vec<hmac::Key>);
+
+impl std::fmt::Debug for ShopifySecrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ShopifySecrets({})", self.0.len())
+    }
+}
+
+impl ShopifySecrets {
+    /// Whether `signature` (base64) is the HMAC-SHA256 of `body` under any of the secrets. Every secret is tried,
+    /// and compared in constant time.
+    pub(crate) fn verify(&self, body: &[u8], signature: &str) -> bool {
+        let Ok(signature) = STANDARD.decode(signature) else { return false };
+        self.0.iter().fold(false, |verified, key| hmac::verify(key, body, &signature).is_ok() | verified)
+    }
+}
+
+#[derive(Deserialize)]
+struct SecretsFile {
+    client_secrets: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct KeyFile {
+    id: String,
+    key: String,
+}
+
+/// Decrypts a ciphertext for a purpose.
+pub(crate) async fn decrypt(
+    kms: &aws_sdk_kms::Client,
+    ciphertext: &str,
+    purpose: &str,
+) -> Result<Vec<u8>, HostError> {
+    let blob = STANDARD.decode(ciphertext).map_err(|_| HostError::Secret("a ciphertext is not base64"))?;
+    let output = kms
+        .decrypt()
+        .ciphertext_blob(Blob::new(blob))
+        .set_encryption_context(Some(HashMap::from([("purpose".to_owned(), purpose.to_owned())])))
+        .send()
+        .await
+        .map_err(|error| HostError::aws("KMS Decrypt", &error))?;
+    output.plaintext.map(Blob::into_inner).ok_or(HostError::Secret("KMS gave no plaintext"))
+}
+
+pub(crate) fn shopify_secrets(plain: &[u8]) -> Result<ShopifySecrets, HostError> {
+    let file: SecretsFile = serde_json::from_slice(plain)
+        .map_err(|_| HostError::Secret("the Shopify secrets are not as documented"))?;
+    if file.client_secrets.is_empty() || file.client_secrets.iter().any(String::is_empty) {
+        return Err(HostError::Secret("a Shopify secret is empty"));
+    }
+    let keys = file.client_secrets.iter().map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()));
+    Ok(ShopifySecrets(keys.collect()))
+}
+
+pub(crate) fn deployment_key(plain: &[u8]) -> Result<DeploymentKey, HostError> {
+    let malformed = HostError::Secret("the deployment key is not as documented");
+    let file: KeyFile = serde_json::from_slice(plain).map_err(|_| malformed.clone())?;
+    let key = STANDARD.decode(&file.key).map_err(|_| malformed.clone())?;
+    DeploymentKey::new(file.id, &key).map_err(|_| malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_secrets_are_accepted_and_nothing_else() {
+        let secrets = shopify_secrets(br#"{"client_secrets":["test-new","test-old"]}"#).unwrap();
+        let sign = |secret: &str| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+            STANDARD.encode(hmac::sign(&key, b"body"))
+        };
+        assert!(secrets.verify(b"body", &sign("test-new")));
+        assert!(secrets.verify(b"body", &sign("test-old")));
+        assert!(!secrets.verify(b"body", &sign("test-other")));
+        assert!(!secrets.verify(b"other", &sign("test-new")));
+        assert!(
+            !secrets.verify(
+                b"body",
+                &STANDARD.encode(
+                    &hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"test-new"), b"body").as_ref()[..16]
+                )
+            ),
+            "a shortened tag"
+        );
+        assert!(!secrets.verify(b"body", "not base64!"));
+        assert!(shopify_secrets(br#"{"client_secrets":[]}"#).is_err());
+        assert!(shopify_secrets(br#"{"client_secrets":[""]}"#).is_err());
+    }
+}

@@ -1,0 +1,183 @@
+//! Every setting a function can have, where it comes from and what it must look like. Each function names the
+//! ones it needs and gets no other; a missing one stops it at the start, with its name.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use storeward_store::TableNames;
+
+/// A setting: an environment variable of a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Setting {
+    /// The table of records.
+    DataTable,
+    /// The table of wrapped keys.
+    KeysTable,
+    /// The table of ledger entries and tombstones.
+    LedgerTable,
+    /// The deployment key as KMS encrypted it, base64.
+    DeploymentKey,
+    /// The app's client secrets as KMS encrypted them, base64.
+    ShopifySecrets,
+    /// The URL of the queue of `match-order`.
+    MatchOrderQueueUrl,
+    /// The URL of the queue of `redact-subject`.
+    RedactSubjectQueueUrl,
+    /// The URL of the queue of `purge-shop`.
+    PurgeShopQueueUrl,
+    /// The ARN of the queue of `purge-shop`: what a schedule sends to.
+    PurgeShopQueueArn,
+    /// The group that schedules are made in.
+    ScheduleGroup,
+    /// The role that schedules send with.
+    ScheduleRoleArn,
+    /// Where the Admin API is; `{shop}` stands for the shop's domain.
+    ShopifyEndpoint,
+    /// What is logged, as `tracing-subscriber` filters read it.
+    Log,
+}
+
+impl Setting {
+    /// Every setting.
+    pub const ALL: [Self; 13] = [
+        Self::DataTable,
+        Self::KeysTable,
+        Self::LedgerTable,
+        Self::DeploymentKey,
+        Self::ShopifySecrets,
+        Self::MatchOrderQueueUrl,
+        Self::RedactSubjectQueueUrl,
+        Self::PurgeShopQueueUrl,
+        Self::PurgeShopQueueArn,
+        Self::ScheduleGroup,
+        Self::ScheduleRoleArn,
+        Self::ShopifyEndpoint,
+        Self::Log,
+    ];
+
+    /// What every function needs that uses the store.
+    pub const STORE: [Self; 4] = [Self::DataTable, Self::KeysTable, Self::LedgerTable, Self::DeploymentKey];
+
+    /// The name of its environment variable.
+    #[must_use]
+    pub const fn variable(self) -> &'static str {
+        match self {
+            Self::DataTable => "STOREWARD_DATA_TABLE",
+            Self::KeysTable => "STOREWARD_KEYS_TABLE",
+            Self::LedgerTable => "STOREWARD_LEDGER_TABLE",
+            Self::DeploymentKey => "STOREWARD_DEPLOYMENT_KEY",
+            Self::ShopifySecrets => "STOREWARD_SHOPIFY_SECRETS",
+            Self::MatchOrderQueueUrl => "STOREWARD_MATCH_ORDER_QUEUE_URL",
+            Self::RedactSubjectQueueUrl => "STOREWARD_REDACT_SUBJECT_QUEUE_URL",
+            Self::PurgeShopQueueUrl => "STOREWARD_PURGE_SHOP_QUEUE_URL",
+            Self::PurgeShopQueueArn => "STOREWARD_PURGE_SHOP_QUEUE_ARN",
+            Self::ScheduleGroup => "STOREWARD_SCHEDULE_GROUP",
+            Self::ScheduleRoleArn => "STOREWARD_SCHEDULE_ROLE_ARN",
+            Self::ShopifyEndpoint => "STOREWARD_SHOPIFY_ENDPOINT",
+            Self::Log => "STOREWARD_LOG",
+        }
+    }
+
+    /// What it is when nobody sets it; `None` for what must be set.
+    #[must_use]
+    pub const fn default(self) -> Option<&'static str> {
+        match self {
+            Self::ShopifyEndpoint => Some("https://{shop}"),
+            Self::Log => Some("info"),
+            _ => None,
+        }
+    }
+}
+
+/// A setting that a function needs is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsError {
+    missing: Vec<&'static str>,
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "set the environment variables {} (see template.yaml)", self.missing.join(", "))
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+/// The settings of one function.
+#[derive(Clone, Debug)]
+pub struct Settings(BTreeMap<Setting, String>);
+
+impl Settings {
+    /// Reads the settings in `needs` from the environment of the process.
+    ///
+    /// # Errors
+    /// When one is missing or empty that has no default.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn from_environment(needs: &[Setting]) -> Result<Self, SettingsError> {
+        Self::from_lookup(needs, &|name| std::env::var(name).ok())
+    }
+
+    /// Reads them from anywhere: the local run takes them from `template.yaml`.
+    ///
+    /// # Errors
+    /// When one is missing or empty that has no default.
+    pub fn from_lookup(
+        needs: &[Setting],
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, SettingsError> {
+        let mut values = BTreeMap::new();
+        let mut missing = Vec::new();
+        for setting in needs {
+            let given = lookup(setting.variable()).filter(|value| !value.is_empty());
+            match given.or_else(|| setting.default().map(str::to_owned)) {
+                Some(value) => {
+                    values.insert(*setting, value);
+                }
+                None => missing.push(setting.variable()),
+            }
+        }
+        if missing.is_empty() { Ok(Self(values)) } else { Err(SettingsError { missing }) }
+    }
+
+    /// The value of a setting.
+    ///
+    /// # Errors
+    /// When the function did not say that it needs it.
+    pub fn get(&self, setting: Setting) -> Result<&str, SettingsError> {
+        self.0
+            .get(&setting)
+            .map(String::as_str)
+            .or_else(|| setting.default())
+            .ok_or(SettingsError { missing: vec![setting.variable()] })
+    }
+
+    pub(crate) fn tables(&self) -> Result<TableNames, SettingsError> {
+        Ok(TableNames {
+            data: self.get(Setting::DataTable)?.to_owned(),
+            keys: self.get(Setting::KeysTable)?.to_owned(),
+            ledger: self.get(Setting::LedgerTable)?.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_all_at_once_and_empty_is_missing() {
+        let error = Settings::from_lookup(&Setting::STORE, &|name| {
+            (name == "STOREWARD_DATA_TABLE").then(String::new)
+        })
+        .unwrap_err();
+        assert_eq!(error.missing.len(), 4);
+        assert!(error.to_string().contains("STOREWARD_KEYS_TABLE"));
+    }
+
+    #[test]
+    fn defaults_stand_in_and_others_are_not_given() {
+        let settings = Settings::from_lookup(&[Setting::Log], &|_| None).unwrap();
+        assert_eq!(settings.get(Setting::Log), Ok("info"));
+        assert!(settings.get(Setting::DataTable).is_err());
+    }
+}

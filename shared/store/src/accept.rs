@@ -1,0 +1,229 @@
+//! Accepting a webhook: one transaction writes the delivery marker, the record with its index rows, and the
+//! due row that makes the marker an outbox; tombstones are checked in it. Sending the reference is the host's.
+
+use serde::{Deserialize, Serialize};
+use storeward_core::data_map::{Kind, Purpose};
+use storeward_core::matching;
+use storeward_core::normalize::{self, Identifier};
+use storeward_core::order::Order;
+use storeward_core::shop::Tenant;
+use storeward_core::time::{HOUR, MINUTE, Timestamp};
+use storeward_core::webhook::CustomersRedact;
+
+use crate::due::{self, DueRow};
+use crate::erasure::Wanted;
+use crate::error::Result;
+use crate::item::{Item, number, text};
+use crate::keyspace::{self, Key, RecordRef};
+use crate::orders::SealedOrder;
+use crate::store::{Action, Change, Condition, Store};
+use crate::tenants::Installation;
+
+/// How long a delivery may stay open before a sweep sends its work again.
+const RESEND_AFTER: std::time::Duration = HOUR;
+
+/// Which delivery of which webhook, as the caller names it.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// `X-Shopify-Webhook-Id`: unique for each delivery, and the same for its repetitions.
+    pub webhook_id: String,
+    /// `X-Shopify-Topic`.
+    pub topic: String,
+}
+
+/// What goes to the queue: references, and nothing about a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// For which installation.
+    #[serde(flatten)]
+    pub tenant: Tenant,
+    /// The record to work on.
+    pub record: RecordRef,
+    /// The delivery that is done when the work is.
+    pub delivery: RecordRef,
+    /// Where the due row stands that ends with it.
+    pub due_at: Timestamp,
+}
+
+/// How long a job waits for a record whose reference it has: writing and sending run side by side, so the
+/// reference can be faster, but no function writes for longer than this after its webhook was answered.
+const UNCOMMITTED_AFTER: std::time::Duration = MINUTE;
+
+impl Work {
+    /// Whether a record that is missing now can still be about to be written.
+    #[must_use]
+    pub fn may_still_be_written(&self, now: Timestamp) -> bool {
+        now < self.due_at - RESEND_AFTER + UNCOMMITTED_AFTER
+    }
+}
+
+/// A webhook about to be accepted: its work is known before anything is written, so that writing and sending can
+/// run side by side.
+#[derive(Debug)]
+pub struct Acceptance {
+    work: Work,
+    actions: Vec<Action>,
+    checks_from: usize,
+}
+
+impl Acceptance {
+    /// What is to be sent.
+    #[must_use]
+    pub const fn work(&self) -> &Work {
+        &self.work
+    }
+}
+
+/// What became of a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was new and is stored.
+    Accepted,
+    /// It, or its record, was stored before.
+    Duplicate,
+    /// It tells of someone who was erased since: nothing was stored.
+    RefusedErased,
+}
+
+impl Store {
+    /// Prepares the acceptance of an order.
+    pub fn accept_order(
+        &self,
+        installation: &Installation,
+        delivery: &Delivery,
+        order: Order,
+    ) -> Result<Acceptance> {
+        let (tenant, keys) = (&installation.tenant, &installation.keys);
+        let record = keyspace::order_ref(keys, *order.id.expose());
+        let identifiers = normalize::order_identifiers(&order);
+        // A creation time in the future would stretch the window: the clock's word counts then.
+        let from = order.created_at.min(self.now());
+        let mut rows: Vec<(Key, Item)> = Vec::new();
+        for key in matching::keys(&order) {
+            let partition = keyspace::match_partition(tenant, keys, &key);
+            let row = keyspace::match_row(partition, order.created_at, &record);
+            rows.push((row.clone(), Item::new(row).expiring(from)));
+        }
+        for identifier in &identifiers {
+            let row = keyspace::subject_row(keyspace::subject_partition(tenant, keys, identifier), &record);
+            rows.push((row.clone(), Item::new(row).expiring_with(Kind::Order, from)));
+        }
+        let checks = Self::tombstone_checks(installation, &identifiers, &order);
+        let sealed = SealedOrder::new(tenant, order, rows.iter().map(|(key, _)| key));
+        let item = Item::new(keyspace::record(tenant, &record))
+            .set("created_at", number(sealed.order.created_at.millis()))
+            .expiring(from)
+            .sealed(keys, &sealed, &*self.entropy)?;
+        let index = rows.into_iter().map(|(_, item)| Action::put(item)).collect();
+        Ok(self.acceptance(installation, delivery, record, item, index, checks))
+    }
+
+    /// Prepares the acceptance of a request to erase a person.
+    pub fn accept_redaction(
+        &self,
+        installation: &Installation,
+        delivery: &Delivery,
+        request: CustomersRedact,
+    ) -> Result<Acceptance> {
+        let (tenant, keys) = (&installation.tenant, &installation.keys);
+        let id = keys.blind(Purpose::Rights, "request", &delivery.webhook_id);
+        let record = RecordRef::new(Kind::Request, id);
+        let now = self.now();
+        let item = Item::new(keyspace::record(tenant, &record))
+            .set("phase", text("open"))
+            .set("received_at", number(now.millis()))
+            .expiring(now)
+            .sealed(keys, &Wanted::from(request), &*self.entropy)?;
+        Ok(self.acceptance(installation, delivery, record, item, Vec::new(), Vec::new()))
+    }
+
+    fn acceptance(
+        &self,
+        installation: &Installation,
+        delivery: &Delivery,
+        record: RecordRef,
+        item: Item,
+        index: Vec<Action>,
+        checks: Vec<Action>,
+    ) -> Acceptance {
+        let tenant = &installation.tenant;
+        let now = self.now();
+        let marker = keyspace::delivery_ref(&installation.keys, &delivery.webhook_id);
+        let work = Work { tenant: tenant.clone(), record, delivery: marker, due_at: now + RESEND_AFTER };
+        let marker = Item::new(keyspace::record(tenant, &work.delivery))
+            .set("topic", text(&delivery.topic))
+            .set("phase", text("open"))
+            .set("record_ref", text(work.record.to_string()))
+            .set("accepted_at", number(now.millis()))
+            .expiring(now);
+        let due = DueRow::new(work.due_at, tenant.clone(), due::Action::Resend, Some(work.clone()));
+        let mut actions = vec![
+            Action::Put { item: marker, condition: Some(Condition::ABSENT) },
+            Action::Put { item, condition: Some(Condition::ABSENT) },
+            due::put(&due),
+        ];
+        actions.extend(index);
+        let checks_from = actions.len();
+        actions.extend(checks);
+        Acceptance { work, actions, checks_from }
+    }
+
+    /// Whoever was erased after the order was placed does not come back with it.
+    fn tombstone_checks(
+        installation: &Installation,
+        identifiers: &[Identifier],
+        order: &Order,
+    ) -> Vec<Action> {
+        let (tenant, keys) = (&installation.tenant, &installation.keys);
+        let placed_later = || Condition {
+            expression: "attribute_not_exists(pk) OR erased_at < :created_at",
+            values: vec![(":created_at", number(order.created_at.millis()))],
+        };
+        identifiers
+            .iter()
+            .map(|identifier| keyspace::subject_tombstone(tenant, keys, identifier))
+            .map(|key| Action::Check { key, condition: placed_later() })
+            .chain([Action::Check {
+                key: keyspace::order_tombstone(tenant, keys, *order.id.expose()),
+                condition: Condition::ABSENT,
+            }])
+            .collect()
+    }
+
+    /// Writes an acceptance: all of it or nothing.
+    pub async fn commit(&self, acceptance: Acceptance) -> Result<Outcome> {
+        let checks = acceptance.checks_from..acceptance.actions.len();
+        match self.transact(acceptance.actions).await? {
+            Ok(()) => Ok(Outcome::Accepted),
+            Err(canceled) if canceled.any_failed(checks) => Ok(Outcome::RefusedErased),
+            Err(canceled) => {
+                debug_assert!(canceled.any_failed(0..2), "the marker or the record was there");
+                Ok(Outcome::Duplicate)
+            }
+        }
+    }
+
+    /// Ends a delivery: what it led to is done. The marker forgets the record, so that nothing links the two any
+    /// more, and stays to recognise repetitions.
+    pub async fn complete(&self, work: &Work) -> Result<()> {
+        let _marker_gone = self.transact(completion(work)).await?;
+        Ok(())
+    }
+}
+
+/// The actions that end a delivery. Where the marker is gone already, nothing happens.
+pub(crate) fn completion(work: &Work) -> Vec<Action> {
+    let due = DueRow::new(work.due_at, work.tenant.clone(), due::Action::Resend, Some(work.clone()));
+    vec![
+        Action::Update {
+            key: keyspace::record(&work.tenant, &work.delivery),
+            update: Change {
+                expression: "SET phase = :done REMOVE record_ref".to_owned(),
+                values: vec![(":done", text("done"))],
+            },
+            condition: Some(Condition::PRESENT),
+        },
+        Action::delete(due.key()),
+    ]
+}

@@ -1,0 +1,411 @@
+//! Cases: clusters of orders that look like one. However many of a cluster's orders are worked on at the same
+//! time, there is one case: every change is a transaction on the case and on the orders that join it.
+
+use std::collections::BTreeSet;
+
+use futures::future::try_join_all;
+use serde::{Deserialize, Serialize};
+use storeward_core::data_map::{Kind, Purpose, Table};
+use storeward_core::matching::{RULE_VERSION, Reason};
+use storeward_core::personal::Personal;
+use storeward_core::time::Timestamp;
+
+use crate::error::{Result, StoreError};
+use crate::item::{Item, Stored, number, text};
+use crate::keyspace::{self, Key, RecordRef};
+use crate::orders::{Candidate, OrderRecord, lengthen, shorten};
+use crate::store::{Action, Change, Condition, Expired, Query, Store};
+use crate::tenants::Installation;
+
+/// How often joining is tried while others change the same cluster. Each failure means that another order joined,
+/// so a cluster would have to grow this often within one attempt each to exhaust it.
+const ATTEMPTS: usize = 12;
+
+/// How many orders one transaction takes in: each is its record and its subject rows.
+const JOIN_AT_ONCE: usize = 8;
+
+/// How many members a case lists. A cluster larger than this is one person or program ordering over and over; the
+/// rest is counted.
+const LISTED: usize = 50;
+
+/// Where a case stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CaseState {
+    /// The merchant has not decided.
+    Open,
+    /// The orders were found to belong to another case, which has them now.
+    Merged,
+    /// The person was erased: what is left tells that a case was, and nothing about whom.
+    Anonymised,
+}
+
+impl CaseState {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Merged => "merged",
+            Self::Anonymised => "anonymised",
+        }
+    }
+}
+
+/// An order of a case, with what a merchant needs to recognise it after the order record itself has expired.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The order's name in the store.
+    pub order: RecordRef,
+    /// Shopify's number of it.
+    pub id: Personal<u64>,
+    /// The merchant's name for it, `#1001`.
+    pub name: Option<Personal<String>>,
+    /// When it was placed.
+    pub created_at: Timestamp,
+    /// Its total.
+    pub total: Option<String>,
+    /// The total's currency.
+    pub currency: Option<String>,
+    /// What it agreed on with the others when it joined.
+    pub reasons: Vec<Reason>,
+    pub(crate) rows: Vec<(String, String)>,
+}
+
+/// The sealed half of a case.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct SealedCase {
+    members: Vec<Member>,
+}
+
+/// A case.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Its name in the store.
+    pub reference: RecordRef,
+    /// Where it stands.
+    pub state: CaseState,
+    /// When it was opened; of an anonymised case only the day is known.
+    pub opened: String,
+    /// Under which version of the rule.
+    pub rule: String,
+    /// How many orders it has, those beyond the listed ones included.
+    pub size: u64,
+    /// Its orders, in the order they joined. Empty when merged or anonymised.
+    pub members: Vec<Member>,
+    /// Everything any of its orders agreed on.
+    pub reasons: BTreeSet<Reason>,
+    pub(crate) opened_at: Timestamp,
+    pub(crate) revision: i64,
+    pub(crate) merged_into: Option<RecordRef>,
+}
+
+/// What joining did.
+#[derive(Debug)]
+pub struct Joined {
+    /// The cluster's case.
+    pub case: RecordRef,
+    /// Whether it was opened by this.
+    pub opened: bool,
+    /// The orders that joined by this.
+    pub newcomers: Vec<RecordRef>,
+}
+
+impl Case {
+    /// The action that writes the case as it is now, if nobody changed it since it was read.
+    pub(crate) fn put(&self, store: &Store, installation: &Installation) -> Result<Action> {
+        let key = keyspace::record(&installation.tenant, &self.reference);
+        let mut item = Item::new(key)
+            .set("phase", text(self.state.name()))
+            .set("opened_at", number(self.opened_at.millis()))
+            .set("rule", text(&self.rule))
+            .set("members", number(i64::try_from(self.size).unwrap_or(i64::MAX)))
+            .set("revision", number(self.revision + 1))
+            .expiring(self.opened_at);
+        if let Some(into) = &self.merged_into {
+            item = item.set("merged_into", text(into.to_string()));
+        } else {
+            let sealed = SealedCase { members: self.members.clone() };
+            item = item.sealed(&installation.keys, &sealed, &*store.entropy)?;
+        }
+        Ok(Action::Put { item, condition: Some(self.unchanged()) })
+    }
+
+    /// That nobody changed the case since it was read.
+    pub(crate) fn unchanged(&self) -> Condition {
+        if self.revision == 0 {
+            return Condition::ABSENT;
+        }
+        Condition { expression: "revision = :revision", values: vec![(":revision", number(self.revision))] }
+    }
+
+    /// What stays of a case when its people are erased: a new record under a random name, without a time finer than
+    /// a day and without members, that nothing leads to.
+    pub(crate) fn anonymised(&self, store: &Store, installation: &Installation) -> Result<Action> {
+        let reference = RecordRef::new(Kind::Case, store.random_id()?);
+        let reasons: Vec<&str> = self.reasons.iter().map(|reason| reason.sentence()).collect();
+        let day = self.opened_at.day();
+        // Counted from the end of the day, so that the time of expiry does not tell the time of opening.
+        let end_of_day = Timestamp::parse_rfc3339(&format!("{day}T23:59:59Z")).unwrap_or(self.opened_at);
+        let item = Item::new(keyspace::record(&installation.tenant, &reference))
+            .set("phase", text(CaseState::Anonymised.name()))
+            .set("opened_day", text(day))
+            .set("rule", text(&self.rule))
+            .set("members", number(i64::try_from(self.size).unwrap_or(i64::MAX)))
+            .set("agreed", text(reasons.join("; ")))
+            .set("revision", number(1))
+            .expiring(end_of_day);
+        Ok(Action::put(item))
+    }
+}
+
+impl Member {
+    fn new(installation: &Installation, record: &OrderRecord, reasons: Vec<Reason>) -> Self {
+        let subjects = record.rows.iter().filter(|row| row.kind == Kind::Subject);
+        Self {
+            order: record.reference.clone(),
+            id: record.order.id.clone(),
+            name: record.order.name.clone(),
+            created_at: record.order.created_at,
+            total: record.order.total_price.clone(),
+            currency: record.order.currency.clone(),
+            reasons,
+            rows: subjects.map(|row| shorten(&installation.tenant, row)).collect(),
+        }
+    }
+
+    pub(crate) fn row_keys(&self, installation: &Installation) -> Vec<Key> {
+        self.rows.iter().filter_map(|row| lengthen(&installation.tenant, row)).collect()
+    }
+}
+
+impl Store {
+    pub(crate) fn read_case(installation: &Installation, stored: &Stored) -> Result<Case> {
+        let state = match stored.text("phase")? {
+            "open" => CaseState::Open,
+            "merged" => CaseState::Merged,
+            "anonymised" => CaseState::Anonymised,
+            _ => return Err(StoreError::Corrupt("a case's state")),
+        };
+        let sealed: SealedCase = if stored.has_sealed() {
+            stored.unseal(Kind::Case, &installation.keys)?
+        } else {
+            SealedCase::default()
+        };
+        let opened_at = Timestamp(stored.optional_number("opened_at").unwrap_or_default());
+        let merged_into = stored.optional_text("merged_into").map(str::parse).transpose();
+        Ok(Case {
+            reference: RecordRef::new(Kind::Case, stored.text("sk")?.to_owned()),
+            state,
+            opened: stored.optional_text("opened_day").map_or_else(|| opened_at.to_rfc3339(), str::to_owned),
+            rule: stored.text("rule")?.to_owned(),
+            size: u64::try_from(stored.number("members")?).unwrap_or_default(),
+            reasons: sealed.members.iter().flat_map(|member| member.reasons.iter().copied()).collect(),
+            members: sealed.members,
+            opened_at,
+            revision: stored.number("revision")?,
+            merged_into: merged_into.map_err(|_| StoreError::Corrupt("a merged case"))?,
+        })
+    }
+
+    /// Cases by reference; where one was merged into another, that other one instead.
+    pub(crate) async fn resolve_cases(
+        &self,
+        installation: &Installation,
+        references: BTreeSet<RecordRef>,
+    ) -> Result<Vec<Case>> {
+        let mut wanted = references;
+        let mut cases: Vec<Case> = Vec::new();
+        while !wanted.is_empty() {
+            let keys: Vec<Key> =
+                wanted.iter().map(|reference| keyspace::record(&installation.tenant, reference)).collect();
+            wanted.clear();
+            for stored in self.batch_get(&keys, Expired::Gone).await? {
+                let case = Self::read_case(installation, &stored)?;
+                if let Some(into) = case.merged_into {
+                    wanted.insert(into);
+                } else if cases.iter().all(|known| known.reference != case.reference) {
+                    cases.push(case);
+                }
+            }
+            wanted.retain(|reference| cases.iter().all(|known| known.reference != *reference));
+        }
+        Ok(cases)
+    }
+
+    /// A case; where it was merged into another, that other one.
+    pub async fn case(&self, installation: &Installation, reference: &RecordRef) -> Result<Option<Case>> {
+        Ok(self.resolve_cases(installation, BTreeSet::from([reference.clone()])).await?.pop())
+    }
+
+    /// Every case of a shop that stands for itself, the latest first. For a shop's own list and for checks: it
+    /// reads all 16 partitions to their end.
+    pub async fn cases(&self, installation: &Installation) -> Result<Vec<Case>> {
+        let partitions = (0..keyspace::BUCKETS).map(|bucket| async move {
+            let partition = keyspace::bucket_partition(&installation.tenant, Kind::Case, bucket);
+            let mut query = Query::of(Table::Data, &partition);
+            let mut cases = Vec::new();
+            loop {
+                let (items, next) = self.query(query.clone()).await?;
+                for item in &items {
+                    cases.push(Self::read_case(installation, item)?);
+                }
+                match next {
+                    Some(page) => query.after = Some(page),
+                    None => return Ok::<_, StoreError>(cases),
+                }
+            }
+        });
+        let mut cases: Vec<Case> = try_join_all(partitions).await?.into_iter().flatten().collect();
+        cases.retain(|case| case.state != CaseState::Merged);
+        cases.sort_by(|a, b| b.opened.cmp(&a.opened).then_with(|| a.reference.cmp(&b.reference)));
+        Ok(cases)
+    }
+
+    /// Puts an order and those that agree with it into one case: an existing one if any of them is in one, else a
+    /// new one; several existing ones become one. `None` when the order was erased meanwhile, or all the others.
+    pub async fn join_case(
+        &self,
+        installation: &Installation,
+        record: OrderRecord,
+        candidates: Vec<Candidate>,
+    ) -> Result<Option<Joined>> {
+        let reference = record.reference.clone();
+        let agreed: BTreeSet<Reason> =
+            candidates.iter().flat_map(|candidate| candidate.reasons.iter().copied()).collect();
+        let reasons: Vec<(RecordRef, Vec<Reason>)> = candidates
+            .iter()
+            .map(|candidate| (candidate.record.reference.clone(), candidate.reasons.clone()))
+            .chain([(reference.clone(), agreed.into_iter().collect())])
+            .collect();
+        let references: Vec<RecordRef> = reasons.iter().map(|(reference, _)| reference.clone()).collect();
+        let mut records: Vec<OrderRecord> =
+            candidates.into_iter().map(|candidate| candidate.record).chain([record]).collect();
+        let mut joined = Joined { case: reference.clone(), opened: false, newcomers: Vec::new() };
+        for _ in 0..ATTEMPTS {
+            if records.len() < 2 || records.iter().all(|record| record.reference != reference) {
+                return Ok(None);
+            }
+            match self.join_once(installation, &reference, &records, &reasons).await? {
+                Step::Complete(case) => {
+                    joined.case = case;
+                    return Ok(Some(joined));
+                }
+                Step::Advanced { opened, newcomers } => {
+                    joined.opened |= opened;
+                    joined.newcomers.extend(newcomers);
+                    if joined.newcomers.len() == records.len() {
+                        joined.case = case_ref(installation, &reference);
+                        return Ok(Some(joined));
+                    }
+                }
+                Step::Overtaken => {}
+            }
+            records = self.orders(installation, &references, Expired::Gone).await?;
+        }
+        Err(StoreError::Contended("a case"))
+    }
+
+    async fn join_once(
+        &self,
+        installation: &Installation,
+        reference: &RecordRef,
+        records: &[OrderRecord],
+        reasons: &[(RecordRef, Vec<Reason>)],
+    ) -> Result<Step> {
+        let named: BTreeSet<RecordRef> = records.iter().filter_map(|record| record.case.clone()).collect();
+        let mut cases = self.resolve_cases(installation, named).await?;
+        cases.sort_by(|a, b| (a.opened_at, &a.reference).cmp(&(b.opened_at, &b.reference)));
+        let mut cases = cases.into_iter();
+        let (mut target, opened) = match cases.next() {
+            Some(case) => (case, false),
+            None => (self.new_case(installation, reference), true),
+        };
+        let merged: Vec<Case> = cases.collect();
+        let mut newcomers: Vec<&OrderRecord> =
+            records.iter().filter(|record| record.case.is_none()).collect();
+        if newcomers.is_empty() && merged.is_empty() {
+            return Ok(Step::Complete(target.reference));
+        }
+        // The order itself comes first, then the nearest: those that do not fit come with the next step.
+        newcomers.sort_by_key(|record| record.reference != *reference);
+        newcomers.truncate(JOIN_AT_ONCE);
+        let mut actions = Vec::new();
+        for mut source in merged {
+            let room = LISTED.saturating_sub(target.members.len());
+            target.size += source.size;
+            target.members.extend(source.members.drain(..).take(room));
+            source.merged_into = Some(target.reference.clone());
+            source.state = CaseState::Merged;
+            actions.push(source.put(self, installation)?);
+        }
+        for record in &newcomers {
+            let why = reasons.iter().find(|(of, _)| *of == record.reference);
+            let why = why.map(|(_, reasons)| reasons.clone()).unwrap_or_default();
+            target.size += 1;
+            if target.members.len() < LISTED {
+                target.members.push(Member::new(installation, record, why));
+                actions.extend(Self::case_rows(record, &target));
+            }
+            actions.push(Action::Update {
+                key: keyspace::record(&installation.tenant, &record.reference),
+                update: Change {
+                    expression: "SET case_id = :case, flag = :pending".to_owned(),
+                    values: vec![
+                        (":case", text(target.reference.to_string())),
+                        (":pending", text("pending")),
+                    ],
+                },
+                condition: Some(Condition {
+                    expression: "attribute_exists(pk) AND attribute_not_exists(case_id)",
+                    values: Vec::new(),
+                }),
+            });
+        }
+        actions.push(target.put(self, installation)?);
+        if self.transact(actions).await?.is_err() {
+            return Ok(Step::Overtaken);
+        }
+        let newcomers = newcomers.iter().map(|record| record.reference.clone()).collect();
+        Ok(Step::Advanced { opened, newcomers })
+    }
+
+    fn new_case(&self, installation: &Installation, reference: &RecordRef) -> Case {
+        let now = self.now();
+        Case {
+            reference: case_ref(installation, reference),
+            state: CaseState::Open,
+            opened: now.to_rfc3339(),
+            rule: RULE_VERSION.to_owned(),
+            size: 0,
+            members: Vec::new(),
+            reasons: BTreeSet::new(),
+            opened_at: now,
+            revision: 0,
+            merged_into: None,
+        }
+    }
+
+    /// A member's subject rows live as long as the case from now on, and lead to it: the case can outlive the order,
+    /// and its person must be found in it.
+    fn case_rows(record: &OrderRecord, case: &Case) -> impl Iterator<Item = Action> {
+        record.rows.iter().filter(|row| row.kind == Kind::Subject).map(|row| {
+            let item = Item::new(row.clone())
+                .set("case_id", text(case.reference.to_string()))
+                .expiring_with(Kind::Case, case.opened_at);
+            Action::put(item)
+        })
+    }
+}
+
+/// A case's name comes from the order whose job opens it: an order opens one case at most.
+fn case_ref(installation: &Installation, order: &RecordRef) -> RecordRef {
+    RecordRef::new(Kind::Case, installation.keys.blind(Purpose::Duplicates, "case", order.id()))
+}
+
+enum Step {
+    /// Everyone is in this case.
+    Complete(RecordRef),
+    /// Some joined.
+    Advanced { opened: bool, newcomers: Vec<RecordRef> },
+    /// Someone else changed the cluster first: look again.
+    Overtaken,
+}

@@ -1,0 +1,170 @@
+//! Due rows: what a sweep must do at an hour. They stand in partitions by hour, so a sweep never scans.
+
+use serde::{Deserialize, Serialize};
+use storeward_core::data_map::Table;
+use storeward_core::shop::Tenant;
+use storeward_core::time::{HOUR, Timestamp};
+
+use crate::accept::Work;
+use crate::error::{Result, StoreError};
+use crate::item::{Item, Stored, number, text};
+use crate::keyspace::{self, DUE_SHARDS, Key};
+use crate::store::{self, Query, Store};
+
+/// How far back a sweep looks that does not know where the last one ended.
+const FIRST_LOOK_BACK: i64 = 48;
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Work whose delivery is still open: its reference goes to the queue again.
+    Resend,
+    /// The purge of an uninstalled shop, should its schedule be lost.
+    Purge,
+    /// The second pass of an erasure, should its delayed message be lost.
+    SecondPass,
+}
+
+impl Action {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Resend => "resend",
+            Self::Purge => "purge",
+            Self::SecondPass => "second-pass",
+        }
+    }
+}
+
+/// One thing that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueRow {
+    /// When, at the earliest.
+    pub at: Timestamp,
+    /// For which installation.
+    pub tenant: Tenant,
+    /// What.
+    pub action: Action,
+    /// The work it is about; none for the purge of a whole shop.
+    pub work: Option<Work>,
+}
+
+impl DueRow {
+    pub(crate) const fn new(at: Timestamp, tenant: Tenant, action: Action, work: Option<Work>) -> Self {
+        Self { at, tenant, action, work }
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        let reference = self.work.as_ref().map_or("", |work| work.delivery.id());
+        keyspace::due(self.at, &self.tenant, self.action.name(), reference)
+    }
+}
+
+/// The action that writes a due row.
+pub(crate) fn put(row: &DueRow) -> store::Action {
+    let mut item = Item::new(row.key())
+        .set("at", number(row.at.millis()))
+        .set("shop", text(row.tenant.shop.as_str()))
+        .set("generation", number(row.tenant.generation.0))
+        .set("what", text(row.action.name()))
+        .expiring(row.at);
+    if let Some(work) = &row.work {
+        item = item
+            .set("record_ref", text(work.record.to_string()))
+            .set("delivery", text(work.delivery.to_string()));
+    }
+    store::Action::put(item)
+}
+
+fn read(stored: &Stored) -> Result<DueRow> {
+    let corrupt = StoreError::Corrupt("a due row");
+    let at = stored.time("at")?;
+    let tenant = serde_json::from_value(serde_json::json!({
+        "shop": stored.text("shop")?,
+        "generation": stored.number("generation")?,
+    }))
+    .map_err(|_| corrupt.clone())?;
+    let action = match stored.text("what")? {
+        "resend" => Action::Resend,
+        "purge" => Action::Purge,
+        "second-pass" => Action::SecondPass,
+        _ => return Err(corrupt),
+    };
+    let work = match (stored.optional_text("record_ref"), stored.optional_text("delivery")) {
+        (Some(record), Some(delivery)) => Some(Work {
+            tenant: Tenant::clone(&tenant),
+            record: record.parse().map_err(|_| corrupt.clone())?,
+            delivery: delivery.parse().map_err(|_| corrupt)?,
+            due_at: at,
+        }),
+        _ => None,
+    };
+    Ok(DueRow { at, tenant, action, work })
+}
+
+impl Store {
+    /// Everything that is due by now, oldest hour first.
+    pub async fn due(&self) -> Result<Vec<DueRow>> {
+        let now = self.now();
+        let cursor = self.get(&keyspace::sweep_cursor()).await?;
+        let from = match cursor {
+            Some(cursor) => cursor.number("hour")?,
+            None => now.hour() - FIRST_LOOK_BACK,
+        };
+        let mut due = Vec::new();
+        for hour in from..=now.hour() {
+            let shards = (0..DUE_SHARDS).map(|shard| self.due_in(hour, shard));
+            for rows in futures::future::try_join_all(shards).await? {
+                due.extend(rows.into_iter().filter(|row| row.at <= now));
+            }
+        }
+        Ok(due)
+    }
+
+    async fn due_in(&self, hour: i64, shard: u8) -> Result<Vec<DueRow>> {
+        let partition = keyspace::due_partition(hour, shard);
+        let mut query = Query::of(Table::Data, &partition);
+        let mut rows = Vec::new();
+        loop {
+            let (items, next) = self.query(query.clone()).await?;
+            for item in &items {
+                rows.push(read(item)?);
+            }
+            match next {
+                Some(page) => query.after = Some(page),
+                None => return Ok(rows),
+            }
+        }
+    }
+
+    /// Remembers that everything due by now was seen to: the next sweep begins at this hour.
+    pub async fn due_swept(&self) -> Result<()> {
+        let item = Item::new(keyspace::sweep_cursor()).set("hour", number(self.now().hour()));
+        self.write(vec![store::Action::put(item)]).await
+    }
+
+    /// A due row that was acted on is gone.
+    pub async fn due_done(&self, row: &DueRow) -> Result<()> {
+        self.write(vec![store::Action::delete(row.key())]).await
+    }
+
+    /// A due row that was acted on and is to be looked at again in an hour: the row as it will stand then. Written
+    /// before the work is sent, so that the work can name the row it ends.
+    pub async fn due_again(&self, row: &DueRow) -> Result<DueRow> {
+        let mut later = row.clone();
+        later.at = self.now() + HOUR;
+        if let Some(work) = &mut later.work {
+            work.due_at = later.at;
+        }
+        self.write(vec![store::Action::delete(row.key()), put(&later)]).await?;
+        Ok(later)
+    }
+
+    /// Writes without conditions.
+    pub(crate) async fn write(&self, actions: Vec<store::Action>) -> Result<()> {
+        match self.transact(actions).await? {
+            Ok(()) => Ok(()),
+            Err(_) => Err(StoreError::Corrupt("a write without conditions failed one")),
+        }
+    }
+}

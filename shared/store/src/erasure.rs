@@ -1,0 +1,503 @@
+//! Erasing a person: tombstones first, then everything that is found under any of the person's identifiers,
+//! then a second pass when no writer from before can still be running, and a receipt.
+//! A step that was interrupted is done again from the start; what is gone already is not counted twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use storeward_core::data_map::{Kind, LONGEST_WRITER, Table};
+use storeward_core::normalize::{self, Identifier};
+use storeward_core::personal::Personal;
+use storeward_core::time::Timestamp;
+use storeward_core::webhook::CustomersRedact;
+
+use crate::accept::{Work, completion};
+use crate::cases::{Case, Member};
+use crate::due::{self, DueRow};
+use crate::error::{Result, StoreError};
+use crate::item::{Item, Stored, number, text};
+use crate::keyspace::{self, Key, RecordRef};
+use crate::ledger::{Entry, What};
+use crate::orders::OrderRecord;
+use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS};
+use crate::tenants::Installation;
+
+/// How often the whole is gone through until nothing is found any more.
+const ROUNDS: usize = 5;
+
+/// Who is to be erased: the sealed half of a request, gone when the request is done.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Wanted {
+    customer: Option<Personal<u64>>,
+    email: Option<Personal<String>>,
+    phone: Option<Personal<String>>,
+    orders: Vec<Personal<u64>>,
+}
+
+impl From<CustomersRedact> for Wanted {
+    fn from(request: CustomersRedact) -> Self {
+        Self {
+            customer: request.customer.id,
+            email: request.customer.email,
+            phone: request.customer.phone,
+            orders: request.orders_to_redact,
+        }
+    }
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestState {
+    /// Nothing was done yet, or not to the end.
+    Open,
+    /// Everything was erased; the second pass is to come.
+    Erased,
+    /// The second pass found nothing left. Who it was about is forgotten.
+    Done,
+}
+
+/// A request to erase a person.
+#[derive(Debug)]
+pub struct RightsRequest {
+    /// Its name in the store.
+    pub reference: RecordRef,
+    /// How far it has come.
+    pub state: RequestState,
+    /// What was created up to here is erased and cannot come back.
+    pub received_at: Timestamp,
+    /// When the first pass ended.
+    pub erased_at: Option<Timestamp>,
+    wanted: Option<Wanted>,
+    counts: BTreeMap<String, u64>,
+}
+
+/// What to do after a pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecondPass {
+    /// Send this work again after this long.
+    After(Duration, Work),
+    /// Nothing: it is done.
+    Done,
+}
+
+/// Everything that is to be erased, as it was found.
+struct Found {
+    cases: Vec<(Case, Vec<Member>)>,
+    orders: Vec<OrderRecord>,
+    strays: Vec<Key>,
+}
+
+impl Found {
+    fn is_empty(&self) -> bool {
+        self.cases.is_empty() && self.orders.is_empty() && self.strays.is_empty()
+    }
+}
+
+impl Store {
+    /// A request by its reference.
+    pub async fn request(
+        &self,
+        installation: &Installation,
+        reference: &RecordRef,
+    ) -> Result<Option<RightsRequest>> {
+        let stored = self.get(&keyspace::record(&installation.tenant, reference)).await?;
+        stored.map(|stored| read_request(installation, reference, &stored)).transpose()
+    }
+
+    /// Carries a request one pass further and says what comes next. `None` when there is no such request.
+    pub async fn erase_subject(
+        &self,
+        installation: &Installation,
+        work: &Work,
+    ) -> Result<Option<SecondPass>> {
+        let Some(request) = self.request(installation, &work.record).await? else { return Ok(None) };
+        let now = self.now();
+        let second_pass_at = |erased_at: Timestamp| erased_at + LONGEST_WRITER;
+        match (request.state, request.erased_at) {
+            (RequestState::Done, _) => {
+                self.due_done(&second_pass_row(work)).await?;
+                self.complete(work).await?;
+                Ok(Some(SecondPass::Done))
+            }
+            (RequestState::Erased, Some(erased_at)) if now < second_pass_at(erased_at) => {
+                let work = Work { due_at: second_pass_at(erased_at), ..work.clone() };
+                Ok(Some(SecondPass::After(second_pass_at(erased_at).since(now), work)))
+            }
+            (RequestState::Erased, _) => {
+                self.erase_found(installation, &request).await?;
+                self.finish_second_pass(installation, work).await?;
+                Ok(Some(SecondPass::Done))
+            }
+            (RequestState::Open, _) => {
+                self.entomb(installation, &request).await?;
+                self.erase_found(installation, &request).await?;
+                let next = self.finish_first_pass(installation, work).await?;
+                Ok(Some(SecondPass::After(LONGEST_WRITER, next)))
+            }
+        }
+    }
+
+    /// From here on nothing about the person that is older than the request can be written.
+    async fn entomb(&self, installation: &Installation, request: &RightsRequest) -> Result<()> {
+        let (tenant, keys) = (&installation.tenant, &installation.keys);
+        let wanted = request.wanted()?;
+        let tombstone = |key: Key| {
+            let item = Item::new(key).set("erased_at", number(request.received_at.millis()));
+            item.expiring(request.received_at)
+        };
+        for identifier in wanted.identifiers() {
+            let put = Action::Put {
+                item: tombstone(keyspace::subject_tombstone(tenant, keys, &identifier)),
+                condition: Some(Condition {
+                    expression: "attribute_not_exists(pk) OR erased_at < :erased_at",
+                    values: vec![(":erased_at", number(request.received_at.millis()))],
+                }),
+            };
+            // A later erasure of the same person reaches further already.
+            let _reaches_further = self.transact(vec![put]).await?;
+        }
+        let orders: BTreeSet<Key> =
+            wanted.orders.iter().map(|id| keyspace::order_tombstone(tenant, keys, *id.expose())).collect();
+        let puts: Vec<Action> = orders.into_iter().map(|key| Action::put(tombstone(key))).collect();
+        for chunk in puts.chunks(TRANSACTION_ITEMS) {
+            self.write(chunk.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    /// Erases until a look finds nothing more.
+    async fn erase_found(&self, installation: &Installation, request: &RightsRequest) -> Result<()> {
+        for _ in 0..ROUNDS {
+            let found = self.find(installation, request).await?;
+            if found.is_empty() {
+                return Ok(());
+            }
+            for (case, members) in found.cases {
+                self.erase_members(installation, request, case, members, &found.orders).await?;
+            }
+            let alone: Vec<OrderRecord> =
+                found.orders.into_iter().filter(|record| record.case.is_none()).collect();
+            self.erase_orders(installation, request, &alone).await?;
+            for chunk in found.strays.chunks(TRANSACTION_ITEMS) {
+                self.write(chunk.iter().cloned().map(Action::delete).collect()).await?;
+            }
+        }
+        Err(StoreError::Contended("an erasure"))
+    }
+
+    async fn find(&self, installation: &Installation, request: &RightsRequest) -> Result<Found> {
+        let (tenant, keys) = (&installation.tenant, &installation.keys);
+        let wanted = request.wanted()?;
+        let partitions: BTreeSet<String> = wanted
+            .identifiers()
+            .iter()
+            .map(|identifier| keyspace::subject_partition(tenant, keys, identifier))
+            .collect();
+        let named: BTreeSet<RecordRef> =
+            wanted.orders.iter().map(|id| keyspace::order_ref(keys, *id.expose())).collect();
+        let mut references = named.clone();
+        let mut case_references = BTreeSet::new();
+        let mut rows = Vec::new();
+        for partition in &partitions {
+            for row in self.all_of(Table::Data, partition).await? {
+                let reference: RecordRef =
+                    row.text("sk")?.parse().map_err(|_| StoreError::Corrupt("a subject row"))?;
+                if let Some(case) = row.optional_text("case_id") {
+                    case_references.insert(case.parse().map_err(|_| StoreError::Corrupt("a subject row"))?);
+                }
+                references.insert(reference.clone());
+                rows.push((reference, row.key(Kind::Subject)?));
+            }
+        }
+        let references: Vec<RecordRef> = references.into_iter().collect();
+        let mut orders = self.orders(installation, &references, Expired::Too).await?;
+        let newer: BTreeSet<RecordRef> = orders
+            .iter()
+            .filter(|record| record.order.created_at > request.received_at)
+            .filter(|record| !named.contains(&record.reference))
+            .map(|record| record.reference.clone())
+            .collect();
+        orders.retain(|record| !newer.contains(&record.reference));
+        case_references.extend(orders.iter().filter_map(|record| record.case.clone()));
+        let mut cases = Vec::new();
+        let mut listed = BTreeSet::new();
+        for case in self.resolve_cases(installation, case_references).await? {
+            listed.extend(case.members.iter().map(|member| member.order.clone()));
+            let concerned = |member: &&Member| {
+                named.contains(&member.order)
+                    || (member.created_at <= request.received_at
+                        && member.row_keys(installation).iter().any(|row| partitions.contains(&row.pk)))
+            };
+            let members: Vec<Member> = case.members.iter().filter(concerned).cloned().collect();
+            if !members.is_empty() {
+                cases.push((case, members));
+            }
+        }
+        // An order beyond those its case lists is erased like one that is in none.
+        for record in &mut orders {
+            if !listed.contains(&record.reference) {
+                record.case = None;
+            }
+        }
+        // A row that leads to nothing any more: its record expired before it.
+        let leads_somewhere = |reference: &RecordRef| {
+            newer.contains(reference)
+                || listed.contains(reference)
+                || orders.iter().any(|record| record.reference == *reference)
+        };
+        let strays =
+            rows.into_iter().filter(|(reference, _)| !leads_somewhere(reference)).map(|(_, key)| key);
+        Ok(Found { cases, strays: strays.collect(), orders })
+    }
+
+    /// Takes members out of a case together with their orders, a few in each transaction. A case that is left with
+    /// fewer than two orders is none: it is anonymised.
+    async fn erase_members(
+        &self,
+        installation: &Installation,
+        request: &RightsRequest,
+        mut case: Case,
+        members: Vec<Member>,
+        orders: &[OrderRecord],
+    ) -> Result<()> {
+        let of = |member: &Member| orders.iter().find(|record| record.reference == member.order);
+        let mut waiting = members.into_iter().peekable();
+        while waiting.peek().is_some() {
+            let mut actions = Vec::new();
+            let mut erased = BTreeSet::new();
+            let mut counted = 0;
+            while let Some(member) = waiting.peek() {
+                let deletions = match of(member) {
+                    Some(record) => deletions(installation, record),
+                    None => member.row_keys(installation).into_iter().map(Action::delete).collect(),
+                };
+                if !actions.is_empty() && actions.len() + deletions.len() > TRANSACTION_ITEMS - 20 {
+                    break;
+                }
+                counted += u64::from(of(member).is_some());
+                actions.extend(deletions);
+                erased.insert(member.order.clone());
+                waiting.next();
+            }
+            case.members.retain(|member| !erased.contains(&member.order));
+            let gone = u64::try_from(erased.len()).unwrap_or(u64::MAX);
+            let mut cases = 0;
+            if case.size.saturating_sub(gone) >= 2 || waiting.peek().is_some() {
+                case.size = case.size.saturating_sub(gone);
+                actions.push(case.put(self, installation)?);
+                case.revision += 1;
+            } else {
+                cases = 1;
+                actions.push(case.anonymised(self, installation)?);
+                actions.push(Action::Delete {
+                    key: keyspace::record(&installation.tenant, &case.reference),
+                    condition: Some(case.unchanged()),
+                });
+                for left in std::mem::take(&mut case.members) {
+                    actions.extend(self.release(installation, &left).await?);
+                }
+            }
+            actions.push(Self::count(
+                installation,
+                request,
+                &[("erased_orders", counted), ("erased_cases", cases)],
+            ));
+            if self.transact(actions).await?.is_err() {
+                // Someone changed the case or an order first: the next round looks again.
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// The order that is left alone when its case ends: it is in no case, and its rows live as long as it does.
+    async fn release(&self, installation: &Installation, member: &Member) -> Result<Vec<Action>> {
+        let rows = member.row_keys(installation);
+        let Some(record) = self.order(installation, &member.order).await? else {
+            return Ok(rows.into_iter().map(Action::delete).collect());
+        };
+        let from = record.order.created_at.min(self.now());
+        let mut actions: Vec<Action> = rows
+            .into_iter()
+            .map(|row| Action::put(Item::new(row).expiring_with(Kind::Order, from)))
+            .collect();
+        actions.push(Action::Update {
+            key: keyspace::record(&installation.tenant, &member.order),
+            update: Change { expression: "REMOVE case_id, flag".to_owned(), values: Vec::new() },
+            condition: Some(Condition::PRESENT),
+        });
+        Ok(actions)
+    }
+
+    async fn erase_orders(
+        &self,
+        installation: &Installation,
+        request: &RightsRequest,
+        orders: &[OrderRecord],
+    ) -> Result<()> {
+        let mut waiting = orders.iter().peekable();
+        while waiting.peek().is_some() {
+            let mut actions = Vec::new();
+            let mut counted = 0;
+            while let Some(record) = waiting.peek() {
+                let deletions = deletions(installation, record);
+                if !actions.is_empty() && actions.len() + deletions.len() >= TRANSACTION_ITEMS {
+                    break;
+                }
+                actions.extend(deletions);
+                counted += 1;
+                waiting.next();
+            }
+            actions.push(Self::count(installation, request, &[("erased_orders", counted)]));
+            // An order that someone else erased first fails the transaction: the next round looks again.
+            let _overtaken = self.transact(actions).await?;
+        }
+        Ok(())
+    }
+
+    /// Counts in the transaction that erases, so that the receipt's figures are exact.
+    fn count(installation: &Installation, request: &RightsRequest, counts: &[(&'static str, u64)]) -> Action {
+        const NAMES: [&str; 2] = [":a", ":b"];
+        let adds: Vec<String> =
+            counts.iter().zip(NAMES).map(|((attribute, _), name)| format!("{attribute} {name}")).collect();
+        let values = counts
+            .iter()
+            .zip(NAMES)
+            .map(|((_, count), name)| (name, number(i64::try_from(*count).unwrap_or(i64::MAX))))
+            .collect();
+        Action::Update {
+            key: keyspace::record(&installation.tenant, &request.reference),
+            update: Change { expression: format!("ADD {}", adds.join(", ")), values },
+            condition: Some(Condition::PRESENT),
+        }
+    }
+
+    async fn finish_first_pass(&self, installation: &Installation, work: &Work) -> Result<Work> {
+        let now = self.now();
+        let next = Work { due_at: now + LONGEST_WRITER, ..work.clone() };
+        let entry = self.receipt(installation, work, What::SubjectErased).await?;
+        let mut actions = vec![
+            advance(installation, work, "open", "SET phase = :next, erased_at = :now", "erased", Some(now)),
+            due::put(&second_pass_row(&next)),
+            self.ledger_action(&entry)?,
+        ];
+        actions.extend(completion(work));
+        if self.transact(actions).await?.is_err() {
+            return Err(StoreError::Contended("a request"));
+        }
+        Ok(next)
+    }
+
+    async fn finish_second_pass(&self, installation: &Installation, work: &Work) -> Result<()> {
+        let mut entry = self.receipt(installation, work, What::SubjectErasureVerified).await?;
+        entry.verified =
+            Some("every index of the person read again after the longest writer: nothing found".to_owned());
+        let actions = vec![
+            advance(installation, work, "erased", "SET phase = :next REMOVE sealed", "done", None),
+            Action::delete(second_pass_row(work).key()),
+            self.ledger_action(&entry)?,
+        ];
+        // A condition that fails says that the receipt was written before.
+        let _done_before = self.transact(actions).await?;
+        Ok(())
+    }
+
+    async fn receipt(&self, installation: &Installation, work: &Work, what: What) -> Result<Entry> {
+        let mut entry = Entry::new(self.now(), &installation.tenant, what, work.record.to_string());
+        if let Some(request) = self.request(installation, &work.record).await? {
+            entry.counts = request.counts;
+        }
+        Ok(entry)
+    }
+
+    /// Every item of a partition, expired ones included.
+    pub(crate) async fn all_of(&self, table: Table, partition: &str) -> Result<Vec<Stored>> {
+        let mut query = Query::of(table, partition);
+        query.limit = 1000;
+        query.expired = Expired::Too;
+        let mut all = Vec::new();
+        loop {
+            let (items, next) = self.query(query.clone()).await?;
+            all.extend(items);
+            match next {
+                Some(page) => query.after = Some(page),
+                None => return Ok(all),
+            }
+        }
+    }
+}
+
+impl RightsRequest {
+    fn wanted(&self) -> Result<&Wanted> {
+        self.wanted.as_ref().ok_or(StoreError::Corrupt("a request"))
+    }
+}
+
+impl Wanted {
+    fn identifiers(&self) -> Vec<Identifier> {
+        let emails: Vec<&Personal<String>> = self.email.iter().collect();
+        // Shopify writes a customer's phone number in E.164: it needs no country.
+        let phones: Vec<_> = self.phone.iter().map(|phone| (phone, None)).collect();
+        normalize::identifiers(&emails, &phones, self.customer.as_ref())
+    }
+}
+
+fn read_request(
+    installation: &Installation,
+    reference: &RecordRef,
+    stored: &Stored,
+) -> Result<RightsRequest> {
+    let count = |name: &str, of: &str| {
+        let value = stored.optional_number(name).and_then(|count| u64::try_from(count).ok());
+        (of.to_owned(), value.unwrap_or_default())
+    };
+    Ok(RightsRequest {
+        reference: reference.clone(),
+        state: match stored.text("phase")? {
+            "open" => RequestState::Open,
+            "erased" => RequestState::Erased,
+            "done" => RequestState::Done,
+            _ => return Err(StoreError::Corrupt("a request's state")),
+        },
+        received_at: stored.time("received_at")?,
+        erased_at: stored.optional_number("erased_at").map(Timestamp),
+        wanted: if stored.has_sealed() {
+            Some(stored.unseal(Kind::Request, &installation.keys)?)
+        } else {
+            None
+        },
+        counts: BTreeMap::from([count("erased_orders", "order"), count("erased_cases", "case")]),
+    })
+}
+
+fn second_pass_row(work: &Work) -> DueRow {
+    DueRow::new(work.due_at, work.tenant.clone(), due::Action::SecondPass, Some(work.clone()))
+}
+
+/// Moves a request from one state to the next.
+fn advance(
+    installation: &Installation,
+    work: &Work,
+    from: &str,
+    expression: &str,
+    to: &str,
+    now: Option<Timestamp>,
+) -> Action {
+    let mut values = vec![(":next", text(to))];
+    values.extend(now.map(|now| (":now", number(now.millis()))));
+    Action::Update {
+        key: keyspace::record(&installation.tenant, &work.record),
+        update: Change { expression: expression.to_owned(), values },
+        condition: Some(Condition { expression: "phase = :from", values: vec![(":from", text(from))] }),
+    }
+}
+
+/// An order and every index row it wrote.
+fn deletions(installation: &Installation, record: &OrderRecord) -> Vec<Action> {
+    let order = Action::Delete {
+        key: keyspace::record(&installation.tenant, &record.reference),
+        condition: Some(Condition::PRESENT),
+    };
+    [order].into_iter().chain(record.rows.iter().cloned().map(Action::delete)).collect()
+}

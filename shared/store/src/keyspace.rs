@@ -1,0 +1,296 @@
+//! Every key of every item is built here, and nowhere else. A tenant's records spread over 16 partitions a
+//! kind; what a key says about a person or an order is blinded.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use storeward_core::data_map::{Kind, Purpose, Table};
+use storeward_core::matching::{KEY_VERSION, MatchKey};
+use storeward_core::normalize::{Identifier, SUBJECT_VERSION};
+use storeward_core::shop::{ShopId, Tenant};
+use storeward_core::time::Timestamp;
+
+use crate::crypto::TenantKeys;
+
+/// Buckets of a tenant's records of one kind. DynamoDB takes about 1,000 writes/s for one partition key, so a
+/// tenant can reach about 16,000.
+pub(crate) const BUCKETS: u8 = 16;
+
+/// Partitions of one hour's due rows, over all tenants.
+pub(crate) const DUE_SHARDS: u8 = 32;
+
+/// The name of a record inside its tenant: its kind and its blinded id.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RecordRef {
+    kind: Kind,
+    id: String,
+}
+
+impl RecordRef {
+    pub(crate) const fn new(kind: Kind, id: String) -> Self {
+        Self { kind, id }
+    }
+
+    /// The record's kind.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The blinded id: 32 hexadecimal digits.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn bucket(&self) -> u8 {
+        bucket(&self.id)
+    }
+}
+
+impl fmt::Display for RecordRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind.name(), self.id)
+    }
+}
+
+impl fmt::Debug for RecordRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text does not name a record.
+#[derive(Debug)]
+pub struct NotARecordRef;
+
+impl fmt::Display for NotARecordRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a record reference: expected kind/32 hexadecimal digits")
+    }
+}
+
+impl std::str::FromStr for RecordRef {
+    type Err = NotARecordRef;
+    fn from_str(text: &str) -> Result<Self, NotARecordRef> {
+        let (kind, id) = text.split_once('/').ok_or(NotARecordRef)?;
+        let kind = Kind::ALL.into_iter().find(|known| known.name() == kind).ok_or(NotARecordRef)?;
+        if id.len() != 32 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(NotARecordRef);
+        }
+        Ok(Self { kind, id: id.to_owned() })
+    }
+}
+
+impl TryFrom<String> for RecordRef {
+    type Error = NotARecordRef;
+    fn try_from(text: String) -> Result<Self, NotARecordRef> {
+        text.parse()
+    }
+}
+
+impl From<RecordRef> for String {
+    fn from(reference: RecordRef) -> Self {
+        reference.to_string()
+    }
+}
+
+/// The full key of an item.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Key {
+    pub(crate) kind: Kind,
+    pub(crate) pk: String,
+    pub(crate) sk: String,
+}
+
+impl Key {
+    pub(crate) const fn table(&self) -> Table {
+        self.kind.row().table
+    }
+
+    /// What a sealed value is bound to.
+    pub(crate) fn place(&self) -> String {
+        let table = match self.table() {
+            Table::Data => "data",
+            Table::Keys => "keys",
+            Table::Ledger => "ledger",
+        };
+        format!("{table}|{}|{}|{}", self.pk, self.sk, self.kind.name())
+    }
+}
+
+fn bucket(blind: &str) -> u8 {
+    blind.as_bytes().first().map_or(0, |digit| match digit {
+        b'0'..=b'9' => digit - b'0',
+        b'a'..=b'f' => digit - b'a' + 10,
+        _ => 0,
+    })
+}
+
+/// The partition of one bucket of a tenant's records of `kind`.
+pub(crate) fn bucket_partition(tenant: &Tenant, kind: Kind, bucket: u8) -> String {
+    format!("{tenant}#{}#{bucket:02}", kind.name())
+}
+
+/// Every partition that a purge goes through, with its kind: derived from the data map.
+pub fn partitions_of(tenant: &Tenant) -> impl Iterator<Item = (Kind, String)> + '_ {
+    Kind::ALL
+        .into_iter()
+        .filter(|kind| kind.row().bucketed)
+        .flat_map(move |kind| (0..BUCKETS).map(move |bucket| (kind, bucket_partition(tenant, kind, bucket))))
+}
+
+/// A record's key.
+pub(crate) fn record(tenant: &Tenant, reference: &RecordRef) -> Key {
+    Key {
+        kind: reference.kind,
+        pk: bucket_partition(tenant, reference.kind, reference.bucket()),
+        sk: reference.id.clone(),
+    }
+}
+
+/// The reference of an order, by Shopify's number.
+pub(crate) fn order_ref(keys: &TenantKeys, id: u64) -> RecordRef {
+    RecordRef::new(Kind::Order, keys.blind(Kind::Order.row().purpose, "order", &id.to_string()))
+}
+
+/// The reference of a delivery marker, by Shopify's webhook id.
+pub(crate) fn delivery_ref(keys: &TenantKeys, webhook_id: &str) -> RecordRef {
+    RecordRef::new(Kind::Delivery, keys.blind(Kind::Delivery.row().purpose, "webhook", webhook_id))
+}
+
+/// The partition of everything that agrees on one matching key.
+pub(crate) fn match_partition(tenant: &Tenant, keys: &TenantKeys, key: &MatchKey) -> String {
+    let blind = keys.blind(Purpose::Duplicates, key.kind.name(), key.value.expose());
+    format!("{tenant}#match#{KEY_VERSION}#{}#{blind}", key.kind.name())
+}
+
+/// A matching row: sorted by the order's time, so that a window is one range.
+pub(crate) fn match_row(partition: String, created_at: Timestamp, record: &RecordRef) -> Key {
+    Key { kind: Kind::Match, pk: partition, sk: format!("{}#{}", sortable(created_at), record.id) }
+}
+
+/// The partition of every record about one identifier of a person.
+pub(crate) fn subject_partition(tenant: &Tenant, keys: &TenantKeys, identifier: &Identifier) -> String {
+    let blind = keys.blind(Purpose::Rights, identifier.kind.name(), identifier.value.expose());
+    format!("{tenant}#subject#{SUBJECT_VERSION}#{}#{blind}", identifier.kind.name())
+}
+
+/// A subject row.
+pub(crate) fn subject_row(partition: String, record: &RecordRef) -> Key {
+    Key { kind: Kind::Subject, pk: partition, sk: record.to_string() }
+}
+
+/// The tombstone of an identifier.
+pub(crate) fn subject_tombstone(tenant: &Tenant, keys: &TenantKeys, identifier: &Identifier) -> Key {
+    tombstone(tenant, keys, identifier.kind.name(), identifier.value.expose())
+}
+
+/// The tombstone of an order that was to be erased by its number.
+pub(crate) fn order_tombstone(tenant: &Tenant, keys: &TenantKeys, order: u64) -> Key {
+    tombstone(tenant, keys, "order", &order.to_string())
+}
+
+fn tombstone(tenant: &Tenant, keys: &TenantKeys, label: &str, value: &str) -> Key {
+    let blind = keys.blind(Purpose::Rights, label, value);
+    Key {
+        kind: Kind::Tombstone,
+        pk: bucket_partition(tenant, Kind::Tombstone, bucket(&blind)),
+        sk: format!("{label}#{blind}"),
+    }
+}
+
+/// The partition of a shop's installations.
+pub(crate) fn shop_partition(shop: &ShopId) -> String {
+    format!("shop#{shop}")
+}
+
+/// An installation.
+pub(crate) fn shop(tenant: &Tenant) -> Key {
+    Key { kind: Kind::Shop, pk: shop_partition(&tenant.shop), sk: tenant.generation.to_string() }
+}
+
+/// An installation's wrapped keys.
+pub(crate) fn keys(tenant: &Tenant) -> Key {
+    Key { kind: Kind::Keys, pk: shop_partition(&tenant.shop), sk: tenant.generation.to_string() }
+}
+
+/// An installation's entry in the list of all.
+pub(crate) fn directory(tenant: &Tenant) -> Key {
+    Key {
+        kind: Kind::Directory,
+        pk: format!("shops#{:02}", bucket(tenant.shop.as_str())),
+        sk: tenant.to_string(),
+    }
+}
+
+/// The partition of one shard of one hour's due rows.
+pub(crate) fn due_partition(hour: i64, shard: u8) -> String {
+    format!("due#{hour:010}#{shard:02}")
+}
+
+/// A due row.
+pub(crate) fn due(at: Timestamp, tenant: &Tenant, action: &str, reference: &str) -> Key {
+    let id = format!("{tenant}#{action}#{reference}");
+    // Any spread will do, as long as the same row always falls on the same shard.
+    let shard = id.bytes().fold(0u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte)) % DUE_SHARDS;
+    Key { kind: Kind::Due, pk: due_partition(at.hour(), shard), sk: id }
+}
+
+/// Where the sweep remembers how far it has come.
+pub(crate) fn sweep_cursor() -> Key {
+    Key { kind: Kind::Due, pk: "due".to_owned(), sk: "cursor".to_owned() }
+}
+
+/// How far a purge has come in one bucket.
+pub(crate) fn progress(tenant: &Tenant, kind: Kind, bucket: u8) -> Key {
+    Key { kind: Kind::Progress, pk: format!("{tenant}#progress"), sk: format!("{}#{bucket:02}", kind.name()) }
+}
+
+/// The partition of one shop's ledger entries of one day.
+pub(crate) fn ledger_partition(day: &str, shop: &ShopId) -> String {
+    format!("ledger#{day}#{:02}", bucket(shop.as_str()))
+}
+
+/// A ledger entry.
+pub(crate) fn ledger(at: Timestamp, shop: &ShopId, id: &str) -> Key {
+    Key {
+        kind: Kind::Ledger,
+        pk: ledger_partition(&at.day(), shop),
+        sk: format!("{shop}#{}#{id}", sortable(at)),
+    }
+}
+
+/// A time whose text sorts like its number, for the next 31,000 years.
+pub(crate) fn sortable(time: Timestamp) -> String {
+    format!("{:015}", time.millis().max(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_reference_reads_back(id in "[0-9a-f]{32}") {
+            let reference = RecordRef::new(Kind::Order, id);
+            prop_assert_eq!(&reference.to_string().parse::<RecordRef>().unwrap(), &reference);
+            prop_assert!(reference.bucket() < BUCKETS);
+        }
+
+        #[test]
+        fn times_sort_as_text_as_they_do_as_numbers(a in 0i64..4_000_000_000_000, b in 0i64..4_000_000_000_000) {
+            prop_assert_eq!(sortable(Timestamp(a)).cmp(&sortable(Timestamp(b))), a.cmp(&b));
+        }
+    }
+
+    #[test]
+    fn what_is_no_reference_is_refused() {
+        for text in ["", "order", "order/", "order/xyz", "nothing/00000000000000000000000000000000"] {
+            assert!(text.parse::<RecordRef>().is_err(), "{text}");
+        }
+    }
+}

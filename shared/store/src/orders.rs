@@ -1,0 +1,208 @@
+//! Orders as the duplicate guard keeps them, and finding the orders that agree with one.
+
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use serde::{Deserialize, Serialize};
+use storeward_core::data_map::{Kind, Table};
+use storeward_core::matching::{self, KEY_CAP, KeyKind, Reason};
+use storeward_core::order::Order;
+use storeward_core::shop::Tenant;
+
+use crate::error::{Result, StoreError};
+use crate::item::{Stored, text};
+use crate::keyspace::{self, Key, RecordRef};
+use crate::store::{Action, Change, Condition, Expired, Query, Range, Store, TRANSACTION_ITEMS};
+use crate::tenants::Installation;
+
+/// The sealed half of an order: what Shopify told of it, and every index row written for it, so that erasing the
+/// order erases its rows, whatever version wrote them.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SealedOrder {
+    pub(crate) order: Order,
+    rows: Vec<(String, String)>,
+}
+
+impl SealedOrder {
+    pub(crate) fn new<'a>(tenant: &Tenant, order: Order, rows: impl Iterator<Item = &'a Key>) -> Self {
+        Self { order, rows: rows.map(|key| shorten(tenant, key)).collect() }
+    }
+
+    pub(crate) fn rows(&self, tenant: &Tenant) -> Vec<Key> {
+        self.rows.iter().filter_map(|row| lengthen(tenant, row)).collect()
+    }
+}
+
+/// A row's key without the tenant that all of them begin with: a third of the size.
+pub(crate) fn shorten(tenant: &Tenant, key: &Key) -> (String, String) {
+    let prefix = format!("{tenant}#");
+    (key.pk.strip_prefix(&prefix).unwrap_or(&key.pk).to_owned(), key.sk.clone())
+}
+
+pub(crate) fn lengthen(tenant: &Tenant, (partition, sort): &(String, String)) -> Option<Key> {
+    let kind = [Kind::Match, Kind::Subject].into_iter().find(|kind| partition.starts_with(kind.name()))?;
+    Some(Key { kind, pk: format!("{tenant}#{partition}"), sk: sort.clone() })
+}
+
+/// Whether the merchant was shown, in the shop, that an order is in a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlagState {
+    /// The order is in no case.
+    None,
+    /// The order joined a case and Shopify was not told yet.
+    Pending,
+    /// Shopify was told, or there is no way to tell it.
+    Done,
+}
+
+/// A stored order.
+#[derive(Debug)]
+pub struct OrderRecord {
+    /// Its name in the store.
+    pub reference: RecordRef,
+    /// What Shopify told.
+    pub order: Order,
+    /// The case it belongs to, if it does.
+    pub case: Option<RecordRef>,
+    /// Whether that was told to Shopify.
+    pub flag: FlagState,
+    pub(crate) rows: Vec<Key>,
+}
+
+/// An order that agrees with another, and in what.
+#[derive(Debug)]
+pub struct Candidate {
+    /// The order.
+    pub record: OrderRecord,
+    /// What agrees.
+    pub reasons: Vec<Reason>,
+}
+
+impl Store {
+    pub(crate) fn read_order(installation: &Installation, stored: &Stored) -> Result<OrderRecord> {
+        let sealed: SealedOrder = stored.unseal(Kind::Order, &installation.keys)?;
+        let case = stored.optional_text("case_id").map(str::parse).transpose();
+        Ok(OrderRecord {
+            reference: RecordRef::new(Kind::Order, stored.text("sk")?.to_owned()),
+            case: case.map_err(|_| StoreError::Corrupt("an order's case"))?,
+            flag: match stored.optional_text("flag") {
+                None => FlagState::None,
+                Some("pending") => FlagState::Pending,
+                Some(_) => FlagState::Done,
+            },
+            rows: sealed.rows(&installation.tenant),
+            order: sealed.order,
+        })
+    }
+
+    /// An order by its reference; `None` when it was never written, expired or was erased.
+    pub async fn order(
+        &self,
+        installation: &Installation,
+        reference: &RecordRef,
+    ) -> Result<Option<OrderRecord>> {
+        let stored = self.get(&keyspace::record(&installation.tenant, reference)).await?;
+        stored.map(|stored| Self::read_order(installation, &stored)).transpose()
+    }
+
+    /// Orders by their references, in requests of 100; those that are gone are left out.
+    pub(crate) async fn orders(
+        &self,
+        installation: &Installation,
+        references: &[RecordRef],
+        expired: Expired,
+    ) -> Result<Vec<OrderRecord>> {
+        let mut found = Vec::with_capacity(references.len());
+        for chunk in references.chunks(TRANSACTION_ITEMS) {
+            let keys: Vec<Key> =
+                chunk.iter().map(|reference| keyspace::record(&installation.tenant, reference)).collect();
+            for stored in self.batch_get(&keys, expired).await? {
+                found.push(Self::read_order(installation, &stored)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The orders in the window around `record` that are taken for the same order, the nearest first. One request
+    /// for each of the order's keys, side by side, and one for what they found, however large the shop is.
+    pub async fn candidates(
+        &self,
+        installation: &Installation,
+        record: &OrderRecord,
+        window: Duration,
+    ) -> Result<Vec<Candidate>> {
+        let created_at = record.order.created_at;
+        let keys = matching::keys(&record.order);
+        let range = Range::Between(
+            keyspace::sortable(created_at - window),
+            // '$' follows '#': the last millisecond of the window is inside, whatever record it belongs to.
+            format!("{}$", keyspace::sortable(created_at + window)),
+        );
+        let found = try_join_all(keys.iter().map(|key| {
+            let range = range.clone();
+            async move {
+                let partition = keyspace::match_partition(&installation.tenant, &installation.keys, key);
+                let mut query = Query::of(Table::Data, &partition);
+                query.range = range;
+                query.newest_first = true;
+                // The order itself, and one more than the cap to see that there are more.
+                query.limit = i32::try_from(KEY_CAP + 2).unwrap_or(i32::MAX);
+                self.query(query).await.map(|(rows, _)| (key.kind, rows))
+            }
+        }))
+        .await?;
+        let mut references = Vec::new();
+        let mut address_saturated = false;
+        for (kind, rows) in found {
+            let saturated = rows.len() > KEY_CAP + 1;
+            if saturated && kind == KeyKind::Address {
+                // So many orders at one address say nothing about any two of them.
+                address_saturated = true;
+                continue;
+            }
+            for row in rows {
+                let id = row.text("sk")?.rsplit_once('#').ok_or(StoreError::Corrupt("a matching row"))?.1;
+                let reference = RecordRef::new(Kind::Order, id.to_owned());
+                if reference != record.reference && !references.contains(&reference) {
+                    references.push(reference);
+                }
+            }
+        }
+        references.truncate(TRANSACTION_ITEMS);
+        let mut candidates: Vec<Candidate> = self
+            .orders(installation, &references, Expired::Gone)
+            .await?
+            .into_iter()
+            .filter_map(|other| {
+                let reasons = matching::compare(&record.order, &other.order, window, address_saturated)?;
+                Some(Candidate { record: other, reasons })
+            })
+            .collect();
+        candidates.sort_by_key(|candidate| {
+            let other = candidate.record.order.created_at;
+            (other.since(created_at).max(created_at.since(other)), candidate.record.reference.clone())
+        });
+        Ok(candidates)
+    }
+
+    /// Remembers that Shopify was told that these orders are in a case.
+    pub async fn flagged(&self, installation: &Installation, references: &[RecordRef]) -> Result<()> {
+        for chunk in references.chunks(TRANSACTION_ITEMS) {
+            let actions = chunk
+                .iter()
+                .map(|reference| Action::Update {
+                    key: keyspace::record(&installation.tenant, reference),
+                    update: Change {
+                        expression: "SET flag = :done".to_owned(),
+                        values: vec![(":done", text("done"))],
+                    },
+                    condition: Some(Condition::PRESENT),
+                })
+                .collect();
+            // An order that was erased meanwhile makes its condition fail: nothing to remember about it, and the
+            // others are told again, which changes nothing in Shopify.
+            let _erased = self.transact(actions).await?;
+        }
+        Ok(())
+    }
+}

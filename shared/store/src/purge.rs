@@ -1,0 +1,200 @@
+//! The end of an installation: everything it has is deleted partition by partition, checked to be gone, its
+//! keys are destroyed and a receipt is written, all but the deleting in one transaction. It can stop anywhere
+//! and go on later: what is counted is counted in the transaction that deletes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use storeward_core::data_map::{Kind, PURGE_AFTER, Table};
+use storeward_core::shop::{ShopState, Tenant};
+use storeward_core::time::HOUR;
+
+use crate::due::{self, DueRow};
+use crate::error::{Result, StoreError};
+use crate::item::{Stored, number, text};
+use crate::keyspace::{self, BUCKETS, Key};
+use crate::ledger::{Entry, What};
+use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS};
+use crate::tenants::Installation;
+
+/// Partitions that are worked on side by side.
+const AT_ONCE: usize = 8;
+
+/// What a purge found at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verified {
+    /// Nothing is left, and the receipt says so.
+    NothingLeft,
+    /// Time ran out first: the same purge goes on from here.
+    Unfinished,
+}
+
+/// What a purge did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PurgeReport {
+    /// The installation is gone, as of this purge or of an earlier one.
+    Gone,
+    /// The app is installed: nothing was touched.
+    Installed,
+    /// It ran.
+    Ran(Verified),
+}
+
+impl Store {
+    /// Deletes everything of an uninstalled installation. `time_left` is asked between requests; when it says no,
+    /// the purge stops where it is.
+    pub async fn purge(
+        &self,
+        tenant: &Tenant,
+        why: &str,
+        time_left: &(dyn Fn() -> bool + Sync),
+    ) -> Result<PurgeReport> {
+        let Some(installation) = self.tenant(tenant).await? else { return Ok(PurgeReport::Gone) };
+        if installation.state != ShopState::Uninstalled {
+            return Ok(PurgeReport::Installed);
+        }
+        let partitions: Vec<(Kind, u8)> = Kind::ALL
+            .into_iter()
+            .filter(|kind| kind.row().bucketed)
+            .flat_map(|kind| (0..BUCKETS).map(move |bucket| (kind, bucket)))
+            .collect();
+        let finished = stream::iter(partitions.iter().copied())
+            .map(|(kind, bucket)| self.purge_partition(&installation, kind, bucket, time_left))
+            .buffer_unordered(AT_ONCE)
+            .try_fold(true, |all, finished| async move { Ok(all && finished) })
+            .await?;
+        if !finished {
+            return Ok(PurgeReport::Ran(Verified::Unfinished));
+        }
+        let left = stream::iter(partitions)
+            .map(|(kind, bucket)| async move {
+                let partition = keyspace::bucket_partition(tenant, kind, bucket);
+                let mut query = Query::of(kind.row().table, &partition);
+                query.limit = 1;
+                query.expired = Expired::Too;
+                self.query(query).await.map(|(items, _)| items.len())
+            })
+            .buffer_unordered(AT_ONCE)
+            .try_fold(0, |sum, left| async move { Ok(sum + left) })
+            .await?;
+        if left > 0 {
+            return Ok(PurgeReport::Ran(Verified::Unfinished));
+        }
+        self.finish_purge(&installation, why).await?;
+        Ok(PurgeReport::Ran(Verified::NothingLeft))
+    }
+
+    async fn purge_partition(
+        &self,
+        installation: &Installation,
+        kind: Kind,
+        bucket: u8,
+        time_left: &(dyn Fn() -> bool + Sync),
+    ) -> Result<bool> {
+        let partition = keyspace::bucket_partition(&installation.tenant, kind, bucket);
+        loop {
+            if !time_left() {
+                return Ok(false);
+            }
+            let mut query = Query::of(kind.row().table, &partition);
+            query.expired = Expired::Too;
+            let (items, _) = self.query(query).await?;
+            if items.is_empty() {
+                return Ok(true);
+            }
+            let mut batch: BTreeSet<Key> = BTreeSet::new();
+            let mut counted = 0;
+            for item in &items {
+                let keys = Self::keys_of(installation, kind, item)?;
+                // One place is for the count.
+                if batch.len() + keys.len() >= TRANSACTION_ITEMS {
+                    self.delete_counted(installation, kind, bucket, std::mem::take(&mut batch), counted)
+                        .await?;
+                    counted = 0;
+                }
+                for chunk in keys.chunks(TRANSACTION_ITEMS - 1) {
+                    if batch.len() + chunk.len() >= TRANSACTION_ITEMS {
+                        self.delete_counted(installation, kind, bucket, std::mem::take(&mut batch), 0)
+                            .await?;
+                    }
+                    batch.extend(chunk.iter().cloned());
+                }
+                counted += 1;
+            }
+            self.delete_counted(installation, kind, bucket, batch, counted).await?;
+        }
+    }
+
+    /// A record's index rows and then the record itself: stopped in between, the record still leads to its rows.
+    fn keys_of(installation: &Installation, kind: Kind, item: &Stored) -> Result<Vec<Key>> {
+        let mut keys = match kind {
+            Kind::Order => Self::read_order(installation, item)?.rows,
+            Kind::Case => Self::read_case(installation, item)?
+                .members
+                .iter()
+                .flat_map(|member| member.row_keys(installation))
+                .collect(),
+            _ => Vec::new(),
+        };
+        keys.push(item.key(kind)?);
+        Ok(keys)
+    }
+
+    async fn delete_counted(
+        &self,
+        installation: &Installation,
+        kind: Kind,
+        bucket: u8,
+        keys: BTreeSet<Key>,
+        counted: i64,
+    ) -> Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let mut actions: Vec<Action> = keys.into_iter().map(Action::delete).collect();
+        actions.push(Action::Update {
+            key: keyspace::progress(&installation.tenant, kind, bucket),
+            update: Change {
+                expression: "SET kind = :kind ADD deleted :n".to_owned(),
+                values: vec![(":n", number(counted)), (":kind", text(Kind::Progress.name()))],
+            },
+            condition: None,
+        });
+        self.write(actions).await
+    }
+
+    async fn finish_purge(&self, installation: &Installation, why: &str) -> Result<()> {
+        let tenant = &installation.tenant;
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        let progress = keyspace::progress(tenant, Kind::Order, 0).pk;
+        let mut actions = Vec::new();
+        for item in self.all_of(Table::Data, &progress).await? {
+            let kind = item.text("sk")?.split('#').next().unwrap_or_default().to_owned();
+            *counts.entry(kind).or_default() += u64::try_from(item.number("deleted")?).unwrap_or_default();
+            actions.push(Action::delete(item.key(Kind::Progress)?));
+        }
+        let mut entry = Entry::new(self.now(), tenant, What::ShopPurged, why);
+        entry.counts = counts;
+        entry.verified =
+            Some("every partition of the installation read again: nothing found; keys destroyed".to_owned());
+        actions.push(self.ledger_action(&entry)?);
+        actions.push(Action::Delete {
+            key: keyspace::shop(tenant),
+            condition: Some(Condition {
+                expression: "phase = :uninstalled",
+                values: vec![(":uninstalled", text("uninstalled"))],
+            }),
+        });
+        actions.push(Action::delete(keyspace::keys(tenant)));
+        actions.push(Action::delete(keyspace::directory(tenant)));
+        if let Some(at) = installation.uninstalled_at {
+            let row = DueRow::new(at + PURGE_AFTER + HOUR, tenant.clone(), due::Action::Purge, None);
+            actions.push(Action::delete(row.key()));
+        }
+        if self.transact(actions).await?.is_err() {
+            return Err(StoreError::Contended("an installation"));
+        }
+        self.cache_lock().remove(&tenant.shop);
+        Ok(())
+    }
+}

@@ -1,0 +1,385 @@
+//! The handle to everything stored, and the few shapes of requests that are made through it.
+//! What is read and written by them is decided in the other modules.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, TransactWriteItem, Update,
+};
+use storeward_core::data_map::Table;
+use storeward_core::shop::ShopId;
+use storeward_core::time::{Clock, Timestamp};
+
+use crate::crypto::{DeploymentKey, Entropy};
+use crate::error::{Result, StoreError};
+use crate::item::{Item, Stored, text};
+use crate::keyspace::Key;
+use crate::tenants::CachedKeys;
+
+/// The names of the three tables.
+#[derive(Clone, Debug)]
+pub struct TableNames {
+    /// Records, index rows, directory, due rows.
+    pub data: String,
+    /// Wrapped keys.
+    pub keys: String,
+    /// Ledger entries and tombstones.
+    pub ledger: String,
+}
+
+/// DynamoDB takes at most this many items in one transaction and gives at most this many in one batch.
+pub(crate) const TRANSACTION_ITEMS: usize = 100;
+
+/// Attempts at a transaction that meets another one on the same items.
+const ATTEMPTS: u32 = 6;
+
+/// The store. Cheap to clone; one for each Lambda instance.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) client: Client,
+    tables: TableNames,
+    pub(crate) deployment: Arc<DeploymentKey>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) cache: Arc<Mutex<HashMap<ShopId, CachedKeys>>>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("tables", &self.tables).finish_non_exhaustive()
+    }
+}
+
+/// Why DynamoDB did not carry out a transaction: for each action, whether its condition failed.
+#[derive(Debug)]
+pub(crate) struct Canceled(Vec<bool>);
+
+impl Canceled {
+    /// Whether the condition of an action in `range` failed.
+    pub(crate) fn any_failed(&self, range: std::ops::Range<usize>) -> bool {
+        self.0.get(range).is_some_and(|failed| failed.contains(&true))
+    }
+}
+
+impl Store {
+    /// A store on `client`. The deployment key wraps and blinds; clock and entropy are seams for tests.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        tables: TableNames,
+        deployment: DeploymentKey,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self { client, tables, deployment: Arc::new(deployment), clock, entropy, cache: Arc::default() }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A new random id: 32 hexadecimal digits.
+    pub(crate) fn random_id(&self) -> Result<String> {
+        let mut bytes = [0; 16];
+        self.entropy.fill(&mut bytes)?;
+        Ok(hex::encode(bytes))
+    }
+
+    pub(crate) fn table(&self, table: Table) -> &str {
+        match table {
+            Table::Data => &self.tables.data,
+            Table::Keys => &self.tables.keys,
+            Table::Ledger => &self.tables.ledger,
+        }
+    }
+
+    /// Reads one item, strongly consistent.
+    pub(crate) async fn get(&self, key: &Key) -> Result<Option<Stored>> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(self.table(key.table()))
+            .set_key(Some(key_attributes(key)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("GetItem", &error))?;
+        Ok(output.item.and_then(|item| Stored::alive(item, self.now())))
+    }
+
+    /// Reads up to 100 items in one request, strongly consistent; those that are missing are left out, and the order
+    /// is not the order of `keys`.
+    pub(crate) async fn batch_get(&self, keys: &[Key], expired: Expired) -> Result<Vec<Stored>> {
+        let mut wanted: HashMap<String, KeysAndAttributes> = HashMap::new();
+        for key in keys {
+            let table = self.table(key.table()).to_owned();
+            let attributes = key_attributes(key);
+            let builder = match wanted.remove(&table) {
+                Some(existing) => KeysAndAttributes::builder()
+                    .set_keys(Some(existing.keys))
+                    .consistent_read(true)
+                    .keys(attributes),
+                None => KeysAndAttributes::builder().consistent_read(true).keys(attributes),
+            };
+            let built = builder.build().map_err(|_| StoreError::Corrupt("a batch of keys"))?;
+            wanted.insert(table, built);
+        }
+        let mut found = Vec::new();
+        let mut attempt = 0;
+        while !wanted.is_empty() {
+            let output = self
+                .client
+                .batch_get_item()
+                .set_request_items(Some(wanted))
+                .send()
+                .await
+                .map_err(|error| StoreError::from_sdk("BatchGetItem", &error))?;
+            for item in output.responses.unwrap_or_default().into_values().flatten() {
+                match expired {
+                    Expired::Gone => found.extend(Stored::alive(item, self.now())),
+                    Expired::Too => found.push(Stored(item)),
+                }
+            }
+            wanted = output.unprocessed_keys.unwrap_or_default();
+            if !wanted.is_empty() {
+                attempt += 1;
+                back_off("BatchGetItem", attempt).await?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads one page of a partition, strongly consistent: the items that are alive, and where to go on.
+    pub(crate) async fn query(&self, query: Query<'_>) -> Result<(Vec<Stored>, Option<PageKey>)> {
+        let mut request = self
+            .client
+            .query()
+            .table_name(self.table(query.table))
+            .consistent_read(true)
+            .scan_index_forward(!query.newest_first)
+            .limit(query.limit)
+            .set_exclusive_start_key(query.after.map(|page| page.0))
+            .expression_attribute_values(":pk", text(query.partition));
+        request = match query.range {
+            Range::All => request.key_condition_expression("pk = :pk"),
+            Range::Between(low, high) => request
+                .key_condition_expression("pk = :pk AND sk BETWEEN :low AND :high")
+                .expression_attribute_values(":low", text(low))
+                .expression_attribute_values(":high", text(high)),
+            Range::Prefix(prefix) => request
+                .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                .expression_attribute_values(":prefix", text(prefix)),
+        };
+        let output = request.send().await.map_err(|error| StoreError::from_sdk("Query", &error))?;
+        let now = self.now();
+        let items = output.items.unwrap_or_default();
+        let alive = items.into_iter().filter_map(|item| {
+            if query.expired == Expired::Too { Some(Stored(item)) } else { Stored::alive(item, now) }
+        });
+        Ok((alive.collect(), output.last_evaluated_key.map(PageKey)))
+    }
+
+    /// Writes all or nothing. Meeting another transaction on the same items is tried again here; a condition that
+    /// does not hold comes back as `Ok(Err(…))`.
+    pub(crate) async fn transact(&self, actions: Vec<Action>) -> Result<std::result::Result<(), Canceled>> {
+        debug_assert!(actions.len() <= TRANSACTION_ITEMS, "{} actions", actions.len());
+        let items: Vec<TransactWriteItem> =
+            actions.into_iter().map(|action| self.build(action)).collect::<Result<_>>()?;
+        let mut attempt = 0;
+        loop {
+            let sent =
+                self.client.transact_write_items().set_transact_items(Some(items.clone())).send().await;
+            let Err(error) = sent else { return Ok(Ok(())) };
+            let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) =
+                error.as_service_error()
+            else {
+                return Err(StoreError::from_sdk("TransactWriteItems", &error));
+            };
+            let reasons = canceled.cancellation_reasons();
+            if reasons.iter().any(|reason| reason.code() == Some("ConditionalCheckFailed")) {
+                let failed = reasons.iter().map(|reason| reason.code() == Some("ConditionalCheckFailed"));
+                return Ok(Err(Canceled(failed.collect())));
+            }
+            let code = reasons.iter().filter_map(|reason| reason.code()).find(|code| *code != "None");
+            match code {
+                Some("TransactionConflict" | "ProvisionedThroughputExceeded" | "ThrottlingError") => {
+                    attempt += 1;
+                    back_off("TransactWriteItems", attempt).await?;
+                }
+                code => {
+                    return Err(StoreError::Unavailable {
+                        operation: "TransactWriteItems",
+                        code: code.unwrap_or("canceled").to_owned(),
+                    });
+                }
+            }
+        }
+    }
+
+    fn build(&self, action: Action) -> Result<TransactWriteItem> {
+        let table = |key: &Key| self.table(key.table()).to_owned();
+        let unbuildable = |_| StoreError::Corrupt("a transaction");
+        let builder = TransactWriteItem::builder();
+        Ok(match action {
+            Action::Put { item, condition } => {
+                let mut put = Put::builder().table_name(table(&item.key)).set_item(Some(item.attributes));
+                if let Some(condition) = condition {
+                    put = put
+                        .condition_expression(condition.expression)
+                        .set_expression_attribute_values(condition.values());
+                }
+                builder.put(put.build().map_err(unbuildable)?).build()
+            }
+            Action::Check { key, condition } => builder
+                .condition_check(
+                    ConditionCheck::builder()
+                        .table_name(table(&key))
+                        .set_key(Some(key_attributes(&key)))
+                        .condition_expression(condition.expression)
+                        .set_expression_attribute_values(condition.values())
+                        .build()
+                        .map_err(unbuildable)?,
+                )
+                .build(),
+            Action::Update { key, update, condition } => {
+                let mut values = update.values;
+                let mut request = Update::builder()
+                    .table_name(table(&key))
+                    .set_key(Some(key_attributes(&key)))
+                    .update_expression(update.expression);
+                if let Some(condition) = condition {
+                    request = request.condition_expression(condition.expression);
+                    values.extend(condition.values);
+                }
+                let values = (!values.is_empty())
+                    .then(|| values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
+                builder
+                    .update(request.set_expression_attribute_values(values).build().map_err(unbuildable)?)
+                    .build()
+            }
+            Action::Delete { key, condition } => {
+                let mut delete =
+                    Delete::builder().table_name(table(&key)).set_key(Some(key_attributes(&key)));
+                if let Some(condition) = condition {
+                    delete = delete
+                        .condition_expression(condition.expression)
+                        .set_expression_attribute_values(condition.values());
+                }
+                builder.delete(delete.build().map_err(unbuildable)?).build()
+            }
+        })
+    }
+
+    pub(crate) fn cache_lock(&self) -> std::sync::MutexGuard<'_, HashMap<ShopId, CachedKeys>> {
+        // A poisoned cache is still a cache: it only ever holds whole entries.
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits longer with each attempt, and gives up in the end.
+async fn back_off(operation: &'static str, attempt: u32) -> Result<()> {
+    if attempt >= ATTEMPTS {
+        return Err(StoreError::Contended(operation));
+    }
+    tokio::time::sleep(Duration::from_millis(5 << attempt)).await;
+    Ok(())
+}
+
+pub(crate) fn key_attributes(key: &Key) -> HashMap<String, AttributeValue> {
+    HashMap::from([("pk".to_owned(), text(&key.pk)), ("sk".to_owned(), text(&key.sk))])
+}
+
+/// Where a page ended.
+#[derive(Clone, Debug)]
+pub(crate) struct PageKey(HashMap<String, AttributeValue>);
+
+/// Which part of a partition.
+#[derive(Clone, Debug)]
+pub(crate) enum Range {
+    All,
+    Between(String, String),
+    Prefix(String),
+}
+
+/// One page of one partition.
+#[derive(Clone, Debug)]
+pub(crate) struct Query<'a> {
+    pub(crate) table: Table,
+    pub(crate) partition: &'a str,
+    pub(crate) range: Range,
+    pub(crate) newest_first: bool,
+    pub(crate) limit: i32,
+    pub(crate) after: Option<PageKey>,
+    pub(crate) expired: Expired,
+}
+
+/// Whether a read gives what is expired and waits for DynamoDB to delete it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expired {
+    /// It is gone: for everyone who uses data.
+    Gone,
+    /// It is there: for who erases it.
+    Too,
+}
+
+impl<'a> Query<'a> {
+    pub(crate) const fn of(table: Table, partition: &'a str) -> Self {
+        Self {
+            table,
+            partition,
+            range: Range::All,
+            newest_first: false,
+            limit: 100,
+            after: None,
+            expired: Expired::Gone,
+        }
+    }
+}
+
+/// A condition on the item as it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Condition {
+    pub(crate) expression: &'static str,
+    pub(crate) values: Vec<(&'static str, AttributeValue)>,
+}
+
+impl Condition {
+    pub(crate) const ABSENT: Self = Self { expression: "attribute_not_exists(pk)", values: Vec::new() };
+    pub(crate) const PRESENT: Self = Self { expression: "attribute_exists(pk)", values: Vec::new() };
+
+    fn values(self) -> Option<HashMap<String, AttributeValue>> {
+        (!self.values.is_empty())
+            .then(|| self.values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+}
+
+/// A change to an item.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) expression: String,
+    pub(crate) values: Vec<(&'static str, AttributeValue)>,
+}
+
+/// One action of a transaction.
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    Put { item: Item, condition: Option<Condition> },
+    Check { key: Key, condition: Condition },
+    Update { key: Key, update: Change, condition: Option<Condition> },
+    Delete { key: Key, condition: Option<Condition> },
+}
+
+impl Action {
+    pub(crate) const fn put(item: Item) -> Self {
+        Self::Put { item, condition: None }
+    }
+
+    pub(crate) const fn delete(key: Key) -> Self {
+        Self::Delete { key, condition: None }
+    }
+}

@@ -1,0 +1,288 @@
+//! The life of an installation as the store sees it: created with keys of its own, read by every handler,
+//! marked as uninstalled. Its end is the purge's.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use storeward_core::data_map::{Kind, PURGE_AFTER, Table};
+use storeward_core::personal::Personal;
+use storeward_core::shop::{Generation, ShopDomain, ShopId, ShopState, Tenant};
+use storeward_core::time::{HOUR, Timestamp};
+
+use crate::crypto::TenantKeys;
+use crate::due;
+use crate::error::{Result, StoreError};
+use crate::item::{Item, Stored, number, seal, text};
+use crate::keyspace;
+use crate::ledger::{Entry, What};
+use crate::store::{Action, Change, Condition, Query, Store};
+
+/// How many shops' keys one Lambda instance remembers.
+const CACHED_SHOPS: usize = 1000;
+
+#[derive(Clone)]
+pub(crate) struct CachedKeys {
+    generation: Generation,
+    keys: Arc<TenantKeys>,
+}
+
+/// What the merchant's shop is: sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// The permanent domain.
+    pub domain: ShopDomain,
+    /// Where platform mail goes.
+    pub email: Option<Personal<String>>,
+    /// The plan, as Shopify names it.
+    pub plan: Option<String>,
+    /// What calls to the Admin API are made with; gone from the moment of the uninstall.
+    pub access_token: Option<AccessToken>,
+}
+
+/// An Admin API access token.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AccessToken(String);
+
+impl AccessToken {
+    /// Takes the token.
+    #[must_use]
+    pub const fn new(token: String) -> Self {
+        Self(token)
+    }
+
+    /// The token, for the request header.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessToken")
+    }
+}
+
+/// An installation, as it was when it was read, with its keys.
+#[derive(Clone)]
+pub struct Installation {
+    /// Which one: the first argument of every access.
+    pub tenant: Tenant,
+    /// Where it stands.
+    pub state: ShopState,
+    /// When the app was removed, if it was.
+    pub uninstalled_at: Option<Timestamp>,
+    stored: Stored,
+    pub(crate) keys: Arc<TenantKeys>,
+}
+
+impl fmt::Debug for Installation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Installation")
+            .field("tenant", &self.tenant)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Installation {
+    /// Whether work may be done for it.
+    #[must_use]
+    pub fn is_installed(&self) -> bool {
+        self.state == ShopState::Installed
+    }
+
+    /// Opens the sealed half.
+    pub fn profile(&self) -> Result<Profile> {
+        self.stored.unseal(Kind::Shop, &self.keys)
+    }
+}
+
+impl Store {
+    /// The blinded name of a shop.
+    #[must_use]
+    pub fn shop_id(&self, domain: &ShopDomain) -> ShopId {
+        self.deployment.shop_id(domain)
+    }
+
+    /// Installs the app: a new generation with keys of its own. An earlier installation that waits for its purge
+    /// is not touched and not continued. Where the app is installed already, only the profile is renewed.
+    pub async fn install(&self, profile: &Profile) -> Result<Installation> {
+        let shop = self.shop_id(&profile.domain);
+        if let Some(current) = self.installation(&shop).await?.filter(Installation::is_installed) {
+            return self.renew(current, profile).await;
+        }
+        let now = self.now();
+        let tenant = Tenant { shop, generation: Generation::installed_at(now) };
+        let (keys, wrapped) = self.deployment.create(&tenant, &*self.entropy)?;
+        let item = Item::new(keyspace::shop(&tenant)).set("phase", text("installed")).sealed(
+            &keys,
+            profile,
+            &*self.entropy,
+        )?;
+        let stored = Stored(item.attributes.clone());
+        let keys_item = Item::new(keyspace::keys(&tenant))
+            .set("wrapped", aws_sdk_dynamodb::types::AttributeValue::B(wrapped.into()))
+            .set("wrapped_by", text(self.deployment.id()));
+        let actions = vec![
+            Action::Put { item, condition: Some(Condition::ABSENT) },
+            Action::Put { item: keys_item, condition: Some(Condition::ABSENT) },
+            Action::put(Item::new(keyspace::directory(&tenant))),
+            self.ledger_action(&Entry::new(now, &tenant, What::Installed, "install"))?,
+        ];
+        if self.transact(actions).await?.is_err() {
+            // Two installs of one shop in the same millisecond: the other one stands.
+            return Err(StoreError::Contended("the installation"));
+        }
+        Ok(Installation {
+            tenant,
+            state: ShopState::Installed,
+            uninstalled_at: None,
+            stored,
+            keys: Arc::new(keys),
+        })
+    }
+
+    async fn renew(&self, mut current: Installation, profile: &Profile) -> Result<Installation> {
+        let key = keyspace::shop(&current.tenant);
+        let sealed = seal(&key, &current.keys, profile, &*self.entropy)?;
+        let update = Change {
+            expression: "SET sealed = :sealed".to_owned(),
+            values: vec![(":sealed", sealed.clone())],
+        };
+        let still =
+            Condition { expression: "phase = :installed", values: vec![(":installed", text("installed"))] };
+        if self.transact(vec![Action::Update { key, update, condition: Some(still) }]).await?.is_err() {
+            return Err(StoreError::Contended("the installation"));
+        }
+        current.stored.0.insert("sealed".to_owned(), sealed);
+        Ok(current)
+    }
+
+    /// The latest installation of a shop, with its keys, in one round trip: the shop's row and its keys are read
+    /// side by side, and on a warm instance the row alone.
+    pub async fn installation(&self, shop: &ShopId) -> Result<Option<Installation>> {
+        let partition = keyspace::shop_partition(shop);
+        let mut latest = Query::of(Table::Data, &partition);
+        latest.newest_first = true;
+        latest.limit = 1;
+        let cached = self.cache_lock().get(shop).cloned();
+        let (mut rows, fetched) = if cached.is_some() {
+            (self.query(latest).await?.0, HashMap::new())
+        } else {
+            let (rows, keys) = futures::try_join!(self.query(latest), self.wrapped_keys(shop))?;
+            (rows.0, keys)
+        };
+        let Some(stored) = rows.pop() else { return Ok(None) };
+        let generation = generation_of(&stored)?;
+        self.assemble(Tenant { shop: shop.clone(), generation }, stored, cached, fetched).await.map(Some)
+    }
+
+    /// A given installation of a shop, or `None` when it was purged.
+    pub async fn tenant(&self, tenant: &Tenant) -> Result<Option<Installation>> {
+        let key = keyspace::shop(tenant);
+        let cached = self.cache_lock().get(&tenant.shop).cloned();
+        let cached = cached.filter(|cached| cached.generation == tenant.generation);
+        let (stored, fetched) = if cached.is_some() {
+            (self.get(&key).await?, HashMap::new())
+        } else {
+            futures::try_join!(self.get(&key), self.wrapped_keys(&tenant.shop))?
+        };
+        let Some(stored) = stored else { return Ok(None) };
+        self.assemble(tenant.clone(), stored, cached, fetched).await.map(Some)
+    }
+
+    /// Where an installation stands, without its keys; `None` when it was purged.
+    pub async fn state_of(&self, tenant: &Tenant) -> Result<Option<ShopState>> {
+        self.get(&keyspace::shop(tenant)).await?.as_ref().map(state_of).transpose()
+    }
+
+    async fn assemble(
+        &self,
+        tenant: Tenant,
+        stored: Stored,
+        cached: Option<CachedKeys>,
+        mut fetched: HashMap<Generation, Vec<u8>>,
+    ) -> Result<Installation> {
+        let keys = if let Some(cached) = cached.filter(|cached| cached.generation == tenant.generation) {
+            cached.keys
+        } else {
+            if fetched.is_empty() {
+                // The instance remembered an earlier installation's keys: the app was installed again.
+                fetched = self.wrapped_keys(&tenant.shop).await?;
+            }
+            let wrapped =
+                fetched.get(&tenant.generation).ok_or(StoreError::Corrupt("a shop without keys"))?;
+            let keys = Arc::new(self.deployment.unwrap(&tenant, wrapped)?);
+            let mut cache = self.cache_lock();
+            if cache.len() >= CACHED_SHOPS {
+                cache.clear();
+            }
+            let entry = CachedKeys { generation: tenant.generation, keys: Arc::clone(&keys) };
+            cache.insert(tenant.shop.clone(), entry);
+            keys
+        };
+        let state = state_of(&stored)?;
+        let uninstalled_at = stored.optional_number("uninstalled_at").map(Timestamp);
+        Ok(Installation { tenant, state, uninstalled_at, stored, keys })
+    }
+
+    async fn wrapped_keys(&self, shop: &ShopId) -> Result<HashMap<Generation, Vec<u8>>> {
+        let partition = keyspace::shop_partition(shop);
+        let (items, _) = self.query(Query::of(Table::Keys, &partition)).await?;
+        items.iter().map(|item| Ok((generation_of(item)?, item.binary("wrapped")?.to_vec()))).collect()
+    }
+
+    /// Ends an installation: nothing is processed for it from here on, its access token is gone, and a due row
+    /// makes sure of the purge should its schedule get lost. Doing it twice changes nothing.
+    pub async fn uninstall(&self, installation: &Installation, why: &str) -> Result<()> {
+        let tenant = &installation.tenant;
+        let now = self.now();
+        let mut profile = installation.profile()?;
+        profile.access_token = None;
+        let key = keyspace::shop(tenant);
+        let sealed = seal(&key, &installation.keys, &profile, &*self.entropy)?;
+        let update = Change {
+            expression: "SET phase = :phase, uninstalled_at = :now, sealed = :sealed".to_owned(),
+            values: vec![
+                (":phase", text("uninstalled")),
+                (":now", number(now.millis())),
+                (":sealed", sealed),
+            ],
+        };
+        let actions = vec![
+            Action::Update {
+                key,
+                update,
+                condition: Some(Condition {
+                    expression: "phase = :installed",
+                    values: vec![(":installed", text("installed"))],
+                }),
+            },
+            due::put(&due::DueRow::new(now + PURGE_AFTER + HOUR, tenant.clone(), due::Action::Purge, None)),
+            self.ledger_action(&Entry::new(now, tenant, What::Uninstalled, why))?,
+        ];
+        // A condition that fails says that it was done before.
+        let _done_before = self.transact(actions).await?;
+        Ok(())
+    }
+}
+
+fn state_of(stored: &Stored) -> Result<ShopState> {
+    match stored.text("phase")? {
+        "installed" => Ok(ShopState::Installed),
+        "uninstalled" => Ok(ShopState::Uninstalled),
+        _ => Err(StoreError::Corrupt("a shop's state")),
+    }
+}
+
+fn generation_of(stored: &Stored) -> Result<Generation> {
+    stored
+        .text("sk")?
+        .parse()
+        .map(Generation)
+        .map_err(|_| StoreError::Corrupt("an installation's generation"))
+}
