@@ -5,3 +5,6 @@ pub mod cloud;
 pub mod runtime;
 pub mod shopify;
 pub mod template;
+
+#[cfg(test)]
+mod wire;

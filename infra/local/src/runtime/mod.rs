@@ -1,7 +1,9 @@
 //! The bundle on one machine: the functions of the template behind their URLs, queues and schedules, on a clock that can be moved.
 //! How a function is run is somebody else's (`functions`), and so are the event shapes (`lambda`) and the control page (`control`).
 
+pub mod bundle;
 mod control;
+pub mod functions;
 pub mod lambda;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -421,7 +423,7 @@ impl LocalStack {
             Ok(()) => tracing::info!(schedule = firing.schedule, queue, "a schedule fired"),
             // On AWS it would be tried again and then dropped: the others must not wait for it.
             Err(error) => {
-                tracing::error!(schedule = firing.schedule, %error, "a schedule's target is not there")
+                tracing::error!(schedule = firing.schedule, %error, "a schedule's target is not there");
             }
         }
         Ok(())
@@ -555,4 +557,264 @@ fn request_id() -> String {
     let _ = SystemRandom::new().fill(&mut bytes);
     let hex = hex::encode(bytes);
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+#[cfg(test)]
+mod tests {
+    use storeward_core::time::SystemClock;
+
+    use super::bundle::{Keep, Options};
+    use super::*;
+    use crate::wire;
+
+    const START: &str = "2026-11-22T12:00:00Z";
+
+    const TEMPLATE: &str = r"
+Resources:
+  Front:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: webhooks/front
+      FunctionUrlConfig: { AuthType: NONE }
+      Events:
+        Page: { Type: HttpApi, Properties: { Path: '/cases/{id}', Method: get } }
+  Worker:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: jobs/worker
+      Timeout: 30
+      Events:
+        Messages:
+          Type: SQS
+          Properties: { Queue: !GetAtt Work.Arn, FunctionResponseTypes: [ReportBatchItemFailures] }
+  Sweep:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: schedules/sweep
+      Timeout: 1
+      Events:
+        Hourly: { Type: ScheduleV2, Properties: { ScheduleExpression: rate(1 hour) } }
+  Work:
+    Type: AWS::SQS::Queue
+    Properties:
+      QueueName: work
+      VisibilityTimeout: 180
+      RedrivePolicy: { deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 2 }
+  Dead: { Type: AWS::SQS::Queue, Properties: { QueueName: dead } }
+";
+
+    /// What the functions of the template saw, and when.
+    #[derive(Clone, Debug)]
+    struct Observed {
+        clock: Arc<dyn storeward_core::time::Clock>,
+        seen: Arc<Mutex<Vec<(Timestamp, String)>>>,
+    }
+
+    impl Functions for Observed {
+        fn invoke(&self, handler: &str, event: Value, _deadline: Timestamp) -> Invoking {
+            let (handler, observed) = (handler.to_owned(), self.clone());
+            Box::pin(async move {
+                let mut failures = Vec::new();
+                let mut see = |what: String| observed.seen.lock().unwrap().push((observed.clock.now(), what));
+                let answer = match handler.as_str() {
+                    "jobs/worker" => {
+                        for record in event["Records"].as_array().unwrap() {
+                            let body = record["body"].as_str().unwrap();
+                            see(body.to_owned());
+                            match body {
+                                "panic" => panic!("asked to"),
+                                "poison" => failures.push(json!({ "itemIdentifier": record["messageId"] })),
+                                _ => {}
+                            }
+                        }
+                        json!({ "batchItemFailures": failures })
+                    }
+                    "schedules/sweep" => {
+                        see("sweep".to_owned());
+                        Value::Null
+                    }
+                    _ => json!({ "statusCode": 201, "body": event["pathParameters"].to_string() }),
+                };
+                Invoked { answer: Ok(answer), requests: BTreeMap::new() }
+            })
+        }
+    }
+
+    async fn stack(
+        hand: Option<ManualClock>,
+        port: u16,
+    ) -> (LocalStack, Arc<Mutex<Vec<(Timestamp, String)>>>) {
+        let clock: Arc<dyn storeward_core::time::Clock> = match &hand {
+            Some(hand) => Arc::new(hand.clone()),
+            None => Arc::new(SystemClock),
+        };
+        let cloud = Cloud::memory_at(clock.clone(), port).unwrap();
+        let template = Template::parse(TEMPLATE, &BTreeMap::new(), port).unwrap();
+        let seen = Arc::default();
+        let functions = Observed { clock: clock.clone(), seen: Arc::clone(&seen) };
+        let shopify = Shopify::new(clock).unwrap();
+        (LocalStack::start(cloud, shopify, template, Arc::new(functions), hand).await.unwrap(), seen)
+    }
+
+    async fn movable() -> (LocalStack, Arc<Mutex<Vec<(Timestamp, String)>>>) {
+        stack(Some(ManualClock::new(Timestamp::parse_rfc3339(START).unwrap())), 4566).await
+    }
+
+    fn times(seen: &Mutex<Vec<(Timestamp, String)>>, what: &str) -> Vec<String> {
+        seen.lock().unwrap().iter().filter(|(_, seen)| seen == what).map(|(at, _)| at.to_rfc3339()).collect()
+    }
+
+    #[tokio::test]
+    async fn given_a_one_time_schedule_when_the_clock_is_moved_past_it_then_the_job_ran_at_its_time() {
+        let (stack, seen) = movable().await;
+        let purge = json!({
+            "ScheduleExpression": "at(2026-11-24T00:00:07)", "FlexibleTimeWindow": { "Mode": "OFF" },
+            "Target": { "Arn": queue_arn("work"), "RoleArn": "arn:aws:iam::000000000000:role/purge", "Input": "purge" },
+        });
+        stack.cloud().scheduler().put("purge-1", &purge).unwrap();
+        stack.advance(48 * HOUR).await.unwrap();
+        assert_eq!(times(&seen, "purge"), ["2026-11-24T00:00:07Z"]);
+        let sweeps = times(&seen, "sweep");
+        assert_eq!(
+            (sweeps.len(), sweeps[0].as_str(), sweeps[36].as_str()),
+            (49, START, "2026-11-24T00:00:00Z")
+        );
+        assert_eq!(stack.now().to_rfc3339(), "2026-11-24T12:00:00Z");
+    }
+
+    #[tokio::test]
+    async fn given_a_message_that_fails_when_time_passes_then_it_is_tried_as_often_as_allowed_and_can_be_replayed()
+     {
+        let (stack, seen) = movable().await;
+        for body in ["fine", "poison"] {
+            stack.cloud().sqs().send("work", body).await.unwrap();
+        }
+        stack.settle().await.unwrap();
+        assert_eq!(stack.activities().last().unwrap().outcome, "1 of 2 messages done");
+        stack.advance(HOUR).await.unwrap();
+        assert_eq!((times(&seen, "fine").len(), times(&seen, "poison").len()), (1, 2));
+        let state = stack.state().await.unwrap();
+        let dead = state["queues"].as_array().unwrap().iter().find(|queue| queue["name"] == "dead").unwrap();
+        assert_eq!(dead["dead_letters"][0]["body"], "poison");
+
+        assert_eq!(stack.replay("dead").await.unwrap(), 1);
+        stack.settle().await.unwrap();
+        assert_eq!(times(&seen, "poison").len(), 3);
+    }
+
+    #[tokio::test]
+    async fn given_a_function_that_panics_when_called_then_only_its_batch_failed() {
+        let (stack, seen) = movable().await;
+        stack.cloud().sqs().send("work", "panic").await.unwrap();
+        stack.settle().await.unwrap();
+        let activity = stack.activities().pop().unwrap();
+        assert_eq!((activity.succeeded, activity.outcome.as_str()), (false, "the function panicked"));
+        stack.cloud().sqs().send("work", "fine").await.unwrap();
+        stack.settle().await.unwrap();
+        assert_eq!(times(&seen, "fine").len(), 1);
+    }
+
+    #[tokio::test]
+    async fn given_the_served_stack_when_used_from_outside_then_urls_routes_and_the_page_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (stack, _) = stack(Some(ManualClock::new(Timestamp::parse_rfc3339(START).unwrap())), port).await;
+        let running = stack.clone();
+        tokio::spawn(async move { running.run(listener).await });
+        let json = [("content-type", "application/json")];
+        let ask = async |method, path, headers: &[(&str, &str)], body| {
+            wire::send(port, method, path, headers, body).await
+        };
+
+        assert_eq!(ask("POST", "/lambda-url/front/", &[], "x").await.0, 201);
+        assert_eq!(ask("GET", "/lambda-url/front/below", &[], "").await.0, 201);
+        assert_eq!(ask("POST", "/lambda-url/worker/", &[], "x").await.0, 404, "it has no URL");
+        assert_eq!(ask("GET", "/api/cases/7", &[], "").await, (201, r#"{"id":"7"}"#.to_owned()));
+        let (status, body) = ask("POST", "/api/cases/7", &[], "").await;
+        assert_eq!((status, body.contains("about:blank")), (404, true));
+
+        let (status, page) = ask("GET", "/_local/", &[], "").await;
+        assert_eq!((status, page.contains("What functions did")), (200, true));
+        let (status, moved) = ask("POST", "/_local/clock", &json, r#"{"advance":"2h"}"#).await;
+        assert_eq!((status, moved.as_str()), (200, r#"{"now":"2026-11-22T14:00:00Z"}"#));
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        assert_eq!(ask("POST", "/_local/clock", &form, "advance=15m").await.0, 303);
+        assert_eq!(ask("POST", "/_local/clock", &json, r#"{"advance":"soon"}"#).await.0, 400);
+        assert_eq!(
+            ask("POST", "/_local/dead-letters/dead/replay", &json, "").await,
+            (200, r#"{"replayed":0}"#.to_owned())
+        );
+        assert_eq!(ask("POST", "/_local/dead-letters/none/replay", &json, "").await.0, 404);
+        let stranger = [("content-type", "application/json"), ("origin", "https://example.com")];
+        assert_eq!(ask("POST", "/_local/clock", &stranger, r#"{"advance":"2h"}"#).await.0, 403);
+        assert_eq!(ask("GET", "/_local/state", &[("host", "example.com")], "").await.0, 403);
+        let (status, state) = ask("GET", "/_local/state", &[], "").await;
+        let state: Value = serde_json::from_str(&state).unwrap();
+        assert_eq!((status, state["clock"]["now"].as_str()), (200, Some("2026-11-22T14:15:00Z")));
+        assert_eq!(ask("GET", "/schedules", &[], "").await.0, 200, "the cloud answers the rest");
+    }
+
+    #[tokio::test]
+    async fn given_a_stack_on_real_time_when_the_clock_is_moved_then_it_is_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (stack, _) = stack(None, port).await;
+        tokio::spawn(async move { stack.run(listener).await });
+        let headers = [("content-type", "application/json")];
+        let (status, problem) =
+            wire::send(port, "POST", "/_local/clock", &headers, r#"{"advance":"2h"}"#).await;
+        assert_eq!((status, problem.contains("machine's clock")), (409, true));
+    }
+
+    #[tokio::test]
+    async fn given_our_own_template_when_started_then_the_deployed_code_answers_over_the_real_wire() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../template.yaml");
+        let options = Options {
+            template: std::fs::read_to_string(path).unwrap(),
+            client_secrets: vec!["current".to_owned()],
+            keep: Keep::Nothing { from: Timestamp::parse_rfc3339(START).unwrap() },
+        };
+        let stack = LocalStack::bundle(options, port).await.unwrap();
+        let running = stack.clone();
+        tokio::spawn(async move { running.run(listener).await });
+        let headers = [
+            ("content-type", "application/json"),
+            ("x-shopify-topic", "orders/create"),
+            ("x-shopify-hmac-sha256", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+            ("x-shopify-shop-domain", "demo.myshopify.com"),
+            ("x-shopify-api-version", "2026-10"),
+            ("x-shopify-webhook-id", "8a1f9a7e-0000-4000-8000-000000000001"),
+            ("x-shopify-triggered-at", START),
+        ];
+        let (status, _) = wire::send(port, "POST", "/lambda-url/orders-create/", &headers, "{}").await;
+        assert_eq!(status, 401, "signed by nobody");
+        let activities = stack.activities();
+        let front = activities.iter().find(|activity| activity.trigger == "url").unwrap();
+        assert_eq!((front.function.as_str(), front.outcome.as_str()), ("orders-create", "401"));
+        assert_eq!(
+            front.requests.get("KMS.Decrypt"),
+            Some(&1),
+            "the secret was opened: {:?}",
+            front.requests
+        );
+        stack.settle().await.unwrap();
+        assert!(stack.activities().iter().all(|activity| activity.succeeded), "{:?}", stack.activities());
+    }
+
+    #[test]
+    fn given_route_patterns_when_matched_then_parameters_have_their_values() {
+        let matched =
+            |pattern, path| match_path(pattern, path).map(|found| found.into_iter().collect::<Vec<_>>());
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(matched("/cases", "/cases"), Some(vec![]));
+        assert_eq!(matched("/cases/{id}", "/cases/7"), Some(vec![pair("id", "7")]));
+        assert_eq!(matched("/{proxy+}", "/a/b"), Some(vec![pair("proxy", "a/b")]));
+        for (pattern, path) in
+            [("/cases", "/cases/7"), ("/cases/{id}", "/cases"), ("/cases/{id}", "/cases/"), ("/a", "/b")]
+        {
+            assert_eq!(matched(pattern, path), None, "{pattern} {path}");
+        }
+    }
 }
