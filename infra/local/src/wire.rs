@@ -1,5 +1,7 @@
 //! An HTTP request by hand, for tests of what is served: no HTTP client is a dependency of this crate.
 
+use std::fmt::Write as _;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -14,10 +16,10 @@ pub(crate) async fn send(
     let mut request =
         format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     if !headers.iter().any(|(name, _)| *name == "host") {
-        request.push_str(&format!("host: 127.0.0.1:{port}\r\n"));
+        let _ = write!(request, "host: 127.0.0.1:{port}\r\n");
     }
     for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(request, "{name}: {value}\r\n");
     }
     request.push_str("\r\n");
     request.push_str(body);

@@ -615,7 +615,7 @@ Resources:
             let (handler, observed) = (handler.to_owned(), self.clone());
             Box::pin(async move {
                 let mut failures = Vec::new();
-                let mut see = |what: String| observed.seen.lock().unwrap().push((observed.clock.now(), what));
+                let see = |what: String| observed.seen.lock().unwrap().push((observed.clock.now(), what));
                 let answer = match handler.as_str() {
                     "jobs/worker" => {
                         for record in event["Records"].as_array().unwrap() {
