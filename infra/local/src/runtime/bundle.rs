@@ -90,9 +90,19 @@ impl std::error::Error for BundleError {
     }
 }
 
-impl LocalStack {
-    /// Starts the bundle to be served at `port` on loopback: bind the listener first, then give it to [`LocalStack::run`].
-    pub async fn bundle(options: Options, port: u16) -> Result<Self, BundleError> {
+/// The bundle, started.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    /// Everything that runs.
+    pub stack: LocalStack,
+    /// The functions and what they work with, for whoever fills a demo shop through the same store.
+    pub functions: Arc<DeployedFunctions>,
+}
+
+impl Bundle {
+    /// Starts everything, to be served at `port` on loopback: bind the listener first, then give it to [`LocalStack::run`].
+    /// A function's first use of AWS goes to that port, so it must be served by then.
+    pub async fn start(options: Options, port: u16) -> Result<Self, BundleError> {
         let (cloud, hand) = match &options.keep {
             Keep::Nothing { from } => {
                 let hand = ManualClock::new(*from);
@@ -118,9 +128,12 @@ impl LocalStack {
         let template =
             Template::parse(&options.template, &parameters, port).map_err(BundleError::Template)?;
         let functions =
-            DeployedFunctions::new(&template, port, cloud.clock()).map_err(BundleError::Functions)?;
+            Arc::new(DeployedFunctions::new(&template, port, cloud.clock()).map_err(BundleError::Functions)?);
         let shopify = Shopify::new(cloud.clock().clone()).map_err(BundleError::Shopify)?;
-        Self::start(cloud, shopify, template, Arc::new(functions), hand).await.map_err(BundleError::Stack)
+        let stack = LocalStack::start(cloud, shopify, template, functions.clone(), hand)
+            .await
+            .map_err(BundleError::Stack)?;
+        Ok(Self { stack, functions })
     }
 }
 

@@ -87,6 +87,12 @@ impl DeployedFunctions {
         }
         Ok(Self(functions))
     }
+
+    /// What the function of a handler works with.
+    #[must_use]
+    pub fn context(&self, handler: &str) -> Option<Arc<Context>> {
+        self.0.get(handler).map(|(_, context)| context.clone())
+    }
 }
 
 impl Functions for DeployedFunctions {

@@ -561,10 +561,14 @@ fn request_id() -> String {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use storeward_core::time::SystemClock;
+    use storeward_store::{AccessToken, Profile};
 
-    use super::bundle::{Keep, Options};
+    use super::bundle::{Bundle, Keep, Options};
     use super::*;
+    use crate::shopify::{SimulatedOrder, SimulatedShop};
     use crate::wire;
 
     const START: &str = "2026-11-22T12:00:00Z";
@@ -776,31 +780,77 @@ Resources:
             client_secrets: vec!["current".to_owned()],
             keep: Keep::Nothing { from: Timestamp::parse_rfc3339(START).unwrap() },
         };
-        let stack = LocalStack::bundle(options, port).await.unwrap();
+        let Bundle { stack, functions } = Bundle::start(options, port).await.unwrap();
         let running = stack.clone();
         tokio::spawn(async move { running.run(listener).await });
-        let headers = [
-            ("content-type", "application/json"),
-            ("x-shopify-topic", "orders/create"),
-            ("x-shopify-hmac-sha256", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
-            ("x-shopify-shop-domain", "demo.myshopify.com"),
-            ("x-shopify-api-version", "2026-10"),
-            ("x-shopify-webhook-id", "8a1f9a7e-0000-4000-8000-000000000001"),
-            ("x-shopify-triggered-at", START),
-        ];
-        let (status, _) = wire::send(port, "POST", "/lambda-url/orders-create/", &headers, "{}").await;
-        assert_eq!(status, 401, "signed by nobody");
+
+        let domain = "storeward-demo.myshopify.com";
+        stack.shopify().install(SimulatedShop {
+            domain: domain.to_owned(),
+            id: 1,
+            name: "Demo".to_owned(),
+            email: "owner@example.com".to_owned(),
+            access_token: "shpat_demo".to_owned(),
+            scopes: ["write_orders".to_owned()].into(),
+        });
+        let profile = Profile {
+            domain: domain.parse().unwrap(),
+            email: None,
+            plan: None,
+            access_token: Some(AccessToken::new("shpat_demo".to_owned())),
+        };
+        let context = functions.context("jobs/match-order").unwrap();
+        let store = context.store().await.unwrap();
+        store.install(&profile).await.unwrap();
+
+        // What Shopify sends, from the sample events, signed under this run's secret.
+        let deliver = async |sample: &str, secret: &str| {
+            let path = format!("{}/../../events/webhooks/{sample}.json", env!("CARGO_MANIFEST_DIR"));
+            let event: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+            let body = event["body"].as_str().unwrap();
+            let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
+            let signature = STANDARD.encode(ring::hmac::sign(&key, body.as_bytes()));
+            let headers: Vec<(&str, &str)> = event["headers"]
+                .as_object()
+                .unwrap()
+                .iter()
+                .filter(|(name, _)| name.starts_with("x-shopify-") || *name == "content-type")
+                .map(|(name, value)| match name.as_str() {
+                    "x-shopify-hmac-sha256" => (name.as_str(), signature.as_str()),
+                    name => (name, value.as_str().unwrap()),
+                })
+                .collect();
+            let function = sample.split('/').next().unwrap();
+            wire::send(port, "POST", &format!("/lambda-url/{function}/"), &headers, body).await
+        };
+        let now = stack.now();
+        for number in [1, 2] {
+            stack
+                .shopify()
+                .add_order(domain, SimulatedOrder::new(9_100_000_000_000_000_000 + number, "#1", now));
+        }
+        assert_eq!(deliver("orders-create/first", "another").await.0, 401);
+        assert_eq!(deliver("orders-create/first", "current").await.0, 200);
+        assert_eq!(deliver("orders-create/second-same-person", "current").await.0, 200);
+        stack.settle().await.unwrap();
+        for order in stack.shopify().orders(domain) {
+            assert_eq!(order.tags, ["possible-duplicate"]);
+        }
         let activities = stack.activities();
         let front = activities.iter().find(|activity| activity.trigger == "url").unwrap();
         assert_eq!((front.function.as_str(), front.outcome.as_str()), ("orders-create", "401"));
-        assert_eq!(
-            front.requests.get("KMS.Decrypt"),
-            Some(&1),
-            "the secret was opened: {:?}",
-            front.requests
-        );
-        stack.settle().await.unwrap();
-        assert!(stack.activities().iter().all(|activity| activity.succeeded), "{:?}", stack.activities());
+        assert!(front.requests.contains_key("KMS.Decrypt"), "the secret was opened: {:?}", front.requests);
+
+        assert_eq!(deliver("app-uninstalled/plain", "current").await.0, 200);
+        stack.advance(48 * HOUR).await.unwrap();
+        let purges = stack.activities().into_iter().filter(|activity| activity.function == "purge-shop");
+        let first = purges.map(|purge| purge.at).min().unwrap();
+        assert_eq!(first, Timestamp::from_seconds(first.seconds()));
+        assert!(first <= now + 36 * HOUR + Duration::from_mins(1), "{first}");
+        let left = store.installation(&store.shop_id(&domain.parse().unwrap())).await.unwrap();
+        assert!(left.is_none(), "purged");
+        let failed: Vec<_> = stack.activities().into_iter().filter(|activity| !activity.succeeded).collect();
+        assert!(failed.is_empty(), "{failed:?}");
     }
 
     #[test]
