@@ -137,6 +137,10 @@ pub struct Function {
     pub memory: u64,
     /// Its environment variables, resolved.
     pub environment: BTreeMap<String, String>,
+    /// How often an asynchronous invocation that failed is tried again: 0 to 2.
+    pub retries: u64,
+    /// The queue that gets what failed to the last, if there is one.
+    pub failures_to: Option<String>,
     /// Whether it has a URL.
     pub url: bool,
     /// The queues whose messages it gets.
@@ -412,6 +416,7 @@ impl<'a> Resolver<'a> {
                 }
             }
         }
+        let invoke = take("EventInvokeConfig")?;
         let function_name = self.name_of(id, resource, "FunctionName", 0)?;
         let mut function = Function {
             logical_id: id.to_owned(),
@@ -423,6 +428,14 @@ impl<'a> Resolver<'a> {
             timeout: Duration::from_secs(number("Timeout", 3)?),
             memory: number("MemorySize", 128)?,
             environment,
+            // Twice unless it says otherwise (Lambda, "Asynchronous invocation").
+            retries: invoke.as_ref().and_then(|config| whole(&config["MaximumRetryAttempts"])).unwrap_or(2),
+            failures_to: invoke
+                .as_ref()
+                .and_then(|config| config["DestinationConfig"]["OnFailure"]["Destination"].as_str())
+                .filter(|arn| arn.starts_with("arn:aws:sqs:"))
+                .and_then(|arn| arn.rsplit(':').next())
+                .map(str::to_owned),
             url: own["FunctionUrlConfig"].is_mapping(),
             queues: Vec::new(),
             schedules: Vec::new(),
@@ -1002,6 +1015,9 @@ Resources:
             let visible_again: u64 = queue.attributes["VisibilityTimeout"].parse().unwrap();
             assert_eq!(visible_again, 6 * named(job).timeout.as_secs(), "{job}");
         }
+        let sweep = named("sweep-due");
+        assert_eq!(sweep.retries, 1);
+        assert!(template.queues.iter().any(|queue| Some(&queue.name) == sweep.failures_to.as_ref()));
         assert_eq!(named("sweep-due").schedules[0].request["ScheduleExpression"], "rate(1 hour)");
         assert_eq!(
             named("app-uninstalled").environment["STOREWARD_SCHEDULE_GROUP"],

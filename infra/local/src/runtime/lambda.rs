@@ -234,6 +234,29 @@ pub fn done_of(messages: &[Value], answer: &Value, reports_failures: bool) -> Ve
     }
 }
 
+/// What an on-failure destination gets of an asynchronous invocation that failed to the last.
+#[must_use]
+pub fn failure_record(
+    function_arn: &str,
+    event: &Value,
+    error: &str,
+    attempts: u64,
+    now: Timestamp,
+) -> Value {
+    json!({
+        "version": "1.0",
+        "timestamp": now.to_rfc3339(),
+        "requestContext": {
+            "functionArn": format!("{function_arn}:$LATEST"),
+            "condition": "RetriesExhausted",
+            "approximateInvokeCount": attempts,
+        },
+        "requestPayload": event,
+        "responseContext": { "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled" },
+        "responsePayload": { "errorMessage": error },
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use http::Request;

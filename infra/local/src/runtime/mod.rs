@@ -140,12 +140,29 @@ struct Inner {
     hand: Option<ManualClock>,
     activities: Mutex<VecDeque<Activity>>,
     /// Held by whoever works off queues and schedules: one at a time, so that "idle" means something.
-    turn: tokio::sync::Mutex<Swept>,
+    turn: tokio::sync::Mutex<Agenda>,
     wake: Notify,
 }
 
-/// The hour up to which expired items were swept.
-struct Swept(i64);
+/// What whoever has the turn keeps up to date.
+struct Agenda {
+    /// The hour up to which expired items were swept.
+    swept: i64,
+    /// Asynchronous invocations that failed and are tried again.
+    retries: Vec<Retry>,
+}
+
+/// An asynchronous invocation that failed.
+struct Retry {
+    at: Timestamp,
+    attempt: u64,
+    firing: Firing,
+}
+
+/// How long Lambda waits before it tries an asynchronous invocation again: a minute, then two (Lambda, "Asynchronous invocation").
+fn back_off(attempt: u64) -> Duration {
+    Duration::from_mins(attempt)
+}
 
 /// The bundle, running. Clones share it.
 #[derive(Clone)]
@@ -195,7 +212,7 @@ impl LocalStack {
             functions,
             hand,
             activities: Mutex::default(),
-            turn: tokio::sync::Mutex::new(Swept(hour)),
+            turn: tokio::sync::Mutex::new(Agenda { swept: hour, retries: Vec::new() }),
             wake: Notify::new(),
         })))
     }
@@ -345,22 +362,27 @@ impl LocalStack {
     /// Works off everything that is due now: schedules, then queues until they have nothing more to give. Answers how many
     /// invocations that took.
     pub async fn settle(&self) -> Result<usize, StackError> {
-        let mut swept = self.0.turn.lock().await;
-        self.settle_in_turn(&mut swept).await
+        let mut agenda = self.0.turn.lock().await;
+        self.settle_in_turn(&mut agenda).await
     }
 
-    async fn settle_in_turn(&self, swept: &mut Swept) -> Result<usize, StackError> {
+    async fn settle_in_turn(&self, agenda: &mut Agenda) -> Result<usize, StackError> {
         let mut invocations = 0;
         let hour = self.now().hour();
-        if hour > swept.0 {
+        if hour > agenda.swept {
             self.0.cloud.dynamodb().sweep_expired()?;
-            swept.0 = hour;
+            agenda.swept = hour;
         }
         loop {
             let mut worked = 0;
             for firing in self.0.cloud.scheduler().take_due(self.now())? {
                 worked += 1;
-                self.fire(&firing).await?;
+                self.fire(agenda, firing, 1).await?;
+            }
+            let now = self.now();
+            for retry in agenda.retries.extract_if(.., |retry| retry.at <= now).collect::<Vec<_>>() {
+                worked += 1;
+                self.fire(agenda, retry.firing, retry.attempt).await?;
             }
             let mappings = self.0.template.functions.iter().flat_map(|function| {
                 function.queues.iter().map(move |mapping| self.take_batch(function, mapping))
@@ -379,9 +401,9 @@ impl LocalStack {
     /// sweep of expired items. At each stop everything due is worked off before time goes on.
     pub async fn advance(&self, by: Duration) -> Result<(), StackError> {
         let Some(hand) = &self.0.hand else { return Err(StackError::RealTime) };
-        let mut swept = self.0.turn.lock().await;
+        let mut agenda = self.0.turn.lock().await;
         let target = self.now() + by;
-        self.settle_in_turn(&mut swept).await?;
+        self.settle_in_turn(&mut agenda).await?;
         while self.now() < target {
             let now = self.now();
             let next_hour =
@@ -392,12 +414,13 @@ impl LocalStack {
                 Some(target),
                 Some(next_hour),
                 self.0.cloud.scheduler().next_due().map(|due| due.max(now)),
+                agenda.retries.iter().map(|retry| retry.at.max(now)).min(),
                 waiting.then_some(now + QUEUE_STEP),
             ];
             let stop = stop.into_iter().flatten().min().unwrap_or(target);
             hand.set(stop);
             self.0.cloud.sqs().advance(stop.since(now)).await;
-            self.settle_in_turn(&mut swept).await?;
+            self.settle_in_turn(&mut agenda).await?;
         }
         Ok(())
     }
@@ -409,13 +432,25 @@ impl LocalStack {
         Ok(moved)
     }
 
-    async fn fire(&self, firing: &Firing) -> Result<(), StackError> {
+    /// Calls a schedule's target for the `attempt`th time.
+    async fn fire(&self, agenda: &mut Agenda, firing: Firing, attempt: u64) -> Result<(), StackError> {
         if let Some(function) = self.0.template.functions.iter().find(|f| f.arn == firing.target_arn) {
-            let event = serde_json::from_str(&firing.input).unwrap_or(Value::Null);
+            let event: Value = serde_json::from_str(&firing.input).unwrap_or(Value::Null);
             let started = self.begin(function, &format!("schedule {}", firing.schedule));
-            let invoked = self.invoke(function, event).await;
-            let outcome = invoked.answer.as_ref().map_or_else(Clone::clone, |_| "done".to_owned());
-            self.finish(started, invoked, outcome);
+            let invoked = self.invoke(function, event.clone()).await;
+            let error = invoked.answer.as_ref().err().cloned();
+            self.finish(started, invoked, error.clone().unwrap_or_else(|| "done".to_owned()));
+            match (error, &function.failures_to) {
+                (Some(_), _) if attempt <= function.retries => {
+                    let at = self.now() + back_off(attempt);
+                    agenda.retries.push(Retry { at, attempt: attempt + 1, firing });
+                }
+                (Some(error), Some(queue)) => {
+                    let record = lambda::failure_record(&function.arn, &event, &error, attempt, self.now());
+                    self.0.cloud.sqs().send(queue, &record.to_string()).await?;
+                }
+                _ => {}
+            }
             return Ok(());
         }
         let queue = firing.target_arn.rsplit(':').next().unwrap_or_default();
@@ -596,6 +631,7 @@ Resources:
     Properties:
       Handler: schedules/sweep
       Timeout: 1
+      EventInvokeConfig: { MaximumRetryAttempts: 1, DestinationConfig: { OnFailure: { Type: SQS, Destination: !GetAtt Lost.Arn } } }
       Events:
         Hourly: { Type: ScheduleV2, Properties: { ScheduleExpression: rate(1 hour) } }
   Work:
@@ -605,6 +641,7 @@ Resources:
       VisibilityTimeout: 180
       RedrivePolicy: { deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 2 }
   Dead: { Type: AWS::SQS::Queue, Properties: { QueueName: dead } }
+  Lost: { Type: AWS::SQS::Queue, Properties: { QueueName: lost } }
 ";
 
     /// What the functions of the template saw, and when.
@@ -635,6 +672,10 @@ Resources:
                     }
                     "schedules/sweep" => {
                         see("sweep".to_owned());
+                        if event["fail"] == true {
+                            // Longer than the function may take.
+                            std::future::pending::<()>().await;
+                        }
                         Value::Null
                     }
                     _ => json!({ "statusCode": 201, "body": event["pathParameters"].to_string() }),
@@ -707,6 +748,58 @@ Resources:
     }
 
     #[tokio::test]
+    async fn given_a_scheduled_function_that_fails_when_tried_again_in_vain_then_the_event_is_kept_to_be_looked_at()
+     {
+        let (stack, seen) = movable().await;
+        stack.settle().await.unwrap();
+        let failing = json!({
+            "ScheduleExpression": "at(2026-11-22T12:30:00)", "FlexibleTimeWindow": { "Mode": "OFF" },
+            "Target": {
+                "Arn": stack.template().functions.iter().find(|f| f.name == "sweep").unwrap().arn,
+                "RoleArn": "arn:aws:iam::000000000000:role/sweep", "Input": "{\"fail\":true}",
+            },
+        });
+        stack.cloud().scheduler().put("failing", &failing).unwrap();
+        stack.advance(Duration::from_mins(40)).await.unwrap();
+        assert_eq!(times(&seen, "sweep"), [START, "2026-11-22T12:30:00Z", "2026-11-22T12:31:00Z"]);
+        let kept = stack.cloud().sqs().peek("lost").await.unwrap();
+        let record: Value = serde_json::from_str(&kept[0].body).unwrap();
+        assert_eq!((kept.len(), &record["requestPayload"]), (1, &json!({ "fail": true })));
+        assert_eq!(record["requestContext"]["approximateInvokeCount"], 2);
+    }
+
+    #[tokio::test]
+    async fn given_a_directory_when_the_bundle_is_started_again_then_its_shops_are_still_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let domain = "storeward-demo.myshopify.com";
+        let template = include_str!("../../../../template.yaml");
+        let mut installed = Vec::new();
+        for _ in 0..2 {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let options = Options {
+                template: template.to_owned(),
+                client_secrets: vec!["current".to_owned()],
+                keep: Keep::In(directory.path().to_owned()),
+            };
+            let Bundle { stack, functions } = Bundle::start(options, port).await.unwrap();
+            assert!(!stack.is_movable());
+            let serving = tokio::spawn(async move { stack.run(listener).await });
+            let context = functions.context("jobs/match-order").unwrap();
+            let store = context.store().await.unwrap();
+            let shop = store.shop_id(&domain.parse().unwrap());
+            let found = store.installation(&shop).await.unwrap().map(|found| found.tenant);
+            installed.push(found);
+            let profile =
+                Profile { domain: domain.parse().unwrap(), email: None, plan: None, access_token: None };
+            store.install(&profile).await.unwrap();
+            serving.abort();
+            let _ = serving.await;
+        }
+        assert!(installed[0].is_none() && installed[1].is_some(), "{installed:?}");
+    }
+
+    #[tokio::test]
     async fn given_a_function_that_panics_when_called_then_only_its_batch_failed() {
         let (stack, seen) = movable().await;
         stack.cloud().sqs().send("work", "panic").await.unwrap();
@@ -774,9 +867,8 @@ Resources:
     async fn given_our_own_template_when_started_then_the_deployed_code_answers_over_the_real_wire() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../template.yaml");
         let options = Options {
-            template: std::fs::read_to_string(path).unwrap(),
+            template: include_str!("../../../../template.yaml").to_owned(),
             client_secrets: vec!["current".to_owned()],
             keep: Keep::Nothing { from: Timestamp::parse_rfc3339(START).unwrap() },
         };
