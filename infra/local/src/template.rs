@@ -1,6 +1,7 @@
-//! `template.yaml` as the local run needs it: tables, queues, functions with what calls them, and schedule groups, with every
-//! intrinsic resolved to a local name, ARN or URL. What is deployed and has no local counterpart (roles, alarms, log groups) is only
-//! resolved where something refers to it; what this module does not understand is an error, not a guess.
+//! `template.yaml` as the local run needs it: tables, queues, functions with what calls them, and schedule
+//! groups, with every intrinsic resolved to a local name, ARN or URL. What is deployed and has no local
+//! counterpart (roles, alarms, log groups) is only resolved where something refers to it; what this module
+//! does not understand is an error, not a guess.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -123,7 +124,8 @@ pub struct Queue {
 pub struct Function {
     /// The id in the template.
     pub logical_id: String,
-    /// The last segment of the handler, `orders-create`: the crate, and the function's place under `/lambda-url/`.
+    /// The last segment of the handler, `orders-create`: the crate, and the function's place under
+    /// `/lambda-url/`.
     pub name: String,
     /// The handler the artifact dispatches on, `webhooks/orders-create`.
     pub handler: String,
@@ -395,7 +397,8 @@ impl<'a> Resolver<'a> {
         let place = Place::new(format!("Resources.{id}.Properties"), 0);
         let own = resource.properties;
         let shared = &self.root["Globals"]["Function"];
-        // Of a plain property the function's own value wins; environment variables are merged (SAM, "Globals").
+        // Of a plain property the function's own value wins; environment variables are merged (SAM,
+        // "Globals").
         let take = |member: &str| {
             let written = if own[member].is_null() { &shared[member] } else { &own[member] };
             self.value(written, &place.at(member))

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Sends a request to a port on loopback and answers status and body. A given `host` header replaces the true one.
+/// Sends a request to a port on loopback and answers status and body. A given `host` header replaces the true
+/// one.
 pub(crate) async fn send(
     port: u16,
     method: &str,

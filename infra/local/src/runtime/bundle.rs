@@ -1,5 +1,5 @@
-//! Starting everything at once: cloud, secrets, template, functions, Shopify. What a shop contains and what is printed is the
-//! program's.
+//! Starting everything at once: cloud, secrets, template, functions, Shopify. What a shop contains and what
+//! is printed is the program's.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -100,8 +100,8 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Starts everything, to be served at `port` on loopback: bind the listener first, then give it to [`LocalStack::run`].
-    /// A function's first use of AWS goes to that port, so it must be served by then.
+    /// Starts everything, to be served at `port` on loopback: bind the listener first, then give it to
+    /// [`LocalStack::run`]. A function's first use of AWS goes to that port, so it must be served by then.
     pub async fn start(options: Options, port: u16) -> Result<Self, BundleError> {
         let (cloud, hand) = match &options.keep {
             Keep::Nothing { from } => {
@@ -137,7 +137,8 @@ impl Bundle {
     }
 }
 
-/// The deployment key as a function's setting holds it: made once, and kept where everything is kept that it opens.
+/// The deployment key as a function's setting holds it: made once, and kept where everything is kept that it
+/// opens.
 fn deployment_key(kms: &Kms, keep: &Keep) -> Result<String, BundleError> {
     let file = match keep {
         Keep::Nothing { .. } => None,

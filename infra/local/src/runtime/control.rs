@@ -1,5 +1,6 @@
-//! The control page: what waits, what failed, what was done, the clock and the buttons to move it and to replay dead letters; the same
-//! as JSON for programs. Shows references and counts, never bodies of requests or records.
+//! The control page: what waits, what failed, what was done, the clock and the buttons to move it and to
+//! replay dead letters; the same as JSON for programs. Shows references and counts, never bodies of requests
+//! or records.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -45,8 +46,8 @@ pub(super) fn router() -> Router<LocalStack> {
         .layer(middleware::from_fn(guard))
 }
 
-/// Only this machine's own pages and programs: a page of somebody else in the same browser must not press the buttons, and a name that
-/// was made to point here must not read along.
+/// Only this machine's own pages and programs: a page of somebody else in the same browser must not press the
+/// buttons, and a name that was made to point here must not read along.
 async fn guard(request: Request, next: Next) -> Response {
     if !is_ours(request.headers()) {
         return refuse(StatusCode::FORBIDDEN, "this page is for this machine only");

@@ -1,5 +1,6 @@
-//! The deployed code behind the local runtime: each function of the template with its own settings, reaching the local cloud
-//! through unmodified SDK clients over TCP. Counts what an invocation asks of AWS; knows nothing of queues and schedules.
+//! The deployed code behind the local runtime: each function of the template with its own settings, reaching
+//! the local cloud through unmodified SDK clients over TCP. Counts what an invocation asks of AWS; knows
+//! nothing of queues and schedules.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +22,8 @@ use super::{Functions, Invoked, Invoking};
 use crate::cloud::scheduler::Scheduler;
 use crate::template::Template;
 
-/// The variable that says where the Admin API is. The template leaves it out: deployed functions call Shopify itself.
+/// The variable that says where the Admin API is. The template leaves it out: deployed functions call Shopify
+/// itself.
 const SHOPIFY_ENDPOINT: &str = "STOREWARD_SHOPIFY_ENDPOINT";
 
 /// Why the template's functions cannot be run.
@@ -63,7 +65,8 @@ impl std::error::Error for FunctionsError {
 pub struct DeployedFunctions(BTreeMap<String, (&'static Function, Arc<Context>)>);
 
 impl DeployedFunctions {
-    /// The functions of a template, on the cloud and the Shopify at `port` on loopback. `clock` is theirs too.
+    /// The functions of a template, on the cloud and the Shopify at `port` on loopback. `clock` is theirs
+    /// too.
     pub fn new(template: &Template, port: u16, clock: &Arc<dyn Clock>) -> Result<Self, FunctionsError> {
         let client =
             SharedHttpClient::new(CountingClient(aws_smithy_http_client::Builder::new().build_http()));
@@ -115,7 +118,8 @@ impl Functions for DeployedFunctions {
 type Counts = Arc<Mutex<BTreeMap<String, u64>>>;
 
 tokio::task_local! {
-    /// What the invocation that runs in this task has asked of AWS. The SDK calls its HTTP client in the task of its caller.
+    /// What the invocation that runs in this task has asked of AWS. The SDK calls its HTTP client in the task
+    /// of its caller.
     static REQUESTS: Counts;
 }
 

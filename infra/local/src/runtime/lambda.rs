@@ -1,5 +1,5 @@
-//! The JSON that Lambda hands to functions and takes back: function URL and HTTP API payloads (format 2.0) and SQS batches.
-//! Nothing is invoked here, and nothing is known about any function.
+//! The JSON that Lambda hands to functions and takes back: function URL and HTTP API payloads (format 2.0)
+//! and SQS batches. Nothing is invoked here, and nothing is known about any function.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -127,8 +127,8 @@ fn is_text(content_type: &str) -> bool {
         || ["application/json", "application/javascript", "application/xml"].contains(&kind.as_str())
 }
 
-/// A function's answer as an HTTP response. An object with a `statusCode` is taken apart, anything else is the body, and what cannot be
-/// made into a response is a 502, as on AWS.
+/// A function's answer as an HTTP response. An object with a `statusCode` is taken apart, anything else is
+/// the body, and what cannot be made into a response is a 502, as on AWS.
 #[must_use]
 pub fn response_of(answer: &Value) -> Response<Bytes> {
     if answer.get("statusCode").is_none() {
@@ -207,8 +207,8 @@ fn message_attributes(given: &Value) -> Value {
     Value::Object(attributes.collect())
 }
 
-/// Which messages of a batch are done, by their place, given what the function answered. An answer that names a message that was not
-/// in the batch, or is not of the documented form, fails the whole batch.
+/// Which messages of a batch are done, by their place, given what the function answered. An answer that names
+/// a message that was not in the batch, or is not of the documented form, fails the whole batch.
 #[must_use]
 pub fn done_of(messages: &[Value], answer: &Value, reports_failures: bool) -> Vec<usize> {
     let all = || (0..messages.len()).collect();

@@ -1,5 +1,6 @@
-//! The bundle on one machine: the functions of the template behind their URLs, queues and schedules, on a clock that can be moved.
-//! How a function is run is somebody else's (`functions`), and so are the event shapes (`lambda`) and the control page (`control`).
+//! The bundle on one machine: the functions of the template behind their URLs, queues and schedules, on a
+//! clock that can be moved. How a function is run is somebody else's (`functions`), and so are the event
+//! shapes (`lambda`) and the control page (`control`).
 
 pub mod bundle;
 mod control;
@@ -36,7 +37,8 @@ use crate::template::{Function, QueueMapping, Template};
 /// How often queues and schedules are looked at when nothing woke the runtime.
 const IDLE: Duration = Duration::from_millis(100);
 
-/// How far the clock moves at once while a message waits for its delay or its visibility: jobs run within this of when they should.
+/// How far the clock moves at once while a message waits for its delay or its visibility: jobs run within
+/// this of when they should.
 const QUEUE_STEP: Duration = Duration::from_mins(1);
 
 /// How many invocations are remembered; the oldest go first.
@@ -159,7 +161,8 @@ struct Retry {
     firing: Firing,
 }
 
-/// How long Lambda waits before it tries an asynchronous invocation again: a minute, then two (Lambda, "Asynchronous invocation").
+/// How long Lambda waits before it tries an asynchronous invocation again: a minute, then two (Lambda,
+/// "Asynchronous invocation").
 fn back_off(attempt: u64) -> Duration {
     Duration::from_mins(attempt)
 }
@@ -175,8 +178,9 @@ impl fmt::Debug for LocalStack {
 }
 
 impl LocalStack {
-    /// Makes the template's tables, queues, schedule groups and schedules in `cloud`, where they are not there yet, and wires the
-    /// functions to them. `hand` moves the clock of `cloud`, where it can be moved. Nothing is served or worked off before [`LocalStack::run`].
+    /// Makes the template's tables, queues, schedule groups and schedules in `cloud`, where they are not
+    /// there yet, and wires the functions to them. `hand` moves the clock of `cloud`, where it can be moved.
+    /// Nothing is served or worked off before [`LocalStack::run`].
     pub async fn start(
         cloud: Cloud,
         shopify: Shopify,
@@ -276,7 +280,8 @@ impl LocalStack {
         }
     }
 
-    /// Everything in one router: `/lambda-url/`, `/api/`, `/_local/`, the simulated Admin API, and the cloud for the rest.
+    /// Everything in one router: `/lambda-url/`, `/api/`, `/_local/`, the simulated Admin API, and the cloud
+    /// for the rest.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/lambda-url/{function}", any(Self::serve_url))
@@ -359,8 +364,8 @@ impl LocalStack {
         response
     }
 
-    /// Works off everything that is due now: schedules, then queues until they have nothing more to give. Answers how many
-    /// invocations that took.
+    /// Works off everything that is due now: schedules, then queues until they have nothing more to give.
+    /// Answers how many invocations that took.
     pub async fn settle(&self) -> Result<usize, StackError> {
         let mut agenda = self.0.turn.lock().await;
         self.settle_in_turn(&mut agenda).await
@@ -397,8 +402,9 @@ impl LocalStack {
         }
     }
 
-    /// Moves the clock, stopping wherever something is due on the way: a schedule, a delayed or hidden message, the hourly
-    /// sweep of expired items. At each stop everything due is worked off before time goes on.
+    /// Moves the clock, stopping wherever something is due on the way: a schedule, a delayed or hidden
+    /// message, the hourly sweep of expired items. At each stop everything due is worked off before time goes
+    /// on.
     pub async fn advance(&self, by: Duration) -> Result<(), StackError> {
         let Some(hand) = &self.0.hand else { return Err(StackError::RealTime) };
         let mut agenda = self.0.turn.lock().await;
@@ -488,7 +494,8 @@ impl LocalStack {
         Ok(true)
     }
 
-    /// Runs a function within its timeout. A panic and a timeout are failures of this invocation alone, as on Lambda.
+    /// Runs a function within its timeout. A panic and a timeout are failures of this invocation alone, as on
+    /// Lambda.
     async fn invoke(&self, function: &Function, event: Value) -> Invoked {
         let invoking = self.0.functions.invoke(&function.handler, event, self.now() + function.timeout);
         let task = tokio::spawn(invoking);

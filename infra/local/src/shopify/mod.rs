@@ -1,5 +1,6 @@
-//! A small simulated Shopify: shops with tokens and orders behind the Admin GraphQL API, with its cost model, its errors and a
-//! record of every byte that reached it. It has what Storeward asks for and nothing of the rest of Shopify.
+//! A small simulated Shopify: shops with tokens and orders behind the Admin GraphQL API, with its cost model,
+//! its errors and a record of every byte that reached it. It has what Storeward asks for and nothing of the
+//! rest of Shopify.
 
 pub mod graphql;
 
