@@ -18,7 +18,8 @@ async fn main() -> Result<(), Error> {
         let context = Arc::clone(&context);
         async move {
             let deadline = Timestamp(i64::try_from(event.context.deadline).unwrap_or(i64::MAX));
-            function.invoke(&context, Invocation { event: event.payload, deadline }).await
+            let invocation = Invocation { event: event.payload, deadline };
+            function.invoke(&context, invocation).await.map_err(Error::from)
         }
     }))
     .await
