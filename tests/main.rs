@@ -4,5 +4,8 @@
 #![expect(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "nobody but these tests calls it")]
 
 pub mod bench;
+mod crashes;
+mod requests;
 mod scenarios;
+mod simultaneous;
 pub mod support;
