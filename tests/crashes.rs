@@ -30,10 +30,13 @@ fn essence(bench: &Bench) -> BTreeMap<String, usize> {
     counted
 }
 
+/// A function and the event it is given.
+type Step = (&'static str, fn() -> Value);
+
 /// A history: what is delivered, and how long it is lived on after each.
 struct History {
-    before: &'static [(&'static str, fn() -> Value)],
-    event: (&'static str, fn() -> Value),
+    before: &'static [Step],
+    event: Step,
     hours: u32,
 }
 

@@ -252,9 +252,8 @@ fn vouched(done: &[(bool, Step)]) {
         let disturbed = done
             .iter()
             .find(|(_, other)| other.id.0 != private.id.0 && other.footprint.conflicts(&private.footprint));
-        if let Some((_, other)) = disturbed {
-            panic!("{} was called private, and {} touches the same", private.label, other.label);
-        }
+        let by = disturbed.map(|(_, other)| other.label.as_str());
+        assert_eq!(by, None, "{} was called private, and this touches the same", private.label);
     }
 }
 
