@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -117,22 +117,40 @@ pub fn order(id: u64, seconds: u32) -> Value {
     order
 }
 
+/// The wiring, read once for all tests; the ciphertexts are each deployment's own.
+fn template() -> Template {
+    static READ: OnceLock<Template> = OnceLock::new();
+    let read = || {
+        let text = std::fs::read_to_string(root().join("template.yaml")).unwrap();
+        let parameters =
+            ["DeploymentKeyCiphertext", "ShopifySecretsCiphertext"].map(|name| (name, "set later"));
+        let parameters = parameters.into_iter().chain([("Stage", "development")]);
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Template::parse(&text, &parameters, 1).unwrap()
+    };
+    READ.get_or_init(read).clone()
+}
+
 impl Bench {
     /// A deployment whose queues live in the caller's runtime.
     pub async fn new() -> Self {
         let clock = ManualClock::new(Timestamp::parse_rfc3339(START).unwrap());
         let cloud = Cloud::in_current_runtime(Arc::new(clock.clone())).unwrap();
-        let text = std::fs::read_to_string(root().join("template.yaml")).unwrap();
         let seal =
             |text: &str, purpose| cloud.kms().seal_setting(text.as_bytes(), &[("purpose", purpose)]).unwrap();
         let key = json!({"id": "1", "key": STANDARD.encode([7; 32])}).to_string();
         let secrets = json!({"client_secrets": SECRETS}).to_string();
-        let parameters = BTreeMap::from([
-            ("Stage".to_owned(), "development".to_owned()),
-            ("DeploymentKeyCiphertext".to_owned(), seal(&key, "deployment")),
-            ("ShopifySecretsCiphertext".to_owned(), seal(&secrets, "shopify")),
-        ]);
-        let template = Template::parse(&text, &parameters, 1).unwrap();
+        let (key, secrets) = (seal(&key, "deployment"), seal(&secrets, "shopify"));
+        let mut template = template();
+        for function in &mut template.functions {
+            for (variable, value) in &mut function.environment {
+                match variable.as_str() {
+                    "STOREWARD_DEPLOYMENT_KEY" => value.clone_from(&key),
+                    "STOREWARD_SHOPIFY_SECRETS" => value.clone_from(&secrets),
+                    _ => {}
+                }
+            }
+        }
         for table in &template.tables {
             let created = cloud
                 .dynamodb()

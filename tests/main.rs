@@ -9,11 +9,14 @@
 #![expect(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "nobody but these tests calls it")]
 
 pub mod bench;
+mod crashes;
 mod flagging;
 mod front;
 mod leaks;
 mod ledgers;
 mod privileges;
 mod promises;
+mod requests;
 mod scenarios;
+mod simultaneous;
 pub mod support;

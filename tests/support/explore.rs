@@ -41,6 +41,19 @@ pub trait World {
     /// Everything that makes up the state, as one text: two worlds are in the same state when their texts are equal.
     /// What differs from run to run, such as a sealed value with a random nonce, makes every state a state of its own.
     fn state(&self) -> String;
+
+    /// Whether no request of another process can ever disturb this one, or be disturbed by it, whatever comes: then
+    /// [`Mode::Reduced`] carries it out at once and tries no other order. The world vouches for it; that no request of
+    /// another process touched the same in DynamoDB is checked after every execution.
+    fn private(&self, _request: &Footprint) -> bool {
+        false
+    }
+
+    /// Whether a process is not to go on yet, by how many requests each has behind it. For worlds whose processes are
+    /// alike: interleavings that differ only in which of them is first need not all be tried.
+    fn held(&self, _process: usize, _done: &[usize]) -> bool {
+        false
+    }
 }
 
 /// One of the concurrent pieces of work.
@@ -193,21 +206,30 @@ async fn execute<W: World + 'static>(
     let world = make(gate.transport()).await;
     let mut crew = Crew::start(&world, processes, &gate);
     let mut schedule = Vec::new();
+    let mut done: Vec<(bool, Step)> = Vec::new();
     loop {
         crew.settle(&gate).await;
-        let steps = gate.steps(processes);
+        let mut steps = gate.steps(processes);
+        let behind: Vec<usize> = (0..processes.len())
+            .map(|process| done.iter().filter(|(_, step)| step.id.0 == process).count())
+            .collect();
+        steps.retain(|step| !world.held(step.id.0, &behind));
         if steps.is_empty() {
             break;
         }
-        let Some(chosen) = path.choose(schedule.len(), steps) else {
+        let private = steps.iter().position(|step| world.private(&step.footprint));
+        let private = private.filter(|_| path.mode == Mode::Reduced);
+        let Some(chosen) = path.choose(schedule.len(), steps, private) else {
             report.pruned += 1;
             return;
         };
         schedule.push(chosen.label.clone());
+        done.push((private.is_some(), chosen.clone()));
         let (request, reply) = gate.admit(chosen.id);
         // The process may have given the request up meanwhile; then nobody wants the answer.
         let _ = reply.send(world.call(request).await);
     }
+    vouched(&done);
     report.executions += 1;
     report.longest = report.longest.max(schedule.len());
     report.states.insert(hex::encode(ring::digest::digest(&ring::digest::SHA256, world.state().as_bytes())));
@@ -220,6 +242,18 @@ async fn execute<W: World + 'static>(
         if report.examples.len() < KEPT_VIOLATIONS {
             report.examples.push(Violation { message, schedule });
         }
+    }
+}
+
+/// Checks what the world said of private requests against what happened.
+fn vouched(done: &[(bool, Step)]) {
+    for (_, private) in done.iter().filter(|(private, step)| *private && step.footprint.service == "DynamoDB")
+    {
+        let disturbed = done
+            .iter()
+            .find(|(_, other)| other.id.0 != private.id.0 && other.footprint.conflicts(&private.footprint));
+        let by = disturbed.map(|(_, other)| other.label.as_str());
+        assert_eq!(by, None, "{} was called private, and this touches the same", private.label);
     }
 }
 
@@ -251,6 +285,8 @@ struct Path {
 struct Frame {
     steps: Vec<Step>,
     chosen: usize,
+    /// Whether the choice is private: then no other is tried here.
+    private: bool,
     /// Choices already explored here, and those whose executions are all covered elsewhere.
     closed: BTreeSet<StepId>,
 }
@@ -258,7 +294,7 @@ struct Frame {
 impl Path {
     /// The choice at `depth`: the one of the path, or beyond its end the first that is open. `None` when all are
     /// covered elsewhere.
-    fn choose(&mut self, depth: usize, steps: Vec<Step>) -> Option<Step> {
+    fn choose(&mut self, depth: usize, steps: Vec<Step>, private: Option<usize>) -> Option<Step> {
         if let Some(frame) = self.frames.get(depth) {
             let labels = |steps: &[Step]| steps.iter().map(|step| step.label.clone()).collect::<Vec<_>>();
             let (before, now) = (labels(&frame.steps), labels(&steps));
@@ -269,9 +305,13 @@ impl Path {
             return Some(frame.steps[frame.chosen].clone());
         }
         let closed = self.asleep();
-        let chosen = steps.iter().position(|step| !closed.contains(&step.id))?;
+        let open = |step: &Step| !closed.contains(&step.id);
+        let chosen = match private {
+            Some(private) => open(&steps[private]).then_some(private)?,
+            None => steps.iter().position(open)?,
+        };
         let step = steps[chosen].clone();
-        self.frames.push(Frame { steps, chosen, closed });
+        self.frames.push(Frame { steps, chosen, private: private.is_some(), closed });
         Some(step)
     }
 
@@ -291,6 +331,10 @@ impl Path {
     /// Goes on to the next path; false when there is none.
     fn next(&mut self) -> bool {
         while let Some(frame) = self.frames.last_mut() {
+            if frame.private {
+                self.frames.pop();
+                continue;
+            }
             frame.closed.insert(frame.steps[frame.chosen].id);
             if let Some(open) = frame.steps.iter().position(|step| !frame.closed.contains(&step.id)) {
                 frame.chosen = open;

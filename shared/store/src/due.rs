@@ -11,8 +11,8 @@ use crate::item::{Item, Stored, number, text};
 use crate::keyspace::{self, DUE_SHARDS, Key};
 use crate::store::{self, Query, Store};
 
-/// How far back a sweep looks that does not know where the last one ended.
-const FIRST_LOOK_BACK: i64 = 48;
+/// How many hours back the very first sweep of a deployment looks: nothing in it can be older.
+const FIRST_LOOK_BACK: i64 = 2;
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,11 +1,13 @@
 //! Looks for duplicates of one order: puts it into a case with those it agrees with, and marks the orders in the
 //! shop. What agreeing means is `core::matching`'s; how a case stays one is the store's.
 
+use std::collections::BTreeSet;
+
 use storeward_clients::ClientError;
 use storeward_core::matching::DEFAULT_WINDOW;
 use storeward_core::time::Timestamp;
 use storeward_host::{Context, Function, JobError, Setting, job};
-use storeward_store::{FlagState, Installation, OrderRecord, Work};
+use storeward_store::{FlagState, Installation, RecordRef, Work};
 
 /// The tag that orders of a case get in the shop.
 pub const TAG: &str = "possible-duplicate";
@@ -38,48 +40,47 @@ pub async fn handle(ctx: &Context, work: Work, _deadline: Timestamp) -> Result<(
         return Err(JobError::Drop("there is no such order"));
     };
     let candidates = store.candidates(&installation, &record, DEFAULT_WINDOW).await?;
-    let mut told: Vec<OrderRecord> = Vec::new();
     if !candidates.is_empty() {
         let reference = record.reference.clone();
-        let joined = store.join_case(&installation, record, candidates).await?;
-        if let Some(joined) = joined {
+        if let Some(joined) = store.join_case(&installation, record, candidates).await? {
             tracing::info!(case = %joined.case, opened = joined.opened, joined = joined.newcomers.len(), "case");
-            // Also what an earlier try left: it may have ended between joining and telling.
-            for member in joined.newcomers.iter().chain([&reference]) {
-                let known = told.iter().any(|record| record.reference == *member);
-                if !known && let Some(record) = store.order(&installation, member).await? {
-                    told.push(record);
-                }
-            }
+            // The order itself also when it had joined before: that try may have ended before anyone was told.
+            let members: BTreeSet<RecordRef> = joined.newcomers.into_iter().chain([reference]).collect();
+            tell(ctx, &installation, &members).await?;
         }
     }
-    tell(ctx, &installation, told).await?;
     store.complete(&work).await?;
     Ok(())
 }
 
-/// Tags the orders in the shop. Tagging twice is harmless, so it is only remembered once all of it is done.
-async fn tell(ctx: &Context, installation: &Installation, records: Vec<OrderRecord>) -> Result<(), JobError> {
-    let pending: Vec<OrderRecord> =
-        records.into_iter().filter(|record| record.flag == FlagState::Pending).collect();
-    if pending.is_empty() {
-        return Ok(());
-    }
+/// Tags the orders in the shop. Tagging twice is harmless, so it is only remembered once all of it is done. Without
+/// an access token there is nobody to tell: the merchant sees the case in the app.
+async fn tell(
+    ctx: &Context,
+    installation: &Installation,
+    members: &BTreeSet<RecordRef>,
+) -> Result<(), JobError> {
     let profile = installation.profile()?;
-    if let Some(token) = &profile.access_token {
-        let shopify = ctx.shopify().await?;
-        for record in &pending {
-            match shopify.tags_add(&profile.domain, token.expose(), &record.order.gid(), &[TAG]).await {
-                Ok(()) => {}
-                Err(error @ (ClientError::Unauthorized | ClientError::Rejected(_))) => {
-                    // The case stands without the tag: the merchant sees it in the app.
-                    tracing::warn!(order = %record.reference, %error, "not tagged");
-                }
-                Err(error) => return Err(JobError::Retry(error.to_string())),
-            }
+    let Some(token) = &profile.access_token else { return Ok(()) };
+    let (store, shopify) = (ctx.store().await?, ctx.shopify().await?);
+    let mut told = Vec::new();
+    for member in members {
+        let Some(record) = store.order(installation, member).await? else { continue };
+        if record.flag != FlagState::Pending {
+            continue;
         }
+        match shopify.tags_add(&profile.domain, token.expose(), &record.order.gid(), &[TAG]).await {
+            Ok(()) => {}
+            Err(error @ (ClientError::Unauthorized | ClientError::Rejected(_))) => {
+                // The case stands without the tag.
+                tracing::warn!(order = %member, %error, "not tagged");
+            }
+            Err(error) => return Err(JobError::Retry(error.to_string())),
+        }
+        told.push(record.reference);
     }
-    let references: Vec<_> = pending.into_iter().map(|record| record.reference).collect();
-    ctx.store().await?.flagged(installation, &references).await?;
+    if !told.is_empty() {
+        store.flagged(installation, &told).await?;
+    }
     Ok(())
 }
