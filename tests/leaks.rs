@@ -1,9 +1,10 @@
 //! Canaries in every personal field, and the search for them everywhere they must not be: raw database bytes, queues,
 //! dead letters, schedules, logs, requests. What erasure and purge do in detail stands in the scenarios.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Once;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -15,7 +16,6 @@ use storeward_store::{AccessToken, Installation, Profile, RecordRef};
 use tracing_subscriber::EnvFilter;
 
 use crate::bench::{App, Bench, SECRETS, sample_body, signed_delivery};
-use crate::support::connector::lock;
 use crate::support::faults::FaultPlan;
 use crate::support::wire::Wire;
 
@@ -43,11 +43,15 @@ const KEPT: [&str; 14] = [
     "updated_at",
 ];
 
-/// Everything that any test of this process logs, at the finest level of our crates.
-fn logs() -> &'static Arc<Mutex<Vec<u8>>> {
-    static LOGS: OnceLock<Arc<Mutex<Vec<u8>>>> = OnceLock::new();
-    LOGS.get_or_init(|| {
-        let logs = Arc::new(Mutex::new(Vec::new()));
+thread_local! {
+    /// What this thread logs, if its test listens: a test runs on one thread, with everything it starts.
+    static LOGGED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// Begins to listen to what this thread logs, at the finest level of our crates.
+fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
         let ours = bootstrap::FUNCTIONS.iter().map(|function| {
             let krate = function.name.rsplit('/').next().unwrap().replace('-', "_");
             format!("{krate}=trace")
@@ -58,22 +62,26 @@ fn logs() -> &'static Arc<Mutex<Vec<u8>>> {
             .chain(ours)
             .chain(["warn".to_owned()])
             .collect();
-        let writer = Arc::clone(&logs);
         let subscriber = tracing_subscriber::fmt()
             .json()
             .with_env_filter(EnvFilter::new(filter.join(",")))
-            .with_writer(move || Sink(Arc::clone(&writer)))
+            .with_writer(|| Sink)
             .finish();
         tracing::subscriber::set_global_default(subscriber).expect("nothing else here listens to logs");
-        logs
-    })
+    });
+    LOGGED.set(Some(Vec::new()));
 }
 
-struct Sink(Arc<Mutex<Vec<u8>>>);
+/// What this thread logged since its test began.
+fn logged() -> Vec<u8> {
+    LOGGED.with_borrow(|logged| logged.clone().unwrap_or_default())
+}
+
+struct Sink;
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        lock(&self.0).extend_from_slice(bytes);
+        LOGGED.with_borrow_mut(|logged| logged.iter_mut().for_each(|logged| logged.extend_from_slice(bytes)));
         Ok(bytes.len())
     }
 
@@ -150,12 +158,11 @@ struct World {
     canaries: Canaries,
     /// Two orders of one person, seconds apart.
     orders: [Value; 2],
-    log_from: usize,
 }
 
 impl World {
     async fn new(token: Option<&str>) -> Self {
-        let log_from = lock(logs()).len();
+        listen();
         let mut bench = Bench::new().await;
         // Nobody listens there: what is sent to the Admin API fails.
         bench.set("STOREWARD_SHOPIFY_ENDPOINT", "http://127.0.0.1:1/{shop}");
@@ -177,7 +184,7 @@ impl World {
         for field in ["id", "name"] {
             canaries.fill(field, &mut second[field]);
         }
-        Self { bench, app, wire, installation, canaries, orders: [first, second], log_from }
+        Self { bench, app, wire, installation, canaries, orders: [first, second] }
     }
 
     async fn deliver(&self, function: &str, topic: &str, id: &str, body: &Value) -> Value {
@@ -224,7 +231,7 @@ impl World {
             ("raw database bytes", self.bench.cloud.dynamodb().raw_bytes().unwrap()),
             ("tables", format!("{:?}", self.bench.dump()).into_bytes()),
             ("queues", format!("{:?}", self.messages().await).into_bytes()),
-            ("logs", lock(logs())[self.log_from..].to_vec()),
+            ("logs", logged()),
             ("requests", sent.join("\n").into_bytes()),
         ]
     }
@@ -320,7 +327,7 @@ async fn no_personal_value_is_ever_in_the_clear_and_after_erasure_none_is_left_a
         assert!(kind == "tombstone" || !blinds.iter().any(|blind| text.contains(blind)), "{item}");
     }
     assert!(!world.bench.items("tombstone").is_empty());
-    let log = lock(logs())[world.log_from..].to_vec();
+    let log = logged();
     assert!(holds(&log, "\"webhook\"") && holds(&log, "\"done\""), "the log was listened to");
     // And the same for the merchant, after the uninstall.
     let mut shop = sample_body("webhooks/app-uninstalled/plain");
@@ -360,7 +367,7 @@ async fn dead_letters_and_their_logs_hold_references_only() {
     assert!(dead.iter().any(|(queue, _)| queue.contains("redact-subject")), "{messages:?}");
     let strange = garbage.to_string();
     let ours: Vec<_> = messages.iter().filter(|(_, body)| *body != strange).collect();
-    let log = lock(logs())[world.log_from..].to_vec();
+    let log = logged();
     assert!(holds(&log, "kept in the queue"));
     let rest = [
         ("messages", format!("{ours:?}").into_bytes()),

@@ -275,7 +275,7 @@ impl HttpClient for Connector {
 }
 
 /// A poisoned lock is a test that failed elsewhere; what it guards is only counted and read.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
