@@ -383,6 +383,7 @@ impl App {
             domain: domain.parse::<ShopDomain>().unwrap(),
             email: Some("merchant@example.com".to_owned().into()),
             plan: Some("basic".to_owned()),
+            shopify_id: Some(70_000_000_001),
             access_token: None,
         };
         self.store().await.install(&profile).await.unwrap()

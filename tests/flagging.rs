@@ -42,6 +42,7 @@ async fn the_orders_of_a_case_are_tagged_and_nothing_else_is_done_to_them() {
         domain: SHOP.parse::<ShopDomain>().unwrap(),
         email: None,
         plan: None,
+        shopify_id: None,
         access_token: Some(AccessToken::new(TOKEN.to_owned())),
     };
     let installation = app.store().await.install(&profile).await.unwrap();

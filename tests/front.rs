@@ -396,3 +396,22 @@ fn nothing_that_a_stranger_sends_is_a_panic_or_a_write() {
     });
     tried.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_captured_body_of_another_topic_or_shop_changes_nothing() {
+    // Given a shop whose number is known, and one whose number is another.
+    let bench = Bench::new().await;
+    let app = bench.app();
+    app.install().await;
+    let before = bench.dump();
+    // When a shop object is replayed as an order, and another shop's uninstall, without a domain, as this one's.
+    let shop = sample_body("webhooks/app-uninstalled/null-domain");
+    let as_order = app.post("webhooks/orders-create", delivery("orders/create", "w1", &shop)).await;
+    let mut of_another = shop.clone();
+    of_another["id"] = json!(70_000_000_002_u64);
+    let as_ours = app.post("webhooks/app-uninstalled", delivery("app/uninstalled", "w2", &of_another)).await;
+    // Then both are refused.
+    assert_eq!((as_order.0, &as_order.1["type"]), (400, &json!("urn:storeward:problem:malformed-body")));
+    assert_eq!((as_ours.0, &as_ours.1["type"]), (400, &json!("urn:storeward:problem:shop-mismatch")));
+    assert_eq!(bench.dump(), before);
+}

@@ -170,6 +170,7 @@ impl World {
         let app = bench.app_through(wire.tap(bench.transport()), FaultPlan::none());
         let mut canaries = Canaries::default();
         let profile = Profile {
+            shopify_id: None,
             domain: DOMAIN.parse::<ShopDomain>().unwrap(),
             email: Some(canaries.next(|n| format!("canary{n:03}@example.com")).into()),
             plan: Some(canaries.next(|n| format!("canary {n:03} plan"))),

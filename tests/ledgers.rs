@@ -140,8 +140,8 @@ fn the_published_data_map_is_the_one_in_the_code() {
          Made from `shared/core/src/data_map.rs`; a test fails when it is not. One row for every kind of item, in the terms of\n\
          GDPR Art. 30. Everything personal is sealed (AES-256-GCM under a key of the installation); keys and index rows hold\n\
          keyed hashes only. Whatever the retention says, a purge deletes everything of an installation but its ledger.\n\n\
-         | kind | table | holds | about a person | purpose | legal basis | kept | erasing a person | in a person's export |\n\
-         |---|---|---|---|---|---|---|---|---|\n",
+         | kind | table | holds | about a person | purpose | legal basis | kept | erasing a person | in a person's export | seen by |\n\
+         |---|---|---|---|---|---|---|---|---|---|\n",
     );
     for row in Kind::ALL.map(Kind::row) {
         let categories: Vec<String> =
@@ -152,6 +152,8 @@ fn the_published_data_map_is_the_one_in_the_code() {
             Retention::WithRecord => "as long as its record".to_owned(),
             Retention::Permanent => "without end".to_owned(),
         };
+        let processors: Vec<String> =
+            row.processors.iter().map(|processor| spaced(&format!("{processor:?}"))).collect();
         let erasure = match row.erasure {
             Erasure::Delete => "deletes it",
             Erasure::Anonymise => "anonymises it",
@@ -159,7 +161,7 @@ fn the_published_data_map_is_the_one_in_the_code() {
         };
         writeln!(
             text,
-            "| `{}` | {} | {} | {} | {} | {} | {kept} | {erasure} | {} |",
+            "| `{}` | {} | {} | {} | {} | {} | {kept} | {erasure} | {} | {} |",
             row.kind.name(),
             table_name(row.table),
             row.holds,
@@ -167,6 +169,7 @@ fn the_published_data_map_is_the_one_in_the_code() {
             row.purpose.label(),
             spaced(&format!("{:?}", row.legal_basis)),
             if row.exported { "yes" } else { "no" },
+            processors.join(", "),
         )
         .unwrap();
     }

@@ -103,6 +103,15 @@ pub enum Category {
     Pseudonym,
 }
 
+/// Who else may see a kind: the sub-processors, each for the kind's purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Processor {
+    /// The cloud host: it keeps everything, sealed where it is personal.
+    CloudHost,
+    /// Shopify, from where the data comes.
+    Shopify,
+}
+
 /// How long a kind is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retention {
@@ -151,6 +160,8 @@ pub struct Row {
     pub bucketed: bool,
     /// Whether a person's export shows it.
     pub exported: bool,
+    /// Which sub-processors may see it.
+    pub processors: &'static [Processor],
 }
 
 impl Kind {
@@ -208,6 +219,7 @@ impl Kind {
                 erasure: Erasure::Keep,
                 bucketed: false,
                 exported: false,
+                processors: &[Processor::CloudHost, Processor::Shopify],
             },
             Self::Directory => Row {
                 kind: self,
@@ -220,6 +232,7 @@ impl Kind {
                 erasure: Erasure::Keep,
                 bucketed: false,
                 exported: false,
+                processors: &[Processor::CloudHost],
             },
             Self::Keys => Row {
                 kind: self,
@@ -232,6 +245,7 @@ impl Kind {
                 erasure: Erasure::Keep,
                 bucketed: false,
                 exported: false,
+                processors: &[Processor::CloudHost],
             },
             // Shopify retries a webhook for 4 hours; a week leaves room for replays by hand.
             Self::Delivery => Row {
@@ -245,12 +259,13 @@ impl Kind {
                 erasure: Erasure::Keep,
                 bucketed: true,
                 exported: false,
+                processors: &[Processor::CloudHost],
             },
             // Promise DG27.
             Self::Order => Row {
                 kind: self,
                 table: Table::Data,
-                holds: "sealed: order number, date, total, currency, e-mail, phone, names and addresses of the customer",
+                holds: "when it was placed; sealed: order number, total, currency, e-mail, phone, names and addresses of the customer",
                 purpose: Purpose::Duplicates,
                 legal_basis: LegalBasis::LegitimateInterest,
                 categories: &[CustomerContact, CustomerAddress, OrderMetadata],
@@ -258,6 +273,7 @@ impl Kind {
                 erasure: Erasure::Delete,
                 bucketed: true,
                 exported: true,
+                processors: &[Processor::CloudHost, Processor::Shopify],
             },
             Self::Match => Row {
                 kind: self,
@@ -270,6 +286,7 @@ impl Kind {
                 erasure: Erasure::Delete,
                 bucketed: false,
                 exported: false,
+                processors: &[Processor::CloudHost],
             },
             Self::Subject => Row {
                 kind: self,
@@ -282,6 +299,7 @@ impl Kind {
                 erasure: Erasure::Delete,
                 bucketed: false,
                 exported: false,
+                processors: &[Processor::CloudHost],
             },
             // Promise DG22 keeps resolved duplicates for audit; a year bounds it (DG27: a setting of its own).
             Self::Case => Row {
@@ -295,6 +313,7 @@ impl Kind {
                 erasure: Erasure::Anonymise,
                 bucketed: true,
                 exported: true,
+                processors: &[Processor::CloudHost],
             },
             Self::Request => Row {
                 kind: self,
@@ -307,6 +326,7 @@ impl Kind {
                 erasure: Erasure::Anonymise,
                 bucketed: true,
                 exported: true,
+                processors: &[Processor::CloudHost],
             },
             Self::Due => Row {
                 kind: self,
@@ -319,6 +339,7 @@ impl Kind {
                 erasure: Erasure::Keep,
                 bucketed: false,
                 exported: false,
+                processors: &[Processor::CloudHost],
             },
             Self::Progress => Row {
                 kind: self,
@@ -331,6 +352,7 @@ impl Kind {
                 erasure: Erasure::Keep,
                 bucketed: false,
                 exported: false,
+                processors: &[Processor::CloudHost],
             },
             // Promise SO25: the longest a backup lives, and so the longest an erased record could come back from.
             Self::Tombstone => Row {
@@ -344,6 +366,7 @@ impl Kind {
                 erasure: Erasure::Keep,
                 bucketed: true,
                 exported: false,
+                processors: &[Processor::CloudHost],
             },
             Self::Ledger => Row {
                 kind: self,
@@ -356,6 +379,7 @@ impl Kind {
                 erasure: Erasure::Keep,
                 bucketed: false,
                 exported: false,
+                processors: &[Processor::CloudHost],
             },
         }
     }

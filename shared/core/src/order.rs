@@ -48,8 +48,9 @@ pub struct Order {
     /// ISO 4217.
     #[serde(default)]
     pub currency: Option<String>,
-    /// The total as written; strings and numbers both occur on the wire.
-    #[serde(default, deserialize_with = "amount")]
+    /// The total as written; strings and numbers both occur on the wire. The key must be there, be it null: it tells
+    /// an order from the bodies of other topics, which are signed with the same secret.
+    #[serde(deserialize_with = "amount")]
     pub total_price: Option<String>,
 }
 

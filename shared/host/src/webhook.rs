@@ -102,6 +102,14 @@ pub enum WebhookError {
     Host(HostError),
 }
 
+impl WebhookError {
+    /// The signed body is about another shop than the headers say.
+    #[must_use]
+    pub fn shop_mismatch() -> Self {
+        Self::Problem(Problem::new(ProblemKind::ShopMismatch, "the signed body is about another shop"))
+    }
+}
+
 impl<E: Into<HostError>> From<E> for WebhookError {
     fn from(error: E) -> Self {
         Self::Host(error.into())
@@ -234,7 +242,7 @@ async fn verify<B: Body>(
             problem(ProblemKind::MalformedBody, &format!("line {}, column {}", e.line(), e.column()))
         })?;
     if body.shop().is_some_and(|named| named.parse() != Ok(shop.clone())) {
-        return Err(problem(ProblemKind::ShopMismatch, "the signed body is about another shop"));
+        return Err(WebhookError::shop_mismatch());
     }
     Ok(Webhook {
         shop: store.shop_id(&shop),

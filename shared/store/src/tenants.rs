@@ -33,6 +33,8 @@ pub(crate) struct CachedKeys {
 pub struct Profile {
     /// The permanent domain.
     pub domain: ShopDomain,
+    /// Shopify's number of the shop: what signed bodies name it by that leave out the domain.
+    pub shopify_id: Option<u64>,
     /// Where platform mail goes.
     pub email: Option<Personal<String>>,
     /// The plan, as Shopify names it.
@@ -93,6 +95,11 @@ impl Installation {
     #[must_use]
     pub fn is_installed(&self) -> bool {
         self.state == ShopState::Installed
+    }
+
+    /// Whether Shopify's number of the shop in a signed body is this shop's, as far as it is known here.
+    pub fn is_shop(&self, shopify_id: u64) -> Result<bool> {
+        Ok(self.profile()?.shopify_id.is_none_or(|known| known == shopify_id))
     }
 
     /// Opens the sealed half.

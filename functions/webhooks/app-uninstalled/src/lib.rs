@@ -29,6 +29,9 @@ pub const FUNCTION: Function = Function {
 pub async fn handle(ctx: &Context, webhook: Webhook<AppUninstalled>) -> Result<Answer, WebhookError> {
     let store = ctx.store().await?;
     let Some(installation) = store.installation(&webhook.shop).await? else { return Ok(Answer::NothingToDo) };
+    if !installation.is_shop(webhook.body.id)? {
+        return Err(WebhookError::shop_mismatch());
+    }
     let tenant = &installation.tenant;
     if webhook.triggered_at.is_some_and(|at| at < tenant.generation.since()) {
         // Late news about an installation before this one.

@@ -24,6 +24,9 @@ pub async fn handle(ctx: &Context, webhook: Webhook<CustomersRedact>) -> Result<
         // Nothing is stored about this shop, so nothing about its customers.
         return Ok(Answer::NothingToDo);
     };
+    if !installation.is_shop(webhook.body.shop_id)? {
+        return Err(WebhookError::shop_mismatch());
+    }
     let acceptance = store.accept_redaction(&installation, &webhook.delivery, webhook.body)?;
     let work = acceptance.work().clone();
     let (written, sent) =

@@ -26,6 +26,9 @@ pub async fn handle(ctx: &Context, webhook: Webhook<ShopRedact>) -> Result<Answe
         store.note(&webhook.shop, None, What::ShopRedactConfirmed, "shop/redact").await?;
         return Ok(Answer::NothingToDo);
     };
+    if !installation.is_shop(webhook.body.shop_id)? {
+        return Err(WebhookError::shop_mismatch());
+    }
     let generation = installation.tenant.generation;
     if installation.is_installed() {
         // Installed again since, or a body captured earlier: what it asks for would destroy a working shop.

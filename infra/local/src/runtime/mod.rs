@@ -797,8 +797,13 @@ Resources:
             let shop = store.shop_id(&domain.parse().unwrap());
             let found = store.installation(&shop).await.unwrap().map(|found| found.tenant);
             installed.push(found);
-            let profile =
-                Profile { domain: domain.parse().unwrap(), email: None, plan: None, access_token: None };
+            let profile = Profile {
+                domain: domain.parse().unwrap(),
+                shopify_id: None,
+                email: None,
+                plan: None,
+                access_token: None,
+            };
             store.install(&profile).await.unwrap();
             serving.abort();
             let _ = serving.await;
@@ -896,6 +901,7 @@ Resources:
             domain: domain.parse().unwrap(),
             email: None,
             plan: None,
+            shopify_id: None,
             access_token: Some(AccessToken::new("shpat_demo".to_owned())),
         };
         let context = functions.context("jobs/match-order").unwrap();
