@@ -5,4 +5,5 @@
 
 pub mod bench;
 mod scenarios;
+mod simulation;
 pub mod support;
