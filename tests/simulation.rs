@@ -10,19 +10,25 @@ mod checks;
 mod dice;
 mod model;
 mod people;
+mod rest;
+mod tally;
 mod world;
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use world::{Tally, World};
+use tally::Tally;
+use world::World;
 
 /// How many histories a normal test run plays.
-const HISTORIES: u64 = 48;
+const HISTORIES: u64 = 24;
 /// How many steps each of them has, before everything comes to rest.
 const STEPS: usize = 30;
 
-#[expect(clippy::disallowed_methods, reason = "a test has no settings; how long to soak is the caller's choice")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no settings; how long to soak is the caller's choice"
+)]
 fn number_from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use storeward_core::time::{Clock, HOUR, MINUTE, Timestamp};
-use storeward_store::{OrderRecord, RecordRef};
 
 use super::dice::Dice;
 use super::model::Life;
+use super::tally::Tally;
 use super::{checks, people};
 use crate::bench::{App, Bench, SECRETS, batch, sample, signed_delivery};
 use crate::support::connector::{Outcome, Transport, transport};
@@ -22,64 +22,19 @@ use crate::support::stale;
 /// How many instances run at the same time.
 const AT_ONCE: usize = 3;
 /// How often Shopify tries; the last time nothing goes wrong, so that every delivery is answered in the end.
-const TRIES: u32 = 8;
-
-/// What was played.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Tally {
-    pub(super) steps: usize,
-    pub(super) invocations: usize,
-    pub(super) requests: usize,
-    pub(super) faults: usize,
-    pub(super) crashes: usize,
-    pub(super) orders: usize,
-    pub(super) erasures: usize,
-    pub(super) purges: usize,
-    /// Everything that happened, in words; of a single history.
-    pub(super) trace: Vec<String>,
-}
-
-impl std::ops::AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        self.steps += other.steps;
-        self.invocations += other.invocations;
-        self.requests += other.requests;
-        self.faults += other.faults;
-        self.crashes += other.crashes;
-        self.orders += other.orders;
-        self.erasures += other.erasures;
-        self.purges += other.purges;
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} steps, {} invocations, {} requests, {} faults ({} crashes), {} orders, {} erasures, {} purges",
-            self.steps,
-            self.invocations,
-            self.requests,
-            self.faults,
-            self.crashes,
-            self.orders,
-            self.erasures,
-            self.purges
-        )
-    }
-}
+pub(super) const TRIES: u32 = 8;
 
 /// A webhook that Shopify has yet to get an answer to.
 #[derive(Clone, Debug)]
-struct Webhook {
+pub(super) struct Webhook {
     function: &'static str,
     topic: &'static str,
     id: String,
     shop: usize,
     body: Value,
     triggered_at: Timestamp,
-    tries: u32,
-    next_at: Timestamp,
+    pub(super) tries: u32,
+    pub(super) next_at: Timestamp,
 }
 
 /// What one instance is given.
@@ -89,9 +44,9 @@ enum Task {
     Sweep,
 }
 
-struct Shop {
+pub(super) struct Shop {
     domain: String,
-    lives: Vec<Life>,
+    pub(super) lives: Vec<Life>,
     /// Every order sent so far.
     orders: Vec<(u64, usize)>,
 }
@@ -100,16 +55,16 @@ struct Shop {
 pub(super) struct World {
     seed: u64,
     dice: Dice,
-    bench: Bench,
+    pub(super) bench: Bench,
     way: Transport,
     apps: Vec<App>,
-    clean: App,
-    rates: Rates,
-    shops: Vec<Shop>,
-    waiting: Vec<Webhook>,
+    pub(super) clean: App,
+    pub(super) rates: Rates,
+    pub(super) shops: Vec<Shop>,
+    pub(super) waiting: Vec<Webhook>,
     sent: Vec<Webhook>,
     next_id: u64,
-    tally: Tally,
+    pub(super) tally: Tally,
 }
 
 impl Drop for World {
@@ -129,7 +84,7 @@ impl World {
         let mut dice = Dice::new(seed);
         let bench = Bench::new().await;
         let mut way = bench.transport();
-        if seed % 4 == 0 {
+        if seed.is_multiple_of(4) {
             way = stale::with_history(bench.cloud.dynamodb().clone(), way);
         }
         let way = with_latency(way, dice.number());
@@ -173,7 +128,7 @@ impl World {
         self.bench.clock.now()
     }
 
-    fn note(&mut self, what: impl fmt::Display) {
+    pub(super) fn note(&mut self, what: impl fmt::Display) {
         let line = format!("{} {what}", self.now());
         self.tally.trace.push(line);
     }
@@ -295,7 +250,7 @@ impl World {
     }
 
     /// Delivers what is due, a few at the same time and while a queue is worked on.
-    async fn deliver(&mut self) {
+    pub(super) async fn deliver(&mut self) {
         loop {
             let now = self.now();
             let mut tasks = Vec::new();
@@ -478,14 +433,14 @@ impl World {
         }
     }
 
-    fn check(&mut self) {
+    pub(super) fn check(&mut self) {
         let dump = self.bench.dump();
         let tenants: Vec<_> = self.lives().map(|life| &life.tenant).collect();
         checks::tables(&dump, &tenants, self.now());
         checks::receipts(&dump);
     }
 
-    fn lives(&self) -> impl Iterator<Item = &Life> {
+    pub(super) fn lives(&self) -> impl Iterator<Item = &Life> {
         self.shops.iter().flat_map(|shop| &shop.lives)
     }
 }
@@ -509,119 +464,4 @@ fn with_latency(way: Transport, seed: u64) -> Transport {
             way(request).await
         }
     })
-}
-
-/// How a history ends: the faults stop, everything comes to rest, and all that was promised must have happened.
-impl World {
-    /// Lets hours pass without faults until nothing is left to do.
-    async fn rest(&mut self) {
-        self.note("nothing goes wrong any more");
-        for webhook in &mut self.waiting {
-            webhook.tries = TRIES;
-            webhook.next_at = Timestamp::default();
-        }
-        self.rates = Rates::default();
-        self.deliver().await;
-        for _ in 0..8 {
-            let queues = self.bench.cloud.sqs().queues().await.unwrap();
-            for dead_letters in queues.iter().filter_map(|queue| queue.dead_letters_to.as_ref()) {
-                self.bench.cloud.sqs().replay(dead_letters).await.unwrap();
-            }
-            self.bench.live(&self.clean, 1).await;
-            if self.bench.messages().await == 0 && self.open_due_rows().is_empty() {
-                break;
-            }
-        }
-        assert_eq!(self.bench.messages().await, 0, "messages that nobody can work on");
-        assert_eq!(self.open_due_rows(), Vec::<Value>::new(), "due rows of what is done");
-        self.check();
-        for shop in 0..self.shops.len() {
-            for life in &self.shops[shop].lives {
-                self.settled(life).await;
-            }
-        }
-    }
-
-    /// Due rows but those of purges to come.
-    fn open_due_rows(&self) -> Vec<Value> {
-        let mut rows = self.bench.items("due");
-        rows.retain(|row| row["sk"]["S"] != "cursor" && row["what"]["S"] != "purge");
-        rows
-    }
-
-    /// All that is promised about one installation.
-    async fn settled(&self, life: &Life) {
-        let dump = self.bench.dump();
-        let receipts = checks::receipts(&dump);
-        let name = life.tenant.to_string();
-        let purged = receipts.purged.contains_key(&name);
-        let store = self.clean.store().await;
-        let Some(installation) = store.tenant(&life.tenant).await.unwrap() else {
-            assert!(purged && life.uninstalled.is_some(), "{name} is gone and nobody knows why");
-            assert_eq!(self.bench.left_of(&life.tenant), Vec::<String>::new(), "left after the purge");
-            return;
-        };
-        assert!(!purged, "{name} was purged and is there");
-        assert_eq!(installation.is_installed(), life.uninstalled.is_none(), "the state of {name}");
-        let mut records: Vec<OrderRecord> = Vec::new();
-        let mut requests = 0;
-        let items = dump.values().flatten();
-        for item in items.filter(|item| item["pk"]["S"].as_str().unwrap().starts_with(&name)) {
-            let reference = format!("{}/{}", item["kind"]["S"].as_str().unwrap(), item["sk"]["S"].as_str().unwrap());
-            match item["kind"]["S"].as_str().unwrap() {
-                "order" => {
-                    let reference: RecordRef = reference.parse().unwrap();
-                    records.push(store.order(&installation, &reference).await.unwrap().unwrap());
-                }
-                "request" => {
-                    requests += 1;
-                    assert_eq!(item["phase"]["S"], "done", "a request that never ends: {item}");
-                    let receipt = receipts.verified.get(&name).is_some_and(|of| of.contains(&reference));
-                    assert!(receipt, "a request without a receipt: {item}");
-                }
-                "delivery" => {
-                    let open = item["phase"]["S"] == "open" && life.uninstalled.is_none();
-                    assert!(!open, "a delivery that never ends: {item}");
-                }
-                _ => {}
-            }
-        }
-        let taken = life.requests.iter().filter(|request| request.answered.is_some()).count();
-        assert!(taken <= requests && requests <= life.requests.len(), "{requests} of {taken} requests");
-        life.check(&records, &self.clean.cases(&installation).await);
-    }
-
-    /// Comes to rest, lives on until every purge must be over, and then until everything has outlived its window.
-    pub(super) async fn end(mut self) -> Tally {
-        self.rest().await;
-        let waits = self.bench.items("shop").iter().any(|item| item["phase"]["S"] == "uninstalled");
-        if waits {
-            // Every four hours instead of every hour: a schedule that limps must do too.
-            for _ in 0..10 {
-                self.bench.advance(HOUR * 3).await;
-                self.bench.live(&self.clean, 1).await;
-            }
-        }
-        let dump = self.bench.dump();
-        let receipts = checks::receipts(&dump);
-        for life in self.lives() {
-            let name = life.tenant.to_string();
-            let purged = receipts.purged.get(&name).copied().unwrap_or_default();
-            assert_eq!(purged, usize::from(life.uninstalled.is_some()), "receipts for {name}");
-            if life.uninstalled.is_some() {
-                assert_eq!(self.bench.left_of(&life.tenant), Vec::<String>::new(), "left of {name}");
-            }
-        }
-        self.tally.purges = receipts.purged.len();
-        for days in [8, 24, 31, 31, 300] {
-            self.bench.advance(Duration::from_hours(24 * days)).await;
-            self.note(format_args!("{days} days go by"));
-            self.check();
-        }
-        let lasting = ["shop", "keys", "directory", "ledger", "due"];
-        for item in self.bench.dump().into_values().flatten() {
-            assert!(lasting.contains(&item["kind"]["S"].as_str().unwrap()), "it outlives its window: {item}");
-        }
-        std::mem::take(&mut self.tally)
-    }
 }
