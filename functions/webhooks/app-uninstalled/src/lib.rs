@@ -30,8 +30,8 @@ pub async fn handle(ctx: &Context, webhook: Webhook<AppUninstalled>) -> Result<A
     let store = ctx.store().await?;
     let Some(installation) = store.installation(&webhook.shop).await? else { return Ok(Answer::NothingToDo) };
     let tenant = &installation.tenant;
-    if webhook.triggered_at.is_some_and(|at| at < tenant.generation.since()) {
-        // Late news about an installation before this one.
+    if webhook.triggered_at.is_some_and(|at| at < installation.installed_at) {
+        // Late news about an installation before this one, also where the merchant came back before it was told.
         store.note(&webhook.shop, Some(tenant.generation), What::Refused, "app/uninstalled").await?;
         return Ok(Answer::Refused(RefusedBecause::BeforeInstallation));
     }
