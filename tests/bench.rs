@@ -56,6 +56,8 @@ pub struct Bench {
     /// The wiring.
     pub template: Template,
     extra: BTreeMap<String, String>,
+    /// Shared by all processes: no two of them draw the same bytes, as no two Lambda instances do.
+    entropy: Arc<Counted>,
 }
 
 /// One process of the bundle: a set of Lambda instances, with the connector their AWS requests go through.
@@ -104,6 +106,21 @@ pub fn signed_delivery(topic: &str, webhook_id: &str, shop: &str, secret: &str, 
     headers.insert("x-shopify-hmac-sha256".to_owned(), json!(sign(secret, body.as_bytes())));
     event["body"] = json!(body);
     event
+}
+
+/// Received messages as an SQS event hands them to a function.
+pub fn batch(messages: &[Value]) -> Value {
+    let records: Vec<Value> = messages
+        .iter()
+        .map(|message| {
+            json!({
+                "messageId": message["MessageId"], "receiptHandle": message["ReceiptHandle"],
+                "body": message["Body"], "attributes": message["Attributes"],
+                "messageAttributes": {}, "eventSource": "aws:sqs", "awsRegion": "us-east-1",
+            })
+        })
+        .collect();
+    json!({ "Records": records })
 }
 
 /// The sample order with another number, placed `seconds` after it.
@@ -170,7 +187,7 @@ impl Bench {
         for group in &template.schedule_groups {
             cloud.scheduler().ensure_group(group).unwrap();
         }
-        Self { cloud, clock, template, extra: BTreeMap::new() }
+        Self { cloud, clock, template, extra: BTreeMap::new(), entropy: Arc::default() }
     }
 
     /// Sets an optional variable of every function: what the template leaves to its default.
@@ -199,7 +216,7 @@ impl Bench {
             "http://127.0.0.1:1",
             connector.http_client(),
             Arc::new(self.clock.clone()),
-            Arc::new(Counted::default()),
+            Arc::clone(&self.entropy) as Arc<dyn Entropy>,
         );
         let contexts = bootstrap::FUNCTIONS
             .iter()
@@ -266,28 +283,14 @@ impl Bench {
                     }
                     idle = false;
                     handled += messages.len();
-                    let records: Vec<Value> = messages
-                        .iter()
-                        .map(|message| {
-                            json!({
-                                "messageId": message["MessageId"], "receiptHandle": message["ReceiptHandle"],
-                                "body": message["Body"], "attributes": message["Attributes"],
-                                "messageAttributes": {}, "eventSource": "aws:sqs", "awsRegion": "us-east-1",
-                            })
-                        })
-                        .collect();
-                    let answer = app.invoke(&function.handler, json!({ "Records": records })).await;
+                    let answer = app.invoke(&function.handler, batch(&messages)).await;
                     let Ok(answer) = answer else { continue };
                     let kept: Vec<&Value> = answer["batchItemFailures"]
                         .as_array()
                         .map(|failures| failures.iter().map(|failure| &failure["itemIdentifier"]).collect())
                         .unwrap_or_default();
                     for message in messages.iter().filter(|message| !kept.contains(&&message["MessageId"])) {
-                        let delete = json!({
-                            "QueueUrl": self.cloud.sqs().queue_url(&mapping.queue),
-                            "ReceiptHandle": message["ReceiptHandle"],
-                        });
-                        self.sqs("DeleteMessage", &delete).await;
+                        self.delete(&mapping.queue, message).await;
                     }
                 }
             }
@@ -297,7 +300,16 @@ impl Bench {
         }
     }
 
-    async fn receive(&self, queue: &str) -> Vec<Value> {
+    /// Takes a message off a queue for good.
+    pub async fn delete(&self, queue: &str, message: &Value) {
+        let delete = json!({
+            "QueueUrl": self.cloud.sqs().queue_url(queue), "ReceiptHandle": message["ReceiptHandle"],
+        });
+        self.sqs("DeleteMessage", &delete).await;
+    }
+
+    /// Takes up to ten messages out of sight, as a function's poller does.
+    pub async fn receive(&self, queue: &str) -> Vec<Value> {
         let request = json!({
             "QueueUrl": self.cloud.sqs().queue_url(queue), "MaxNumberOfMessages": 10,
             "MessageSystemAttributeNames": ["All"],

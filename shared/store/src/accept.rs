@@ -43,6 +43,9 @@ pub struct Work {
     pub delivery: RecordRef,
     /// Where the due row stands that ends with it.
     pub due_at: Timestamp,
+    /// Whether it was read from a due row: those are written with the record, so the record was there.
+    #[serde(default)]
+    pub stored: bool,
 }
 
 /// How long a job waits for a record whose reference it has: writing and sending run side by side, so the
@@ -53,7 +56,7 @@ impl Work {
     /// Whether a record that is missing now can still be about to be written.
     #[must_use]
     pub fn may_still_be_written(&self, now: Timestamp) -> bool {
-        now < self.due_at - RESEND_AFTER + UNCOMMITTED_AFTER
+        !self.stored && now < self.due_at - RESEND_AFTER + UNCOMMITTED_AFTER
     }
 }
 
@@ -82,7 +85,7 @@ pub enum Outcome {
     Accepted,
     /// It, or its record, was stored before.
     Duplicate,
-    /// It tells of someone who was erased since: nothing was stored.
+    /// It tells of someone who was erased since, or of a shop that was: nothing was stored.
     RefusedErased,
 }
 
@@ -135,7 +138,9 @@ impl Store {
             .set("received_at", number(now.millis()))
             .expiring(now)
             .sealed(keys, &Wanted::from(request), &*self.entropy)?;
-        Ok(self.acceptance(installation, delivery, record, item, Vec::new(), Vec::new()))
+        // Requests are taken until the purge, and one that meets it must not be written behind its back.
+        let checks = vec![Action::Check { key: keyspace::shop(tenant), condition: Condition::PRESENT }];
+        Ok(self.acceptance(installation, delivery, record, item, Vec::new(), checks))
     }
 
     fn acceptance(
@@ -150,7 +155,8 @@ impl Store {
         let tenant = &installation.tenant;
         let now = self.now();
         let marker = keyspace::delivery_ref(&installation.keys, &delivery.webhook_id);
-        let work = Work { tenant: tenant.clone(), record, delivery: marker, due_at: now + RESEND_AFTER };
+        let due_at = now + RESEND_AFTER;
+        let work = Work { tenant: tenant.clone(), record, delivery: marker, due_at, stored: false };
         let marker = Item::new(keyspace::record(tenant, &work.delivery))
             .set("topic", text(&delivery.topic))
             .set("phase", text("open"))
@@ -207,15 +213,23 @@ impl Store {
     /// Ends a delivery: what it led to is done. The marker forgets the record, so that nothing links the two any
     /// more, and stays to recognise repetitions.
     pub async fn complete(&self, work: &Work) -> Result<()> {
-        let _marker_gone = self.transact(completion(work)).await?;
+        if self.transact(completion(work).to_vec()).await?.is_err() {
+            // The marker outlived its window, and what it was for took longer: the due row must not come again.
+            self.write(vec![completion_due(work)]).await?;
+        }
         Ok(())
     }
 }
 
-/// The actions that end a delivery. Where the marker is gone already, nothing happens.
-pub(crate) fn completion(work: &Work) -> Vec<Action> {
+/// Ends the due row of a delivery.
+pub(crate) fn completion_due(work: &Work) -> Action {
     let due = DueRow::new(work.due_at, work.tenant.clone(), due::Action::Resend, Some(work.clone()));
-    vec![
+    Action::delete(due.key())
+}
+
+/// The actions that end a delivery. Where the marker is gone already, nothing happens.
+pub(crate) fn completion(work: &Work) -> [Action; 2] {
+    [
         Action::Update {
             key: keyspace::record(&work.tenant, &work.delivery),
             update: Change {
@@ -224,6 +238,6 @@ pub(crate) fn completion(work: &Work) -> Vec<Action> {
             },
             condition: Some(Condition::PRESENT),
         },
-        Action::delete(due.key()),
+        completion_due(work),
     ]
 }

@@ -328,6 +328,10 @@ impl Store {
         // The order itself comes first, then the nearest: those that do not fit come with the next step.
         newcomers.sort_by_key(|record| record.reference != *reference);
         newcomers.truncate(JOIN_AT_ONCE);
+        if opened && newcomers.len() < 2 {
+            // The others' case ended since they were read, and they are free again: one order alone is no case.
+            return Ok(Step::Overtaken);
+        }
         let mut actions = Vec::new();
         for mut source in merged {
             let room = LISTED.saturating_sub(target.members.len());

@@ -96,6 +96,7 @@ fn read(stored: &Stored) -> Result<DueRow> {
             record: record.parse().map_err(|_| corrupt.clone())?,
             delivery: delivery.parse().map_err(|_| corrupt)?,
             due_at: at,
+            stored: true,
         }),
         _ => None,
     };
@@ -137,10 +138,10 @@ impl Store {
         }
     }
 
-    /// Remembers that everything due by now was seen to: the next sweep begins at this hour.
-    pub async fn due_swept(&self) -> Result<()> {
-        let now = self.now();
-        let item = Item::new(keyspace::sweep_cursor()).set("hour", number(now.hour())).expiring(now);
+    /// Remembers that everything due by `until` was seen to: the next sweep begins at that hour. It must be a time from
+    /// before the rows were read, or what came due during the sweep would be passed over.
+    pub async fn due_swept(&self, until: Timestamp) -> Result<()> {
+        let item = Item::new(keyspace::sweep_cursor()).set("hour", number(until.hour())).expiring(until);
         self.write(vec![store::Action::put(item)]).await
     }
 

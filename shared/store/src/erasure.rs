@@ -12,7 +12,7 @@ use storeward_core::personal::Personal;
 use storeward_core::time::Timestamp;
 use storeward_core::webhook::CustomersRedact;
 
-use crate::accept::{Work, completion};
+use crate::accept::{Work, completion, completion_due};
 use crate::cases::{Case, Member};
 use crate::due::{self, DueRow};
 use crate::error::{Result, StoreError};
@@ -85,6 +85,8 @@ pub enum SecondPass {
 struct Found {
     cases: Vec<(Case, Vec<Member>)>,
     orders: Vec<OrderRecord>,
+    /// Orders beyond those their case lists: they are erased like those that are in none.
+    unlisted: BTreeSet<RecordRef>,
     strays: Vec<Key>,
 }
 
@@ -142,6 +144,8 @@ impl Store {
     async fn entomb(&self, installation: &Installation, request: &RightsRequest) -> Result<()> {
         let (tenant, keys) = (&installation.tenant, &installation.keys);
         let wanted = request.wanted()?;
+        // A purge that ran in between leaves nothing, and nothing is written behind its back.
+        let not_purged = || Action::Check { key: keyspace::shop(tenant), condition: Condition::PRESENT };
         let tombstone = |key: Key| {
             let item = Item::new(key).set("erased_at", number(request.received_at.millis()));
             item.expiring(request.received_at)
@@ -154,14 +158,20 @@ impl Store {
                     values: vec![(":erased_at", number(request.received_at.millis()))],
                 }),
             };
-            // A later erasure of the same person reaches further already.
-            let _reaches_further = self.transact(vec![put]).await?;
+            // A later erasure of the same person reaches further already: then the first condition fails.
+            if self.transact(vec![put, not_purged()]).await?.is_err_and(|canceled| canceled.any_failed(1..2))
+            {
+                return Err(StoreError::Contended("an installation"));
+            }
         }
         let orders: BTreeSet<Key> =
             wanted.orders.iter().map(|id| keyspace::order_tombstone(tenant, keys, *id.expose())).collect();
         let puts: Vec<Action> = orders.into_iter().map(|key| Action::put(tombstone(key))).collect();
-        for chunk in puts.chunks(TRANSACTION_ITEMS) {
-            self.write(chunk.to_vec()).await?;
+        for chunk in puts.chunks(TRANSACTION_ITEMS - 1) {
+            let actions = chunk.iter().cloned().chain([not_purged()]).collect();
+            if self.transact(actions).await?.is_err() {
+                return Err(StoreError::Contended("an installation"));
+            }
         }
         Ok(())
     }
@@ -176,8 +186,11 @@ impl Store {
             for (case, members) in found.cases {
                 self.erase_members(installation, request, case, members, &found.orders).await?;
             }
-            let alone: Vec<OrderRecord> =
-                found.orders.into_iter().filter(|record| record.case.is_none()).collect();
+            let alone: Vec<OrderRecord> = found
+                .orders
+                .into_iter()
+                .filter(|record| record.case.is_none() || found.unlisted.contains(&record.reference))
+                .collect();
             self.erase_orders(installation, request, &alone).await?;
             for chunk in found.strays.chunks(TRANSACTION_ITEMS) {
                 self.write(chunk.iter().cloned().map(Action::delete).collect()).await?;
@@ -234,12 +247,11 @@ impl Store {
                 cases.push((case, members));
             }
         }
-        // An order beyond those its case lists is erased like one that is in none.
-        for record in &mut orders {
-            if !listed.contains(&record.reference) {
-                record.case = None;
-            }
-        }
+        let unlisted = orders
+            .iter()
+            .filter(|record| record.case.is_some() && !listed.contains(&record.reference))
+            .map(|record| record.reference.clone())
+            .collect();
         // A row that leads to nothing any more: its record expired before it.
         let leads_somewhere = |reference: &RecordRef| {
             newer.contains(reference)
@@ -248,7 +260,7 @@ impl Store {
         };
         let strays =
             rows.into_iter().filter(|(reference, _)| !leads_somewhere(reference)).map(|(_, key)| key);
-        Ok(Found { cases, strays: strays.collect(), orders })
+        Ok(Found { cases, strays: strays.collect(), orders, unlisted })
     }
 
     /// Takes members out of a case together with their orders, a few in each transaction. A case that is left with
@@ -269,7 +281,7 @@ impl Store {
             let mut counted = 0;
             while let Some(member) = waiting.peek() {
                 let deletions = match of(member) {
-                    Some(record) => deletions(installation, record),
+                    Some(record) => deletions(installation, record, Condition::PRESENT),
                     None => member.row_keys(installation).into_iter().map(Action::delete).collect(),
                 };
                 if !actions.is_empty() && actions.len() + deletions.len() > TRANSACTION_ITEMS - 20 {
@@ -341,7 +353,7 @@ impl Store {
             let mut actions = Vec::new();
             let mut counted = 0;
             while let Some(record) = waiting.peek() {
-                let deletions = deletions(installation, record);
+                let deletions = deletions(installation, record, in_the_same_case(record));
                 if !actions.is_empty() && actions.len() + deletions.len() >= TRANSACTION_ITEMS {
                     break;
                 }
@@ -350,7 +362,8 @@ impl Store {
                 waiting.next();
             }
             actions.push(Self::count(installation, request, &[("erased_orders", counted)]));
-            // An order that someone else erased first fails the transaction: the next round looks again.
+            // An order that someone else erased first, or that joined a case, fails the transaction: the next round
+            // looks again.
             let _overtaken = self.transact(actions).await?;
         }
         Ok(())
@@ -377,16 +390,22 @@ impl Store {
         let now = self.now();
         let next = Work { due_at: now + LONGEST_WRITER, ..work.clone() };
         let entry = self.receipt(installation, work, What::SubjectErased).await?;
-        let mut actions = vec![
+        let pass = [
             advance(installation, work, "open", "SET phase = :next, erased_at = :now", "erased", Some(now)),
             due::put(&second_pass_row(&next)),
             self.ledger_action(&entry)?,
         ];
-        actions.extend(completion(work));
-        if self.transact(actions).await?.is_err() {
-            return Err(StoreError::Contended("a request"));
+        let marker = pass.len()..pass.len() + 1;
+        let actions = pass.iter().cloned().chain(completion(work)).collect();
+        let Err(canceled) = self.transact(actions).await? else { return Ok(next) };
+        if canceled.any_failed(marker) {
+            // The marker outlived its window: the request goes on without it.
+            let actions = pass.into_iter().chain([completion_due(work)]).collect();
+            if self.transact(actions).await?.is_ok() {
+                return Ok(next);
+            }
         }
-        Ok(next)
+        Err(StoreError::Contended("a request"))
     }
 
     async fn finish_second_pass(&self, installation: &Installation, work: &Work) -> Result<()> {
@@ -493,11 +512,24 @@ fn advance(
     }
 }
 
-/// An order and every index row it wrote.
-fn deletions(installation: &Installation, record: &OrderRecord) -> Vec<Action> {
+/// That an order joined no case since it was read: the case would go on naming it when it is gone.
+fn in_the_same_case(record: &OrderRecord) -> Condition {
+    match &record.case {
+        None => Condition {
+            expression: "attribute_exists(pk) AND attribute_not_exists(case_id)",
+            values: Vec::new(),
+        },
+        Some(case) => {
+            Condition { expression: "case_id = :case", values: vec![(":case", text(case.to_string()))] }
+        }
+    }
+}
+
+/// An order, if `condition` holds, and every index row it wrote.
+fn deletions(installation: &Installation, record: &OrderRecord, condition: Condition) -> Vec<Action> {
     let order = Action::Delete {
         key: keyspace::record(&installation.tenant, &record.reference),
-        condition: Some(Condition::PRESENT),
+        condition: Some(condition),
     };
     [order].into_iter().chain(record.rows.iter().cloned().map(Action::delete)).collect()
 }

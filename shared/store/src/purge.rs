@@ -3,9 +3,10 @@
 //! and go on later: what is counted is counted in the transaction that deletes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use storeward_core::data_map::{Kind, PURGE_AFTER, Table};
+use storeward_core::data_map::{Kind, LONGEST_WRITER, PURGE_AFTER, Table};
 use storeward_core::shop::{ShopState, Tenant};
 use storeward_core::time::HOUR;
 
@@ -36,6 +37,8 @@ pub enum PurgeReport {
     Gone,
     /// The app is installed: nothing was touched.
     Installed,
+    /// What began before the uninstall may still be writing: to be asked for again after this long.
+    TooEarly(Duration),
     /// It ran.
     Ran(Verified),
 }
@@ -52,6 +55,10 @@ impl Store {
         let Some(installation) = self.tenant(tenant).await? else { return Ok(PurgeReport::Gone) };
         if installation.state != ShopState::Uninstalled {
             return Ok(PurgeReport::Installed);
+        }
+        let quiet = installation.uninstalled_at.unwrap_or_default() + LONGEST_WRITER;
+        if self.now() < quiet {
+            return Ok(PurgeReport::TooEarly(quiet.since(self.now())));
         }
         let partitions: Vec<(Kind, u8)> = Kind::ALL
             .into_iter()
@@ -151,16 +158,24 @@ impl Store {
         if keys.is_empty() {
             return Ok(());
         }
-        let mut actions: Vec<Action> = keys.into_iter().map(Action::delete).collect();
-        actions.push(Action::Update {
-            key: keyspace::progress(&installation.tenant, kind, bucket),
-            update: Change {
-                expression: "SET kind = :kind ADD deleted :n".to_owned(),
-                values: vec![(":n", number(counted)), (":kind", text(Kind::Progress.name()))],
-            },
-            condition: None,
-        });
-        self.write(actions).await
+        // Another purge of the same installation may be at the same records: each is counted by whoever deletes it,
+        // and nothing is counted any more when all of it is gone.
+        let present = |key: &Key| (key.kind == kind).then_some(Condition::PRESENT);
+        let delete = |key: Key| Action::Delete { condition: present(&key), key };
+        let mut actions: Vec<Action> = keys.into_iter().map(delete).collect();
+        if counted > 0 {
+            actions.push(Action::Update {
+                key: keyspace::progress(&installation.tenant, kind, bucket),
+                update: Change {
+                    expression: "SET kind = :kind ADD deleted :n".to_owned(),
+                    values: vec![(":n", number(counted)), (":kind", text(Kind::Progress.name()))],
+                },
+                condition: None,
+            });
+        }
+        // Where the condition fails, the partition is read again.
+        let _overtaken = self.transact(actions).await?;
+        Ok(())
     }
 
     async fn finish_purge(&self, installation: &Installation, why: &str) -> Result<()> {

@@ -77,6 +77,9 @@ pub struct Installation {
     pub state: ShopState,
     /// When the app was removed, if it was.
     pub uninstalled_at: Option<Timestamp>,
+    /// When the merchant last installed it, which can be over an installation that was there: its uninstall was not
+    /// told yet.
+    pub installed_at: Timestamp,
     stored: Stored,
     pub(crate) keys: Arc<TenantKeys>,
 }
@@ -148,23 +151,26 @@ impl Store {
             tenant,
             state: ShopState::Installed,
             uninstalled_at: None,
+            installed_at: now,
             stored,
             keys: Arc::new(keys),
         })
     }
 
     async fn renew(&self, mut current: Installation, profile: &Profile) -> Result<Installation> {
+        let now = self.now();
         let key = keyspace::shop(&current.tenant);
         let sealed = seal(&key, &current.keys, profile, &*self.entropy)?;
         let update = Change {
-            expression: "SET sealed = :sealed".to_owned(),
-            values: vec![(":sealed", sealed.clone())],
+            expression: "SET sealed = :sealed, installed_at = :now".to_owned(),
+            values: vec![(":sealed", sealed.clone()), (":now", number(now.millis()))],
         };
         let still =
             Condition { expression: "phase = :installed", values: vec![(":installed", text("installed"))] };
         if self.transact(vec![Action::Update { key, update, condition: Some(still) }]).await?.is_err() {
             return Err(StoreError::Contended("the installation"));
         }
+        current.installed_at = now;
         current.stored.0.insert("sealed".to_owned(), sealed);
         Ok(current)
     }
@@ -234,7 +240,9 @@ impl Store {
         };
         let state = state_of(&stored)?;
         let uninstalled_at = stored.optional_number("uninstalled_at").map(Timestamp);
-        Ok(Installation { tenant, state, uninstalled_at, stored, keys })
+        let installed_at =
+            stored.optional_number("installed_at").map_or_else(|| tenant.generation.since(), Timestamp);
+        Ok(Installation { tenant, state, uninstalled_at, installed_at, stored, keys })
     }
 
     async fn wrapped_keys(&self, shop: &ShopId) -> Result<HashMap<Generation, Vec<u8>>> {

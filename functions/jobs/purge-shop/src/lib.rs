@@ -32,6 +32,10 @@ pub async fn handle(ctx: &Context, order: PurgeOrder, deadline: Timestamp) -> Re
             ctx.send(Queue::PurgeShop, &order, Duration::ZERO).await?;
             Ok(())
         }
+        PurgeReport::TooEarly(wait) => {
+            ctx.send(Queue::PurgeShop, &order, wait).await?;
+            Ok(())
+        }
         PurgeReport::Gone => Err(JobError::Drop("the installation was purged before")),
         PurgeReport::Installed => {
             let tenant = &order.tenant;

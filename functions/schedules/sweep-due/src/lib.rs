@@ -29,11 +29,12 @@ pub const FUNCTION: Function = Function {
 /// What the store or a queue failed with: the rows are still there at the next run.
 pub async fn handle(ctx: &Context) -> Result<usize, HostError> {
     let store = ctx.store().await?;
+    let began = ctx.now();
     let due = store.due().await?;
     for row in &due {
         act(ctx, store, row).await?;
     }
-    store.due_swept().await?;
+    store.due_swept(began).await?;
     Ok(due.len())
 }
 

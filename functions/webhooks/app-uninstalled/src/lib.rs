@@ -33,8 +33,8 @@ pub async fn handle(ctx: &Context, webhook: Webhook<AppUninstalled>) -> Result<A
         return Err(WebhookError::shop_mismatch());
     }
     let tenant = &installation.tenant;
-    if webhook.triggered_at.is_some_and(|at| at < tenant.generation.since()) {
-        // Late news about an installation before this one.
+    if webhook.triggered_at.is_some_and(|at| at < installation.installed_at) {
+        // Late news about an installation before this one, also where the merchant came back before it was told.
         store.note(&webhook.shop, Some(tenant.generation), What::Refused, "app/uninstalled").await?;
         return Ok(Answer::Refused(RefusedBecause::BeforeInstallation));
     }

@@ -1,0 +1,62 @@
+//! What went wrong once, each as its own small test. Found by the simulation or by reading; what must always hold is
+//! checked there.
+
+use std::time::Duration;
+
+use serde_json::json;
+use storeward_core::shop::ShopState;
+use storeward_core::time::{Clock, HOUR, MINUTE};
+
+use crate::bench::{Bench, delivery, order, sample, sample_body};
+
+#[tokio::test(start_paused = true)]
+async fn an_uninstall_told_after_the_merchant_came_back_does_not_end_the_installation() {
+    let bench = Bench::new().await;
+    let app = bench.app();
+    let installation = app.install().await;
+    // Given an uninstall whose webhook is under way when the merchant installs again.
+    bench.advance(HOUR).await;
+    let mut late = delivery("app/uninstalled", "late", &sample_body("webhooks/app-uninstalled/plain"));
+    late["headers"]["x-shopify-triggered-at"] = json!(bench.clock.now().to_rfc3339());
+    bench.advance(MINUTE).await;
+    assert_eq!(app.install().await.tenant, installation.tenant);
+    bench.advance(MINUTE).await;
+    // When it arrives, then it is refused.
+    let (_, body) = app.post("webhooks/app-uninstalled", late).await;
+    assert_eq!(body, json!({"outcome": "refused", "because": "before_installation"}));
+    let state = app.store().await.state_of(&installation.tenant).await.unwrap();
+    assert_eq!(state, Some(ShopState::Installed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_waits_for_whatever_began_before_the_uninstall() {
+    let bench = Bench::new().await;
+    let app = bench.app();
+    let installation = app.install().await;
+    app.order("a", &order(1, 1)).await;
+    bench.drain(&app).await;
+    // When the uninstall is followed by shop/redact at once.
+    app.post("webhooks/app-uninstalled", sample("webhooks/app-uninstalled/plain")).await;
+    app.post("webhooks/shop-redact", sample("webhooks/shop-redact/plain")).await;
+    bench.drain(&app).await;
+    // Then the purge comes when no order can be about to be written any more, and not before.
+    assert_eq!(bench.items("order").len(), 1);
+    bench.advance(MINUTE * 16).await;
+    bench.drain(&app).await;
+    assert_eq!(bench.left_of(&installation.tenant), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_due_row_ends_also_when_its_delivery_was_forgotten() {
+    let bench = Bench::new().await;
+    let app = bench.app();
+    app.install().await;
+    app.order("a", &order(1, 1)).await;
+    // Given work that nobody gets to for longer than the delivery is remembered.
+    bench.advance(Duration::from_hours(7 * 24 + 1)).await;
+    assert_eq!(bench.items("delivery").len(), 0);
+    // When it is done at last.
+    bench.drain(&app).await;
+    // Then the sweep has nothing to send again.
+    assert!(bench.items("due").iter().all(|item| item["sk"]["S"] == "cursor"));
+}

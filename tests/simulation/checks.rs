@@ -1,0 +1,124 @@
+//! What must hold of the raw tables after every single step, whatever went wrong in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::Value;
+use storeward_core::data_map::{Kind, Retention};
+use storeward_core::shop::Tenant;
+use storeward_core::time::{DAY, Timestamp};
+
+fn text<'a>(item: &'a Value, name: &str) -> &'a str {
+    item[name]["S"].as_str().unwrap_or_default()
+}
+
+fn number(item: &Value, name: &str) -> Option<i64> {
+    item[name]["N"].as_str().and_then(|digits| digits.parse().ok())
+}
+
+/// The longest an item of `kind` may still live; `None` for what has no end.
+fn longest(kind: Kind) -> Option<Duration> {
+    match kind.row().retention {
+        Retention::Window(window) => Some(window),
+        // A subject row lives with its order, or with the case that names the order.
+        Retention::WithRecord => longest(Kind::Case),
+        Retention::UntilPurge | Retention::Permanent => None,
+    }
+}
+
+/// Looks at every item of every table.
+pub(super) fn tables(dump: &BTreeMap<String, Vec<Value>>, tenants: &[&Tenant], now: Timestamp) {
+    let items: Vec<&Value> = dump.values().flatten().collect();
+    let keys: BTreeSet<(&str, &str)> =
+        items.iter().map(|item| (text(item, "pk"), text(item, "sk"))).collect();
+    for item in items.iter().filter(|item| item["kind"]["S"] != "ledger") {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == text(item, "kind"));
+        let kind = kind.unwrap_or_else(|| panic!("an item of no kind: {item}"));
+        ends_in_time(kind, item, now);
+        let whole = item.to_string();
+        let named = tenants.iter().filter(|tenant| whole.contains(&tenant.to_string())).count();
+        let shops: BTreeSet<&str> = tenants.iter().map(|tenant| tenant.shop.as_str()).collect();
+        let shops = shops.into_iter().filter(|shop| whole.contains(shop)).count();
+        assert!(named <= 1 && shops <= 1, "an item of two tenants: {item}");
+        leads_somewhere(kind, item, &keys);
+        let sealed = item.get("sealed").is_some();
+        match (kind, text(item, "phase")) {
+            (Kind::Order, _) | (Kind::Request, "open" | "erased") | (Kind::Case, "open") => {
+                assert!(sealed, "nothing sealed: {item}");
+            }
+            (Kind::Request, "done") | (Kind::Case, "anonymised" | "merged") => {
+                assert!(!sealed, "still sealed: {item}");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn ends_in_time(kind: Kind, item: &Value, now: Timestamp) {
+    let expires_at = number(item, "expires_at");
+    match (longest(kind), expires_at) {
+        // The sweep's own place is no tenant's and is written again every hour.
+        (Some(_), None) => assert_eq!(text(item, "sk"), "cursor", "an item without an end: {item}"),
+        (Some(longest), Some(end)) => {
+            assert!(end > now.seconds() - 1, "an item outlived its end: {item}");
+            // A case that is anonymised ends with the day, and due rows stand in the future.
+            let latest = (now + longest + DAY * 2).seconds();
+            assert!(end <= latest, "an item that lives too long: {item}");
+        }
+        (None, end) => assert_eq!(end, None, "an item that should not end: {item}"),
+    }
+}
+
+/// Index rows have a record, and an order's case is there.
+fn leads_somewhere(kind: Kind, item: &Value, keys: &BTreeSet<(&str, &str)>) {
+    let (partition, sort) = (text(item, "pk"), text(item, "sk"));
+    let tenant: String = partition.split('#').take(2).collect::<Vec<_>>().join("#");
+    let there = |kind: &str, id: &str| {
+        let bucket = u8::from_str_radix(&id[..1], 16).unwrap();
+        keys.contains(&(format!("{tenant}#{kind}#{bucket:02}").as_str(), id))
+    };
+    let case = text(item, "case_id").strip_prefix("case/");
+    let has_case = case.is_some_and(|id| there("case", id));
+    match kind {
+        Kind::Match => {
+            let id = sort.rsplit_once('#').unwrap().1;
+            assert!(there("order", id), "a matching row without an order: {item}");
+        }
+        Kind::Subject => {
+            let id = sort.rsplit_once('/').unwrap().1;
+            assert!(has_case || there("order", id), "a subject row that leads nowhere: {item}");
+        }
+        Kind::Order => assert!(case.is_none() || has_case, "an order in a case that is not there: {item}"),
+        _ => {}
+    }
+}
+
+/// What the ledger says: how often each installation was purged, and which requests are done.
+pub(super) struct Receipts {
+    pub(super) purged: BTreeMap<String, usize>,
+    pub(super) verified: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Reads the ledger; no receipt may be there twice.
+pub(super) fn receipts(dump: &BTreeMap<String, Vec<Value>>) -> Receipts {
+    let mut receipts = Receipts { purged: BTreeMap::new(), verified: BTreeMap::new() };
+    for item in dump.values().flatten().filter(|item| item["kind"]["S"] == "ledger") {
+        let entry: Value = serde_json::from_str(text(item, "entry")).unwrap();
+        let generation = entry["generation"].as_i64().unwrap_or_default();
+        let tenant = format!("{}#{generation:015}", entry["shop"].as_str().unwrap());
+        match entry["what"].as_str().unwrap() {
+            "shop-purged" => {
+                let count = receipts.purged.entry(tenant).or_default();
+                *count += 1;
+                assert_eq!(*count, 1, "two receipts for one purge: {entry}");
+            }
+            "subject-erasure-verified" => {
+                let why = entry["why"].as_str().unwrap().to_owned();
+                let new = receipts.verified.entry(tenant).or_default().insert(why);
+                assert!(new, "two receipts for one erasure: {entry}");
+            }
+            _ => {}
+        }
+    }
+    receipts
+}

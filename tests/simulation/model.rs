@@ -1,0 +1,190 @@
+//! What was asked and what was answered, and what follows from it for an installation: no storage, no queues, just
+//! the promises. Where an answer was lost, both outcomes are right.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use storeward_core::matching::{self, DEFAULT_WINDOW};
+use storeward_core::normalize::{self, Identifier};
+use storeward_core::order::Order;
+use storeward_core::shop::Tenant;
+use storeward_core::time::Timestamp;
+use storeward_core::webhook::CustomersRedact;
+use storeward_store::{Case, CaseState, OrderRecord};
+
+/// A request to erase somebody.
+pub(super) struct Request {
+    pub(super) webhook_id: String,
+    /// When it was first tried: what was placed up to here is erased.
+    first: Timestamp,
+    /// When it was answered with 200: what was placed later is not.
+    pub(super) answered: Option<Timestamp>,
+    identifiers: Vec<Identifier>,
+    orders: BTreeSet<u64>,
+}
+
+impl Request {
+    fn new(webhook_id: &str, now: Timestamp, body: &Value) -> Self {
+        let body: CustomersRedact = serde_json::from_value(body.clone()).unwrap();
+        let emails: Vec<_> = body.customer.email.iter().collect();
+        let phones: Vec<_> = body.customer.phone.iter().map(|phone| (phone, None)).collect();
+        Self {
+            webhook_id: webhook_id.to_owned(),
+            first: now,
+            answered: None,
+            identifiers: normalize::identifiers(&emails, &phones, body.customer.id.as_ref()),
+            orders: body.orders_to_redact.iter().map(|id| *id.expose()).collect(),
+        }
+    }
+
+    fn names(&self, order: &Order) -> bool {
+        self.orders.contains(order.id.expose())
+    }
+
+    fn is_about(&self, order: &Order) -> bool {
+        normalize::order_identifiers(order).iter().any(|identifier| self.identifiers.contains(identifier))
+    }
+
+    fn must_erase(&self, order: &Order) -> bool {
+        self.answered.is_some()
+            && (self.names(order) || (self.is_about(order) && order.created_at <= self.first))
+    }
+
+    fn may_erase(&self, order: &Order) -> bool {
+        let until = self.answered.unwrap_or(Timestamp(i64::MAX));
+        self.names(order) || (self.is_about(order) && order.created_at <= until)
+    }
+}
+
+/// One installation.
+pub(super) struct Life {
+    pub(super) tenant: Tenant,
+    /// When the app was installed, or installed again over itself.
+    pub(super) installed_at: Timestamp,
+    /// Orders that were sent while this was the shop's installation, and whether they were certainly taken.
+    orders: BTreeMap<u64, (Order, bool)>,
+    pub(super) requests: Vec<Request>,
+    /// Whether somebody tried to end it, and when that was answered first.
+    pub(super) uninstall_tried: bool,
+    pub(super) uninstalled: Option<Timestamp>,
+}
+
+impl Life {
+    pub(super) fn new(tenant: Tenant, now: Timestamp) -> Self {
+        Self {
+            tenant,
+            installed_at: now,
+            orders: BTreeMap::new(),
+            requests: Vec::new(),
+            uninstall_tried: false,
+            uninstalled: None,
+        }
+    }
+
+    /// An order is about to be delivered.
+    pub(super) fn order_tried(&mut self, body: &Value) {
+        let order: Order = serde_json::from_value(body.clone()).unwrap();
+        self.orders.entry(*order.id.expose()).or_insert((order, false));
+    }
+
+    /// A request is about to be delivered.
+    pub(super) fn request_tried(&mut self, webhook_id: &str, now: Timestamp, body: &Value) {
+        if self.requests.iter().all(|request| request.webhook_id != webhook_id) {
+            self.requests.push(Request::new(webhook_id, now, body));
+        }
+    }
+
+    /// A request was answered.
+    pub(super) fn request_answered(&mut self, webhook_id: &str, now: Timestamp) {
+        let request = self.requests.iter_mut().find(|request| request.webhook_id == webhook_id);
+        request.expect("what is answered was tried").answered.get_or_insert(now);
+    }
+
+    /// What was answered to an order.
+    pub(super) fn order_answered(&mut self, id: u64, answer: &Value) {
+        let order = &self.orders[&id].0;
+        let may_be_erased = self.requests.iter().any(|request| request.may_erase(order));
+        match (answer["outcome"].as_str(), answer["because"].as_str()) {
+            (Some("accepted" | "duplicate"), _) => self.orders.get_mut(&id).unwrap().1 = true,
+            (Some("refused"), Some("erased")) => {
+                assert!(may_be_erased, "order {id} was refused as erased, and nobody asked for that");
+            }
+            (Some("refused"), Some("uninstalled")) => {
+                assert!(self.uninstall_tried, "order {id} was refused, but the app was never removed");
+            }
+            _ => panic!("order {id} was answered with {answer}"),
+        }
+    }
+
+    /// Orders that somebody's answered request covers.
+    pub(super) fn erased(&self) -> BTreeSet<u64> {
+        let covered = |order: &Order| self.requests.iter().any(|request| request.must_erase(order));
+        self.orders.iter().filter(|(_, (order, _))| covered(order)).map(|(id, _)| *id).collect()
+    }
+
+    /// When everything has come to rest: what is stored is what was taken and not erased, and whoever looks like one
+    /// order is one case.
+    pub(super) fn check(&self, records: &[OrderRecord], cases: &[Case]) {
+        let stored: BTreeMap<u64, &OrderRecord> =
+            records.iter().map(|record| (*record.order.id.expose(), record)).collect();
+        assert_eq!(stored.len(), records.len(), "an order is stored twice");
+        let erased = self.erased();
+        for id in stored.keys() {
+            assert!(!erased.contains(id), "order {id} of an erased person is stored");
+            assert!(self.orders.contains_key(id), "order {id} was never sent here");
+        }
+        if self.uninstalled.is_none() {
+            for (id, (order, taken)) in &self.orders {
+                let may_be_gone = self.requests.iter().any(|request| request.may_erase(order));
+                assert!(!taken || may_be_gone || stored.contains_key(id), "order {id} is lost");
+            }
+        }
+        let open: Vec<&Case> = cases.iter().filter(|case| case.state == CaseState::Open).collect();
+        let mut case_of = BTreeMap::new();
+        let groups = self.groups();
+        for case in &open {
+            let ids: Vec<u64> = case.members.iter().map(|member| *member.id.expose()).collect();
+            assert!(ids.len() >= 2, "a case of {ids:?}");
+            assert_eq!(case.size, ids.len() as u64, "the size of the case of {ids:?}");
+            for id in &ids {
+                let twice = case_of.insert(*id, &case.reference).is_some();
+                assert!(!twice, "order {id} is in two cases, or twice in one");
+                assert!(stored.contains_key(id), "order {id} is in a case of {ids:?} and is not stored");
+                assert_eq!(groups.get(id), groups.get(&ids[0]), "nothing links all of {ids:?}");
+            }
+        }
+        for (id, record) in &stored {
+            assert_eq!(record.case.is_some(), case_of.contains_key(id), "order {id} and its case disagree");
+        }
+        if self.uninstalled.is_some() || self.uninstall_tried {
+            return;
+        }
+        let all: Vec<&OrderRecord> = stored.values().copied().collect();
+        for (index, a) in all.iter().enumerate() {
+            for b in &all[index + 1..] {
+                let (a_id, b_id) = (a.order.id.expose(), b.order.id.expose());
+                if matching::compare(&a.order, &b.order, DEFAULT_WINDOW, false).is_some() {
+                    let (a_case, b_case) = (case_of.get(a_id), case_of.get(b_id));
+                    assert!(a_case.is_some() && a_case == b_case, "orders {a_id} and {b_id} are in no case");
+                }
+            }
+        }
+    }
+
+    /// For every order ever sent, the smallest number of those it is linked with, directly or through others.
+    fn groups(&self) -> BTreeMap<u64, u64> {
+        let mut group: BTreeMap<u64, u64> = self.orders.keys().map(|id| (*id, *id)).collect();
+        let orders: Vec<&Order> = self.orders.values().map(|(order, _)| order).collect();
+        for (index, a) in orders.iter().enumerate() {
+            for b in &orders[index + 1..] {
+                if matching::compare(a, b, DEFAULT_WINDOW, false).is_some() {
+                    let (of_a, of_b) = (group[a.id.expose()], group[b.id.expose()]);
+                    for joined in group.values_mut().filter(|joined| **joined == of_a.max(of_b)) {
+                        *joined = of_a.min(of_b);
+                    }
+                }
+            }
+        }
+        group
+    }
+}

@@ -1,0 +1,78 @@
+//! Who orders, and the bodies Shopify sends about it. Three households of two; everyone has an account, an e-mail
+//! address and a phone number, written differently each time, and sometimes orders with only some of them.
+
+use serde_json::{Value, json};
+use storeward_core::time::Timestamp;
+
+use super::dice::Dice;
+
+/// How many people there are.
+pub(super) const PEOPLE: usize = 6;
+
+/// The number of a person's account.
+fn account(person: usize) -> u64 {
+    9_000 + person as u64
+}
+
+/// A person's e-mail address, as typed this time.
+fn email(person: usize, dice: &mut Dice) -> String {
+    let plain = format!("person.{person}@example.com");
+    match dice.below(4) {
+        0 => plain.to_uppercase(),
+        1 => format!("  {plain} "),
+        2 => format!("Person.{person}@Example.com"),
+        _ => plain,
+    }
+}
+
+/// A person's phone number, as typed this time; it comes with an American address.
+fn phone(person: usize, dice: &mut Dice) -> String {
+    match dice.below(3) {
+        0 => format!("+1202555010{person}"),
+        1 => format!("(202) 555-010{person}"),
+        _ => format!("202.555.010{person}"),
+    }
+}
+
+/// An order of a person. Now and then one with the e-mail address of somebody else: what joins two clusters.
+pub(super) fn order(id: u64, person: usize, placed: Timestamp, dice: &mut Dice) -> Value {
+    let household = person / 2;
+    let mut body = json!({
+        "id": id, "name": format!("#{id}"), "created_at": placed.to_rfc3339(),
+        "currency": "EUR", "total_price": format!("{}.50", 10 + id % 7),
+        "shipping_address": {
+            "first_name": format!("Given{person}"), "last_name": format!("Family{household}"),
+            "address1": format!("{} Example Street", household + 1), "zip": "20001", "country_code": "US",
+        },
+    });
+    if dice.chance(75) {
+        body["email"] = json!(email(person, dice));
+    }
+    if dice.chance(40) {
+        body["phone"] = json!(phone(person, dice));
+    }
+    if dice.chance(60) {
+        body["customer"] = json!({ "id": account(person), "email": email(person, dice) });
+    }
+    if dice.chance(8) {
+        body["contact_email"] = json!(email(dice.index(PEOPLE), dice));
+    }
+    if dice.chance(30) {
+        body["shipping_address"] = json!(null);
+    }
+    body
+}
+
+/// What `customers/redact` says about a person: all of it, the account alone, the e-mail address alone, or nothing
+/// but the orders.
+pub(super) fn redaction(shop: &str, person: usize, orders: &[u64], dice: &mut Dice) -> Value {
+    let customer = match dice.below(8) {
+        0 | 1 => json!({ "email": email(person, dice) }),
+        2 => json!({ "id": account(person) }),
+        3 if !orders.is_empty() => json!({}),
+        _ => json!({
+            "id": account(person), "email": email(person, dice), "phone": format!("+1202555010{person}"),
+        }),
+    };
+    json!({ "shop_id": 1, "shop_domain": shop, "customer": customer, "orders_to_redact": orders })
+}

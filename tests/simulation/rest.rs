@@ -1,0 +1,130 @@
+//! How a history ends: the faults stop, everything comes to rest, and all that was promised must have happened.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use storeward_core::time::{HOUR, Timestamp};
+use storeward_store::{OrderRecord, RecordRef};
+
+use super::checks;
+use super::model::Life;
+use super::tally::Tally;
+use super::world::{TRIES, World};
+use crate::support::faults::Rates;
+
+impl World {
+    /// Lets hours pass without faults until nothing is left to do.
+    async fn rest(&mut self) {
+        self.note("nothing goes wrong any more");
+        for webhook in &mut self.waiting {
+            webhook.tries = TRIES;
+            webhook.next_at = Timestamp::default();
+        }
+        self.rates = Rates::default();
+        self.deliver().await;
+        for _ in 0..8 {
+            let queues = self.bench.cloud.sqs().queues().await.unwrap();
+            for dead_letters in queues.iter().filter_map(|queue| queue.dead_letters_to.as_ref()) {
+                self.bench.cloud.sqs().replay(dead_letters).await.unwrap();
+            }
+            self.bench.live(&self.clean, 1).await;
+            if self.bench.messages().await == 0 && self.open_due_rows().is_empty() {
+                break;
+            }
+        }
+        let queues = self.bench.cloud.sqs().queues().await.unwrap();
+        let stuck: Vec<_> = queues.iter().filter(|queue| queue.total() > 0).collect();
+        assert!(stuck.is_empty(), "messages that nobody can work on: {stuck:?}");
+        assert_eq!(self.open_due_rows(), Vec::<Value>::new(), "due rows of what is done");
+        self.check();
+        for shop in 0..self.shops.len() {
+            for life in &self.shops[shop].lives {
+                self.settled(life).await;
+            }
+        }
+    }
+
+    /// Due rows but those of purges to come.
+    fn open_due_rows(&self) -> Vec<Value> {
+        let mut rows = self.bench.items("due");
+        rows.retain(|row| row["sk"]["S"] != "cursor" && row["what"]["S"] != "purge");
+        rows
+    }
+
+    /// All that is promised about one installation.
+    async fn settled(&self, life: &Life) {
+        let dump = self.bench.dump();
+        let receipts = checks::receipts(&dump);
+        let name = life.tenant.to_string();
+        let purged = receipts.purged.contains_key(&name);
+        let store = self.clean.store().await;
+        let Some(installation) = store.tenant(&life.tenant).await.unwrap() else {
+            assert!(purged && life.uninstalled.is_some(), "{name} is gone and nobody knows why");
+            assert_eq!(self.bench.left_of(&life.tenant), Vec::<String>::new(), "left after the purge");
+            return;
+        };
+        assert!(!purged, "{name} was purged and is there");
+        assert_eq!(installation.is_installed(), life.uninstalled.is_none(), "the state of {name}");
+        let mut records: Vec<OrderRecord> = Vec::new();
+        let mut requests = 0;
+        let items = dump.values().flatten();
+        for item in items.filter(|item| item["pk"]["S"].as_str().unwrap().starts_with(&name)) {
+            let reference =
+                format!("{}/{}", item["kind"]["S"].as_str().unwrap(), item["sk"]["S"].as_str().unwrap());
+            match item["kind"]["S"].as_str().unwrap() {
+                "order" => {
+                    let reference: RecordRef = reference.parse().unwrap();
+                    records.push(store.order(&installation, &reference).await.unwrap().unwrap());
+                }
+                "request" => {
+                    requests += 1;
+                    assert_eq!(item["phase"]["S"], "done", "a request that never ends: {item}");
+                    let receipt = receipts.verified.get(&name).is_some_and(|of| of.contains(&reference));
+                    assert!(receipt, "a request without a receipt: {item}");
+                }
+                "delivery" => {
+                    let open = item["phase"]["S"] == "open" && life.uninstalled.is_none();
+                    assert!(!open, "a delivery that never ends: {item}");
+                }
+                _ => {}
+            }
+        }
+        let taken = life.requests.iter().filter(|request| request.answered.is_some()).count();
+        assert!(taken <= requests && requests <= life.requests.len(), "{requests} of {taken} requests");
+        life.check(&records, &self.clean.cases(&installation).await);
+    }
+
+    /// Comes to rest, lives on until every purge must be over, and then until everything has outlived its window.
+    pub(super) async fn end(mut self) -> Tally {
+        self.rest().await;
+        let waits = self.bench.items("shop").iter().any(|item| item["phase"]["S"] == "uninstalled");
+        if waits {
+            // Every four hours instead of every hour: a schedule that limps must do too.
+            for _ in 0..10 {
+                self.bench.advance(HOUR * 3).await;
+                self.bench.live(&self.clean, 1).await;
+            }
+        }
+        let dump = self.bench.dump();
+        let receipts = checks::receipts(&dump);
+        for life in self.lives() {
+            let name = life.tenant.to_string();
+            let purged = receipts.purged.get(&name).copied().unwrap_or_default();
+            assert_eq!(purged, usize::from(life.uninstalled.is_some()), "receipts for {name}");
+            if life.uninstalled.is_some() {
+                assert_eq!(self.bench.left_of(&life.tenant), Vec::<String>::new(), "left of {name}");
+            }
+        }
+        self.tally.purges = receipts.purged.len();
+        for days in [8, 24, 31, 31, 300] {
+            self.bench.advance(Duration::from_hours(24 * days)).await;
+            self.note(format_args!("{days} days go by"));
+            self.check();
+        }
+        let lasting = ["shop", "keys", "directory", "ledger", "due"];
+        for item in self.bench.dump().into_values().flatten() {
+            assert!(lasting.contains(&item["kind"]["S"].as_str().unwrap()), "it outlives its window: {item}");
+        }
+        std::mem::take(&mut self.tally)
+    }
+}

@@ -1,0 +1,48 @@
+//! What was played, counted and in words.
+
+use std::fmt;
+
+/// What was played.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) steps: usize,
+    pub(super) invocations: usize,
+    pub(super) requests: usize,
+    pub(super) faults: usize,
+    pub(super) crashes: usize,
+    pub(super) orders: usize,
+    pub(super) erasures: usize,
+    pub(super) purges: usize,
+    /// Everything that happened, in words; of a single history.
+    pub(super) trace: Vec<String>,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.steps += other.steps;
+        self.invocations += other.invocations;
+        self.requests += other.requests;
+        self.faults += other.faults;
+        self.crashes += other.crashes;
+        self.orders += other.orders;
+        self.erasures += other.erasures;
+        self.purges += other.purges;
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} steps, {} invocations, {} requests, {} faults ({} crashes), {} orders, {} erasures, {} purges",
+            self.steps,
+            self.invocations,
+            self.requests,
+            self.faults,
+            self.crashes,
+            self.orders,
+            self.erasures,
+            self.purges
+        )
+    }
+}

@@ -1,0 +1,469 @@
+//! The driver of a history: chooses what happens next, delivers it as Shopify and SQS do, through instances that fail,
+//! and tells the model what was answered.
+
+use std::fmt;
+use std::io::Write as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use storeward_core::time::{Clock, HOUR, MINUTE, Timestamp};
+
+use super::dice::Dice;
+use super::model::Life;
+use super::tally::Tally;
+use super::{checks, people};
+use crate::bench::{App, Bench, SECRETS, batch, sample, signed_delivery};
+use crate::support::connector::{Outcome, Transport, transport};
+use crate::support::faults::{FaultPlan, Rates};
+use crate::support::stale;
+
+/// How many instances run at the same time.
+const AT_ONCE: usize = 3;
+/// How often Shopify tries; the last time nothing goes wrong, so that every delivery is answered in the end.
+pub(super) const TRIES: u32 = 8;
+
+/// A webhook that Shopify has yet to get an answer to.
+#[derive(Clone, Debug)]
+pub(super) struct Webhook {
+    function: &'static str,
+    topic: &'static str,
+    id: String,
+    shop: usize,
+    body: Value,
+    triggered_at: Timestamp,
+    pub(super) tries: u32,
+    pub(super) next_at: Timestamp,
+}
+
+/// What one instance is given.
+enum Task {
+    Webhook(Webhook),
+    Batch { queue: String, function: String, messages: Vec<Value> },
+    Sweep,
+}
+
+pub(super) struct Shop {
+    domain: String,
+    pub(super) lives: Vec<Life>,
+    /// Every order sent so far.
+    orders: Vec<(u64, usize)>,
+}
+
+/// One history under way.
+pub(super) struct World {
+    seed: u64,
+    dice: Dice,
+    pub(super) bench: Bench,
+    way: Transport,
+    apps: Vec<App>,
+    pub(super) clean: App,
+    pub(super) rates: Rates,
+    pub(super) shops: Vec<Shop>,
+    pub(super) waiting: Vec<Webhook>,
+    sent: Vec<Webhook>,
+    next_id: u64,
+    pub(super) tally: Tally,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut report = std::io::stderr().lock();
+            let _ = writeln!(report, "\nthe history of STOREWARD_SIMULATION_SEED={}:", self.seed);
+            for line in &self.tally.trace {
+                let _ = writeln!(report, "  {line}");
+            }
+        }
+    }
+}
+
+impl World {
+    pub(super) async fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let bench = Bench::new().await;
+        let mut way = bench.transport();
+        if seed.is_multiple_of(4) {
+            way = stale::with_history(bench.cloud.dynamodb().clone(), way);
+        }
+        let way = with_latency(way, dice.number());
+        let apps = (0..AT_ONCE).map(|_| bench.app_through(way.clone(), FaultPlan::none())).collect();
+        let clean = bench.app();
+        // A quiet history, a bad day, a very bad day.
+        let bad = [0, 1, 3][dice.index(3)];
+        let rates = Rates {
+            throttle: 20 * bad,
+            conflict: 20 * bad,
+            unprocessed: 50 * bad,
+            timeout: 20 * bad,
+            crash: 20 * bad,
+            stale: 300,
+        };
+        let domain = |shop| format!("simulated-{shop}.myshopify.com");
+        let shops = (0..2 + dice.index(2))
+            .map(|shop| Shop { domain: domain(shop), lives: Vec::new(), orders: Vec::new() })
+            .collect();
+        let mut world = Self {
+            seed,
+            dice,
+            bench,
+            way,
+            apps,
+            clean,
+            rates,
+            shops,
+            waiting: Vec::new(),
+            sent: Vec::new(),
+            next_id: 1,
+            tally: Tally::default(),
+        };
+        for shop in 0..world.shops.len() {
+            world.install(shop).await;
+        }
+        world
+    }
+
+    fn now(&self) -> Timestamp {
+        self.bench.clock.now()
+    }
+
+    pub(super) fn note(&mut self, what: impl fmt::Display) {
+        let line = format!("{} {what}", self.now());
+        self.tally.trace.push(line);
+    }
+
+    fn id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// One more thing happens, and what is due by now.
+    pub(super) async fn step(&mut self) {
+        self.tally.steps += 1;
+        let seconds = 1 + self.dice.below(40);
+        self.bench.advance(Duration::from_secs(seconds)).await;
+        let shop = self.dice.index(self.shops.len());
+        match self.dice.below(100) {
+            0..40 => self.new_order(shop),
+            40..52 => self.repeat(),
+            52..62 => self.new_redaction(shop),
+            62..66 => self.webhook(shop, "app/uninstalled", json!({ "id": 1 })),
+            66..70 => {
+                let body = json!({ "shop_id": 1, "shop_domain": self.shops[shop].domain });
+                self.webhook(shop, "shop/redact", body);
+            }
+            70..75 => self.install(shop).await,
+            75..85 => {
+                let wait = Duration::from_secs(1 + self.dice.below(1800));
+                self.bench.advance(wait).await;
+                self.note("some time later");
+            }
+            85..90 => self.live().await,
+            _ => {}
+        }
+        self.deliver().await;
+        for _ in 0..self.dice.below(3) {
+            self.work().await;
+        }
+        self.check();
+    }
+
+    fn webhook(&mut self, shop: usize, topic: &'static str, body: Value) {
+        let function = match topic {
+            "orders/create" => "webhooks/orders-create",
+            "customers/redact" => "webhooks/customers-redact",
+            "shop/redact" => "webhooks/shop-redact",
+            _ => "webhooks/app-uninstalled",
+        };
+        let now = self.now();
+        let late = if self.dice.chance(25) { self.dice.below(4 * 3600) } else { 0 };
+        let next_at = now + Duration::from_secs(late);
+        let id = format!("w{}", self.id());
+        self.note(format_args!("shop {shop}: {topic} as {id}, {late} s late: {body}"));
+        let webhook = Webhook { function, topic, id, shop, body, triggered_at: now, tries: 0, next_at };
+        self.sent.push(webhook.clone());
+        self.waiting.push(webhook);
+    }
+
+    fn new_order(&mut self, shop: usize) {
+        let last = self.shops[shop].orders.last().map(|(_, person)| *person);
+        let person = match last {
+            Some(person) if self.dice.chance(50) => person,
+            _ => self.dice.index(people::PEOPLE),
+        };
+        let id = 1000 + self.id();
+        let ago = if self.dice.chance(20) { self.dice.below(30 * 3600) } else { 0 };
+        let placed = self.now() - Duration::from_secs(ago);
+        let body = people::order(id, person, placed, &mut self.dice);
+        self.shops[shop].orders.push((id, person));
+        self.tally.orders += 1;
+        self.webhook(shop, "orders/create", body);
+    }
+
+    /// Shopify sends something again: as it was, or an order under another name.
+    fn repeat(&mut self) {
+        if self.sent.is_empty() {
+            return;
+        }
+        let index = self.dice.index(self.sent.len());
+        let mut webhook = self.sent[index].clone();
+        if webhook.topic == "orders/create" && self.dice.chance(40) {
+            webhook.id = format!("w{}", self.id());
+            webhook.triggered_at = self.now();
+        }
+        self.note(format_args!("shop {}: {} again as {}", webhook.shop, webhook.topic, webhook.id));
+        webhook.next_at = self.now();
+        self.waiting.push(webhook);
+    }
+
+    fn new_redaction(&mut self, shop: usize) {
+        let person = self.dice.index(people::PEOPLE);
+        let known = &self.shops[shop].orders;
+        let mut orders: Vec<u64> = known.iter().filter(|(_, of)| *of == person).map(|(id, _)| *id).collect();
+        orders.truncate(self.dice.index(4));
+        if self.dice.chance(10) && !known.is_empty() {
+            orders.push(known[self.dice.index(known.len())].0);
+        }
+        let domain = self.shops[shop].domain.clone();
+        let body = people::redaction(&domain, person, &orders, &mut self.dice);
+        self.tally.erasures += 1;
+        self.webhook(shop, "customers/redact", body);
+    }
+
+    async fn install(&mut self, shop: usize) {
+        let now = self.now();
+        let installation = self.clean.install_in(&self.shops[shop].domain).await;
+        self.note(format_args!("shop {shop}: installed as {}", installation.tenant.generation));
+        let lives = &mut self.shops[shop].lives;
+        match lives.last_mut() {
+            Some(life) if life.tenant == installation.tenant => {
+                assert!(life.uninstalled.is_none(), "an installation that ended goes on");
+                life.installed_at = now;
+                life.uninstall_tried = false;
+            }
+            _ => {
+                assert!(lives.last().is_none_or(|life| life.uninstall_tried), "installed twice");
+                lives.push(Life::new(installation.tenant, now));
+            }
+        }
+    }
+
+    /// Delivers what is due, a few at the same time and while a queue is worked on.
+    pub(super) async fn deliver(&mut self) {
+        loop {
+            let now = self.now();
+            let mut tasks = Vec::new();
+            while tasks.len() < AT_ONCE
+                && let Some(due) = self.waiting.iter().position(|webhook| webhook.next_at <= now)
+            {
+                tasks.push(Task::Webhook(self.waiting.remove(due)));
+            }
+            if tasks.is_empty() {
+                return;
+            }
+            if tasks.len() < AT_ONCE && self.dice.chance(50) {
+                tasks.extend(self.batch().await);
+            }
+            self.burst(tasks).await;
+        }
+    }
+
+    /// A batch of some queue: in any order, and some of it lost on the way, to come back later.
+    async fn batch(&mut self) -> Option<Task> {
+        let mappings: Vec<(String, String)> = self
+            .bench
+            .template
+            .functions
+            .iter()
+            .flat_map(|f| f.queues.iter().map(|mapping| (mapping.queue.clone(), f.handler.clone())))
+            .collect();
+        let (queue, function) = mappings[self.dice.index(mappings.len())].clone();
+        let mut messages = self.bench.receive(&queue).await;
+        // The queues' emulator gives what comes back in an order of its own: the seed alone is to choose.
+        messages.sort_by_cached_key(|message| message["Body"].to_string());
+        self.dice.shuffle(&mut messages);
+        messages.retain(|_| !self.dice.chance(10));
+        (!messages.is_empty()).then_some(Task::Batch { queue, function, messages })
+    }
+
+    /// Works on the queues, with a sweep in between now and then.
+    async fn work(&mut self) {
+        let mut tasks = Vec::new();
+        for _ in 0..AT_ONCE {
+            tasks.extend(self.batch().await);
+        }
+        self.burst(tasks).await;
+    }
+
+    /// A few hours go by, with schedules, sweeps and faults.
+    async fn live(&mut self) {
+        let hours = 1 + self.dice.below(5);
+        self.note(format_args!("{hours} hours go by"));
+        for _ in 0..hours {
+            self.bench.advance(HOUR).await;
+            self.bench.fire_schedules().await;
+            let mut tasks = vec![Task::Sweep];
+            for _ in 1..AT_ONCE {
+                tasks.extend(self.batch().await);
+            }
+            self.burst(tasks).await;
+        }
+    }
+
+    /// Gives each instance one task, lets them run at the same time, and sees what came of it.
+    async fn burst(&mut self, tasks: Vec<Task>) {
+        for (index, task) in tasks.iter().enumerate() {
+            let plan = match task {
+                Task::Webhook(webhook) if webhook.tries + 1 >= TRIES => FaultPlan::none(),
+                _ => FaultPlan::random(self.dice.number(), self.rates),
+            };
+            self.apps[index].connector.restart(plan);
+            if let Task::Webhook(webhook) = task {
+                self.tried(webhook);
+            }
+        }
+        let shops = &self.shops;
+        let runs = tasks.iter().zip(&self.apps).map(|(task, app)| async move {
+            let (function, event) = match task {
+                Task::Webhook(webhook) => (webhook.function, webhook.event(&shops[webhook.shop].domain)),
+                Task::Batch { function, messages, .. } => (function.as_str(), batch(messages)),
+                Task::Sweep => ("schedules/sweep-due", sample("schedules/sweep-due/hourly")),
+            };
+            app.connector.run(app.invoke(function, event)).await
+        });
+        let outcomes = join_all(runs).await;
+        for (index, (task, outcome)) in tasks.into_iter().zip(outcomes).enumerate() {
+            let requests = self.apps[index].connector.requests();
+            let faults = requests.iter().filter(|request| request.fault.is_some()).count();
+            self.tally.invocations += 1;
+            self.tally.requests += requests.len();
+            self.tally.faults += faults;
+            if outcome == Outcome::Crashed {
+                self.tally.crashes += 1;
+                self.apps[index] = self.bench.app_through(self.way.clone(), FaultPlan::none());
+            }
+            let answer = match outcome {
+                Outcome::Finished(Ok(answer)) => Some(answer),
+                Outcome::Finished(Err(error)) => {
+                    assert!(faults > 0, "an invocation failed by itself: {error}");
+                    None
+                }
+                Outcome::Crashed => None,
+            };
+            match task {
+                Task::Webhook(webhook) => self.answered(webhook, answer.as_ref(), faults),
+                Task::Batch { queue, function, messages } => {
+                    self.worked(&queue, &function, &messages, answer.as_ref(), faults).await;
+                }
+                Task::Sweep => self.note(format_args!("swept, {faults} faults: {answer:?}")),
+            }
+        }
+    }
+
+    fn tried(&mut self, webhook: &Webhook) {
+        let now = self.now();
+        let life = self.shops[webhook.shop].lives.last_mut().unwrap();
+        match webhook.topic {
+            "orders/create" => life.order_tried(&webhook.body),
+            "customers/redact" => life.request_tried(&webhook.id, now, &webhook.body),
+            "app/uninstalled" => life.uninstall_tried |= webhook.triggered_at >= life.installed_at,
+            _ => {}
+        }
+    }
+
+    fn answered(&mut self, mut webhook: Webhook, answer: Option<&Value>, faults: usize) {
+        let now = self.now();
+        webhook.tries += 1;
+        let status = answer.and_then(|answer| answer["statusCode"].as_u64()).unwrap_or_default();
+        let body = answer.and_then(|answer| answer["body"].as_str()).unwrap_or("{}");
+        let body: Value = serde_json::from_str(body).unwrap();
+        self.note(format_args!("  {} {} -> {status} {body}, {faults} faults", webhook.topic, webhook.id));
+        let life = self.shops[webhook.shop].lives.last_mut().unwrap();
+        if status == 404 {
+            assert!(life.uninstall_tried, "an installed shop is not known");
+            return;
+        }
+        if status != 200 {
+            assert!(faults > 0, "a webhook failed by itself");
+            let pause = MINUTE * 2_u32.pow(webhook.tries.min(7));
+            webhook.next_at = now + pause;
+            self.waiting.push(webhook);
+            return;
+        }
+        let accepted = matches!(body["outcome"].as_str(), Some("accepted" | "duplicate"));
+        match webhook.topic {
+            "orders/create" => life.order_answered(webhook.body["id"].as_u64().unwrap(), &body),
+            "customers/redact" if accepted => life.request_answered(&webhook.id, now),
+            "customers/redact" => assert!(life.uninstall_tried, "a request was not taken: {body}"),
+            "app/uninstalled" if accepted => {
+                assert!(webhook.triggered_at >= life.installed_at, "late news ended an installation");
+                life.uninstalled.get_or_insert(now);
+            }
+            "shop/redact" if accepted => assert!(life.uninstall_tried, "a purge of an installed shop"),
+            _ => {}
+        }
+    }
+
+    async fn worked(
+        &mut self,
+        queue: &str,
+        function: &str,
+        messages: &[Value],
+        answer: Option<&Value>,
+        faults: usize,
+    ) {
+        let kept: Vec<&Value> = answer
+            .and_then(|answer| answer["batchItemFailures"].as_array())
+            .map(|failures| failures.iter().map(|failure| &failure["itemIdentifier"]).collect())
+            .unwrap_or_default();
+        let (all, failed) = (messages.len(), kept.len());
+        let ended = if answer.is_some() { "worked on" } else { "died over" };
+        self.note(format_args!("  {function} {ended} {all} messages, {failed} kept, {faults} faults"));
+        if answer.is_none() {
+            return;
+        }
+        for message in messages.iter().filter(|message| !kept.contains(&&message["MessageId"])) {
+            // At least once: now and then one that is done comes again, soon or right away.
+            if self.dice.chance(8) {
+                continue;
+            }
+            self.bench.delete(queue, message).await;
+            if self.dice.chance(4) {
+                self.bench.cloud.sqs().send(queue, message["Body"].as_str().unwrap()).await.unwrap();
+            }
+        }
+    }
+
+    pub(super) fn check(&mut self) {
+        let dump = self.bench.dump();
+        let tenants: Vec<_> = self.lives().map(|life| &life.tenant).collect();
+        checks::tables(&dump, &tenants, self.now());
+        checks::receipts(&dump);
+    }
+
+    pub(super) fn lives(&self) -> impl Iterator<Item = &Life> {
+        self.shops.iter().flat_map(|shop| &shop.lives)
+    }
+}
+
+impl Webhook {
+    fn event(&self, domain: &str) -> Value {
+        let mut event = signed_delivery(self.topic, &self.id, domain, SECRETS[0], &self.body.to_string());
+        event["headers"]["x-shopify-triggered-at"] = json!(self.triggered_at.to_rfc3339());
+        event
+    }
+}
+
+/// Lets every request take a while, so that what runs at the same time meets in many ways.
+fn with_latency(way: Transport, seed: u64) -> Transport {
+    let dice = Arc::new(Mutex::new(Dice::new(seed)));
+    transport(move |request| {
+        let (way, dice) = (way.clone(), dice.clone());
+        async move {
+            let millis = dice.lock().unwrap().below(12);
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            way(request).await
+        }
+    })
+}
