@@ -1,6 +1,11 @@
-//! Storeward on one machine: the clouds it runs on, emulated on the real wire, the wiring read from `template.yaml`, and a
-//! simulated Shopify. Nothing of this is in the Lambda artifact, and no behaviour of the product lives here.
+//! Storeward on one machine: the clouds it runs on, emulated on the real wire, the wiring read from
+//! `template.yaml`, and a simulated Shopify. Nothing of this is in the Lambda artifact, and no behaviour of
+//! the product lives here.
 
 pub mod cloud;
+pub mod runtime;
 pub mod shopify;
 pub mod template;
+
+#[cfg(test)]
+mod wire;

@@ -1,6 +1,7 @@
-//! `template.yaml` as the local run needs it: tables, queues, functions with what calls them, and schedule groups, with every
-//! intrinsic resolved to a local name, ARN or URL. What is deployed and has no local counterpart (roles, alarms, log groups) is only
-//! resolved where something refers to it; what this module does not understand is an error, not a guess.
+//! `template.yaml` as the local run needs it: tables, queues, functions with what calls them, and schedule
+//! groups, with every intrinsic resolved to a local name, ARN or URL. What is deployed and has no local
+//! counterpart (roles, alarms, log groups) is only resolved where something refers to it; what this module
+//! does not understand is an error, not a guess.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -123,7 +124,8 @@ pub struct Queue {
 pub struct Function {
     /// The id in the template.
     pub logical_id: String,
-    /// The last segment of the handler, `orders-create`: the crate, and the function's place under `/lambda-url/`.
+    /// The last segment of the handler, `orders-create`: the crate, and the function's place under
+    /// `/lambda-url/`.
     pub name: String,
     /// The handler the artifact dispatches on, `webhooks/orders-create`.
     pub handler: String,
@@ -137,6 +139,10 @@ pub struct Function {
     pub memory: u64,
     /// Its environment variables, resolved.
     pub environment: BTreeMap<String, String>,
+    /// How often an asynchronous invocation that failed is tried again: 0 to 2.
+    pub retries: u64,
+    /// The queue that gets what failed to the last, if there is one.
+    pub failures_to: Option<String>,
     /// Whether it has a URL.
     pub url: bool,
     /// The queues whose messages it gets.
@@ -391,7 +397,8 @@ impl<'a> Resolver<'a> {
         let place = Place::new(format!("Resources.{id}.Properties"), 0);
         let own = resource.properties;
         let shared = &self.root["Globals"]["Function"];
-        // Of a plain property the function's own value wins; environment variables are merged (SAM, "Globals").
+        // Of a plain property the function's own value wins; environment variables are merged (SAM,
+        // "Globals").
         let take = |member: &str| {
             let written = if own[member].is_null() { &shared[member] } else { &own[member] };
             self.value(written, &place.at(member))
@@ -412,6 +419,7 @@ impl<'a> Resolver<'a> {
                 }
             }
         }
+        let invoke = take("EventInvokeConfig")?;
         let function_name = self.name_of(id, resource, "FunctionName", 0)?;
         let mut function = Function {
             logical_id: id.to_owned(),
@@ -423,6 +431,14 @@ impl<'a> Resolver<'a> {
             timeout: Duration::from_secs(number("Timeout", 3)?),
             memory: number("MemorySize", 128)?,
             environment,
+            // Twice unless it says otherwise (Lambda, "Asynchronous invocation").
+            retries: invoke.as_ref().and_then(|config| whole(&config["MaximumRetryAttempts"])).unwrap_or(2),
+            failures_to: invoke
+                .as_ref()
+                .and_then(|config| config["DestinationConfig"]["OnFailure"]["Destination"].as_str())
+                .filter(|arn| arn.starts_with("arn:aws:sqs:"))
+                .and_then(|arn| arn.rsplit(':').next())
+                .map(str::to_owned),
             url: own["FunctionUrlConfig"].is_mapping(),
             queues: Vec::new(),
             schedules: Vec::new(),
@@ -1002,6 +1018,9 @@ Resources:
             let visible_again: u64 = queue.attributes["VisibilityTimeout"].parse().unwrap();
             assert_eq!(visible_again, 6 * named(job).timeout.as_secs(), "{job}");
         }
+        let sweep = named("sweep-due");
+        assert_eq!(sweep.retries, 1);
+        assert!(template.queues.iter().any(|queue| Some(&queue.name) == sweep.failures_to.as_ref()));
         assert_eq!(named("sweep-due").schedules[0].request["ScheduleExpression"], "rate(1 hour)");
         assert_eq!(
             named("app-uninstalled").environment["STOREWARD_SCHEDULE_GROUP"],

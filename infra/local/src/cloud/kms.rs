@@ -1,6 +1,6 @@
-//! KMS on one machine: `Encrypt`, `Decrypt` and `GenerateDataKey` on the JSON 1.1 wire, under one development key.
-//! It keeps the promise functions rely on (a ciphertext opens only under its own encryption context); it has no
-//! policies, grants, aliases or rotation, and its key is not a production key.
+//! KMS on one machine: `Encrypt`, `Decrypt` and `GenerateDataKey` on the JSON 1.1 wire, under one development
+//! key. It keeps the promise functions rely on (a ciphertext opens only under its own encryption context); it
+//! has no policies, grants, aliases or rotation, and its key is not a production key.
 
 use std::collections::BTreeMap;
 use std::fmt;

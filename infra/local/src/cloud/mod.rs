@@ -1,5 +1,5 @@
-//! The cloud on one machine: one endpoint that speaks the wire of DynamoDB, SQS, EventBridge Scheduler and KMS.
-//! Functions reach it through unmodified AWS SDK clients. Nothing in here knows what Storeward is about.
+//! The cloud on one machine: one endpoint that speaks the wire of DynamoDB, SQS, EventBridge Scheduler and
+//! KMS. Functions reach it through unmodified AWS SDK clients. Nothing in here knows what Storeward is about.
 
 pub mod dynamodb;
 pub mod kms;
@@ -74,8 +74,8 @@ impl std::error::Error for CloudError {
     }
 }
 
-/// How often an operation was asked for, by caller (the access key id a request is signed with; empty where it is not signed)
-/// and operation (`DynamoDB.PutItem`).
+/// How often an operation was asked for, by caller (the access key id a request is signed with; empty where
+/// it is not signed) and operation (`DynamoDB.PutItem`).
 pub type RequestCounts = BTreeMap<(String, String), u64>;
 
 struct Inner {
@@ -109,14 +109,15 @@ impl Cloud {
         Self::in_memory(clock, sqs)
     }
 
-    /// A cloud that is gone with the process and whose queues live in the caller's tokio runtime and follow its time: for
-    /// tests on a paused current-thread runtime.
+    /// A cloud that is gone with the process and whose queues live in the caller's tokio runtime and follow
+    /// its time: for tests on a paused current-thread runtime.
     pub fn in_current_runtime(clock: Arc<dyn Clock>) -> Result<Self, CloudError> {
         Self::in_memory(clock, Sqs::in_current_runtime(IN_PROCESS_PORT))
     }
 
-    /// A cloud that keeps its tables, schedules and key in `directory`, called in process. `clock` must be the machine's, as
-    /// the time of a stored table is. Messages in queues do not outlive the process; the outbox sends them again.
+    /// A cloud that keeps its tables, schedules and key in `directory`, called in process. `clock` must be
+    /// the machine's, as the time of a stored table is. Messages in queues do not outlive the process; the
+    /// outbox sends them again.
     pub fn open(directory: &Path, clock: Arc<dyn Clock>) -> Result<Self, CloudError> {
         Self::open_at(directory, clock, IN_PROCESS_PORT)
     }

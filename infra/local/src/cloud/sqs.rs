@@ -1,6 +1,6 @@
 //! SQS on one machine: queues, visibility, delays, redrive and dead letters, answered on the real JSON wire.
-//! The queue engine is rustack's; what lives here is the thread it runs on, so that its time can be moved, the
-//! limits the engine does not check, and what the control page needs. No function is invoked from here.
+//! The queue engine is rustack's; what lives here is the thread it runs on, so that its time can be moved,
+//! the limits the engine does not check, and what the control page needs. No function is invoked from here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -23,8 +23,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{ACCOUNT, REGION};
 
-/// The longest a message can be hidden: 12 hours (SQS quotas, "message visibility timeout"). Moving time further than
-/// this at once changes nothing for any message.
+/// The longest a message can be hidden: 12 hours (SQS quotas, "message visibility timeout"). Moving time
+/// further than this at once changes nothing for any message.
 const LONGEST_HIDDEN: Duration = Duration::from_hours(12);
 
 /// How many messages one `ReceiveMessage`, and so one batch, can carry (SQS quotas).
@@ -121,8 +121,8 @@ impl fmt::Debug for Sqs {
 }
 
 impl Sqs {
-    /// Starts the queue engine on its own thread. `port` is where the endpoint is served on loopback: queue URLs name it.
-    /// The thread ends with the last clone.
+    /// Starts the queue engine on its own thread. `port` is where the endpoint is served on loopback: queue
+    /// URLs name it. The thread ends with the last clone.
     pub fn start(port: u16) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (sender, receiver) = mpsc::unbounded_channel();
@@ -132,8 +132,8 @@ impl Sqs {
         Ok(Self { lane: Lane::Thread(sender), port })
     }
 
-    /// Runs the queue engine in the runtime of the caller: for tests on a paused current-thread runtime, where delays
-    /// and visibility then follow the test's own time.
+    /// Runs the queue engine in the runtime of the caller: for tests on a paused current-thread runtime,
+    /// where delays and visibility then follow the test's own time.
     #[must_use]
     pub fn in_current_runtime(port: u16) -> Self {
         Self { lane: Lane::Current(engine(port)), port }
@@ -167,17 +167,19 @@ impl Sqs {
         }
     }
 
-    /// Moves the engine's time: delays run out and received messages become visible again as if `by` had passed.
+    /// Moves the engine's time: delays run out and received messages become visible again as if `by` had
+    /// passed.
     ///
     /// # Panics
-    /// In the variant of [`Sqs::in_current_runtime`], when the caller's runtime is not a paused current-thread one.
+    /// In the variant of [`Sqs::in_current_runtime`], when the caller's runtime is not a paused
+    /// current-thread one.
     pub async fn advance(&self, by: Duration) {
         let by = by.min(LONGEST_HIDDEN + Duration::from_secs(1));
         match &self.lane {
             Lane::Current(_) => tokio::time::advance(by).await,
             Lane::Thread(jobs) => {
-                // The engine ticks every second, and would tick through all of them: where nothing waits for time, time
-                // need not pass.
+                // The engine ticks every second, and would tick through all of them: where nothing waits for
+                // time, time need not pass.
                 let waits = self
                     .queues()
                     .await
@@ -190,8 +192,8 @@ impl Sqs {
         }
     }
 
-    /// Creates a queue with the attributes `CreateQueue` knows, as the template gives them; the engine's message limit
-    /// is put where the template asks for more. Answers the queue's URL.
+    /// Creates a queue with the attributes `CreateQueue` knows, as the template gives them; the engine's
+    /// message limit is put where the template asks for more. Answers the queue's URL.
     pub async fn create_queue(
         &self,
         name: &str,
@@ -247,8 +249,26 @@ impl Sqs {
         self.ask("SendMessage", &request).await.map(drop)
     }
 
-    /// Looks at the visible messages of a queue, at most a hundred, and puts them back. Like a look in the AWS console this counts as
-    /// a receive: use it on dead-letter queues, which have no redrive of their own.
+    /// Receives up to `most` messages for an event source mapping, without waiting; as `ReceiveMessage` gives
+    /// them.
+    pub async fn receive(&self, queue: &str, most: u64) -> Result<Vec<Value>, SqsFault> {
+        let request = json!({
+            "QueueUrl": self.queue_url(queue), "MaxNumberOfMessages": most.clamp(1, BATCH as u64),
+            "MessageSystemAttributeNames": ["All"], "MessageAttributeNames": ["All"],
+        });
+        let mut answer = self.ask("ReceiveMessage", &request).await?;
+        Ok(answer["Messages"].as_array_mut().map(std::mem::take).unwrap_or_default())
+    }
+
+    /// Deletes a received message.
+    pub async fn delete(&self, queue: &str, receipt: &str) -> Result<(), SqsFault> {
+        let request = json!({ "QueueUrl": self.queue_url(queue), "ReceiptHandle": receipt });
+        self.ask("DeleteMessage", &request).await.map(drop)
+    }
+
+    /// Looks at the visible messages of a queue, at most a hundred, and puts them back. Like a look in the
+    /// AWS console this counts as a receive: use it on dead-letter queues, which have no redrive of their
+    /// own.
     pub async fn peek(&self, queue: &str) -> Result<Vec<PeekedMessage>, SqsFault> {
         let held = self.take(queue, PEEK).await?;
         for message in &held {
@@ -260,8 +280,8 @@ impl Sqs {
         Ok(held.into_iter().map(|message| message.shown).collect())
     }
 
-    /// Moves the messages of a dead-letter queue back to where they came from and answers how many. Each is sent before it is
-    /// deleted, so that stopping half-way delivers one twice rather than never.
+    /// Moves the messages of a dead-letter queue back to where they came from and answers how many. Each is
+    /// sent before it is deleted, so that stopping half-way delivers one twice rather than never.
     pub async fn replay(&self, dead_letters: &str) -> Result<usize, SqsFault> {
         let queues = self.queues().await?;
         let sources: BTreeSet<&str> = queues
@@ -411,7 +431,8 @@ fn engine(port: u16) -> Arc<RustackSqsHandler> {
     Arc::new(RustackSqsHandler::new(Arc::new(RustackSqs::new(config))))
 }
 
-/// The engine's thread: one job after the other is started; moving time waits for nobody and nobody overtakes it.
+/// The engine's thread: one job after the other is started; moving time waits for nobody and nobody overtakes
+/// it.
 async fn work(handler: Arc<RustackSqsHandler>, mut jobs: mpsc::UnboundedReceiver<Job>) {
     while let Some(job) = jobs.recv().await {
         match job {
@@ -420,7 +441,8 @@ async fn work(handler: Arc<RustackSqsHandler>, mut jobs: mpsc::UnboundedReceiver
                 tokio::spawn(async move {
                     tokio::select! {
                         response = perform(&handler, operation, body) => drop(reply.send(response)),
-                        // Who no longer waits gets no message: it would be hidden until its visibility runs out.
+                        // Who no longer waits gets no message: it would be hidden until its visibility runs
+                        // out.
                         () = reply.closed() => {}
                     }
                 });

@@ -1,5 +1,6 @@
-//! Just enough GraphQL to answer Admin API requests honestly: a request is parsed, checked against the schema and costed before
-//! anything is done, and an answer holds what was selected and nothing else. What the fields mean is not known here.
+//! Just enough GraphQL to answer Admin API requests honestly: a request is parsed, checked against the schema
+//! and costed before anything is done, and an answer holds what was selected and nothing else. What the
+//! fields mean is not known here.
 
 use std::collections::HashMap;
 
@@ -143,7 +144,8 @@ impl Schema {
         Ok(variables)
     }
 
-    /// Checks a value against a type and gives it as JSON. `given` values came as JSON, where an enum is a string.
+    /// Checks a value against a type and gives it as JSON. `given` values came as JSON, where an enum is a
+    /// string.
     fn coerce(&self, ty: &Type, value: &ConstValue, given: bool) -> Result<Json, String> {
         if matches!(value, ConstValue::Null) {
             return if ty.nullable {
@@ -214,8 +216,8 @@ impl Schema {
         }
     }
 
-    /// What a selection costs: an object one point, a connection what its page can hold. With an answer, what came back counts; without
-    /// one, what could.
+    /// What a selection costs: an object one point, a connection what its page can hold. With an answer, what
+    /// came back counts; without one, what could.
     fn cost(&self, fields: &[Selected], answer: Option<&Json>) -> u64 {
         fields.iter().map(|field| self.field_cost(field, answer.map(|answer| &answer[&field.key]))).sum()
     }

@@ -1,5 +1,6 @@
-//! A small simulated Shopify: shops with tokens and orders behind the Admin GraphQL API, with its cost model, its errors and a
-//! record of every byte that reached it. It has what Storeward asks for and nothing of the rest of Shopify.
+//! A small simulated Shopify: shops with tokens and orders behind the Admin GraphQL API, with its cost model,
+//! its errors and a record of every byte that reached it. It has what Storeward asks for and nothing of the
+//! rest of Shopify.
 
 pub mod graphql;
 
@@ -861,18 +862,9 @@ mod tests {
         let router = shopify.router();
         tokio::spawn(async move { axum::serve(listener, router).await });
         let status = |shop: &'static str, version: &'static str, token: &'static str, body: &'static str| async move {
-            // A request by hand: no HTTP client is a dependency of this crate.
-            use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-            let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-            let request = format!(
-                "POST /{shop}/admin/api/{version}/graphql.json HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-                 content-type: application/json\r\nx-shopify-access-token: {token}\r\ncontent-length: {}\r\n\r\n{body}",
-                body.len()
-            );
-            stream.write_all(request.as_bytes()).await.unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await.unwrap();
-            answer.split(' ').nth(1).unwrap().parse::<u16>().unwrap()
+            let path = format!("/{shop}/admin/api/{version}/graphql.json");
+            let headers = [("content-type", "application/json"), ("x-shopify-access-token", token)];
+            crate::wire::send(port, "POST", &path, &headers, body).await.0
         };
         let query = r#"{"query":"{ shop { name } }"}"#;
         assert_eq!(status(DOMAIN, API_VERSION, TOKEN, query).await, 200);

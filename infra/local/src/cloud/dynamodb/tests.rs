@@ -1,4 +1,5 @@
-//! The embedded DynamoDB on its wire. That dynoxide itself does what DynamoDB does is its own conformance suite's business.
+//! The embedded DynamoDB on its wire. That dynoxide itself does what DynamoDB does is its own conformance
+//! suite's business.
 
 use serde_json::json;
 use storeward_core::time::{HOUR, ManualClock, Timestamp};

@@ -1,5 +1,6 @@
-//! Schedule expressions of EventBridge Scheduler: `at(…)`, `rate(…)` and the six fields of `cron(…)`, in a time zone.
-//! What is undocumented is refused rather than guessed. When a schedule fires is decided here; that it fires, is not.
+//! Schedule expressions of EventBridge Scheduler: `at(…)`, `rate(…)` and the six fields of `cron(…)`, in a
+//! time zone. What is undocumented is refused rather than guessed. When a schedule fires is decided here;
+//! that it fires, is not.
 
 use std::fmt;
 
@@ -56,8 +57,8 @@ impl Expression {
         .ok_or(ExpressionError::Malformed)
     }
 
-    /// The first time after `after` at which the schedule fires. `anchor` is where a rate counts from: the start date, or the time
-    /// of creation; a rate fires at its anchor too.
+    /// The first time after `after` at which the schedule fires. `anchor` is where a rate counts from: the
+    /// start date, or the time of creation; a rate fires at its anchor too.
     #[must_use]
     pub fn next(&self, after: Timestamp, anchor: Timestamp) -> Option<Timestamp> {
         match self {
@@ -86,7 +87,8 @@ fn at(text: &str, zone: &TimeZone) -> Option<Expression> {
     Some(Expression::At(Timestamp(time.as_millisecond())))
 }
 
-/// `value unit`. The unit's number is not checked against the value: Scheduler, unlike EventBridge rules, does not.
+/// `value unit`. The unit's number is not checked against the value: Scheduler, unlike EventBridge rules,
+/// does not.
 fn rate(text: &str) -> Option<Expression> {
     let (value, unit) = text.split_once(' ')?;
     let value: i64 = value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok()).flatten()?;
@@ -145,7 +147,8 @@ impl Range {
         (self.low..=self.high).contains(&value).then_some(value)
     }
 
-    /// One part of a list: `*`, a value, a range, each perhaps with a step. A single value with a step runs to the end.
+    /// One part of a list: `*`, a value, a range, each perhaps with a step. A single value with a step runs
+    /// to the end.
     fn part(&self, text: &str) -> Option<impl Iterator<Item = u16>> {
         let (base, step) = match text.split_once('/') {
             Some((base, step)) => {
@@ -259,8 +262,8 @@ impl Cron {
         u16::try_from(date.year()).is_ok_and(|year| self.years.binary_search(&year).is_ok())
     }
 
-    /// The first matching minute after `after`. A minute the zone skips in spring is left out; one it repeats in autumn
-    /// counts once, the first time (user guide, "Daylight savings time").
+    /// The first matching minute after `after`. A minute the zone skips in spring is left out; one it repeats
+    /// in autumn counts once, the first time (user guide, "Daylight savings time").
     fn next(&self, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         let start = jiff::Timestamp::from_millisecond(after.millis()).ok()?;
         let mut date = zone.to_datetime(start).date();
@@ -302,8 +305,8 @@ impl Cron {
     }
 }
 
-/// Whether `date` is the weekday nearest to one of `wanted` in its month: the day itself, the Friday before a Saturday, the Monday
-/// after a Sunday; never in another month.
+/// Whether `date` is the weekday nearest to one of `wanted` in its month: the day itself, the Friday before a
+/// Saturday, the Monday after a Sunday; never in another month.
 fn is_nearest_weekday(date: Date, wanted: u64) -> bool {
     let length = date.days_in_month();
     (1..=length).filter(|&day| has(wanted, day)).any(|day| {
@@ -437,7 +440,8 @@ mod tests {
         );
     }
 
-    /// What a field of the generated expressions looks like, and the values it stands for, found without the parser.
+    /// What a field of the generated expressions looks like, and the values it stands for, found without the
+    /// parser.
     fn field(low: u16, high: u16) -> impl Strategy<Value = (String, Vec<u16>)> {
         prop_oneof![
             Just(("*".to_owned(), (low..=high).collect())),

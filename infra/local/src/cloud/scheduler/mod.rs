@@ -1,5 +1,6 @@
-//! EventBridge Scheduler on one machine: schedules and their groups on the REST-JSON wire, validated as strictly as the real
-//! one, kept in a file where asked to. Says what is due when; delivering it to a queue or a function is the runtime's work.
+//! EventBridge Scheduler on one machine: schedules and their groups on the REST-JSON wire, validated as
+//! strictly as the real one, kept in a file where asked to. Says what is due when; delivering it to a queue
+//! or a function is the runtime's work.
 
 pub mod expression;
 
@@ -314,8 +315,8 @@ impl Scheduler {
         }
     }
 
-    /// Makes a schedule, or replaces the one of that name: how the template's schedules get here. `request` is the body
-    /// of `CreateSchedule`.
+    /// Makes a schedule, or replaces the one of that name: how the template's schedules get here. `request`
+    /// is the body of `CreateSchedule`.
     pub fn put(&self, name: &str, request: &Value) -> Result<(), SchedulerError> {
         let group = request["GroupName"].as_str().unwrap_or(DEFAULT_GROUP);
         self.ensure_group(group)?;
@@ -343,8 +344,9 @@ impl Scheduler {
             .min()
     }
 
-    /// Takes what is due at `now`, in the order it was due, and sets each schedule to its next time, or removes it when it is
-    /// complete and asked to be. Firings that were missed while nothing ran count as one.
+    /// Takes what is due at `now`, in the order it was due, and sets each schedule to its next time, or
+    /// removes it when it is complete and asked to be. Firings that were missed while nothing ran count as
+    /// one.
     pub fn take_due(&self, now: Timestamp) -> Result<Vec<Firing>, SchedulerError> {
         let mut groups = self.groups();
         let mut firings = Vec::new();
@@ -581,8 +583,9 @@ impl Schedule {
         self.definition.start().map_or(self.modified, |start| start.max(self.modified))
     }
 
-    /// The first time it fires after it was made or changed at `now`. A rate without a start date fires at once; a one-time
-    /// schedule in the past is accepted and never fires, since nothing documents that it does.
+    /// The first time it fires after it was made or changed at `now`. A rate without a start date fires at
+    /// once; a one-time schedule in the past is accepted and never fires, since nothing documents that it
+    /// does.
     fn first(&self, expression: &Expression, now: Timestamp) -> Option<Timestamp> {
         match expression {
             Expression::At(time) => (*time + PRECISION > now).then_some(*time),
