@@ -205,7 +205,19 @@ impl LocalStack {
                 "status": call.status, "outcome": call.outcome,
             })
         });
+        let simulated = self.shopify().shops();
+        let domains = simulated.iter().map(|(shop, _)| shop.domain.clone()).collect();
+        let orders = simulated.iter().flat_map(|(shop, _)| {
+            self.shopify().orders(&shop.domain).into_iter().rev().take(SHOWN).map(|order| {
+                json!({
+                    "shop": shop.domain, "order": order.name, "placed": order.created_at.to_rfc3339(),
+                    "tags": order.tags,
+                })
+            })
+        });
         Ok(json!({
+            "shops": self.0.functions.shops(domains).await,
+            "shopify_orders": orders.collect::<Vec<_>>(),
             "clock": { "now": self.now().to_rfc3339(), "movable": self.is_movable() },
             "queues": shown,
             "schedules": schedules.collect::<Vec<_>>(),

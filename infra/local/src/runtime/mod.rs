@@ -5,6 +5,7 @@
 pub mod bundle;
 mod control;
 pub mod functions;
+mod insight;
 pub mod lambda;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -37,6 +38,9 @@ use crate::template::{Function, QueueMapping, Template};
 /// How often queues and schedules are looked at when nothing woke the runtime.
 const IDLE: Duration = Duration::from_millis(100);
 
+/// How often a clock that goes on with the machine's is moved.
+const TICK: Duration = Duration::from_secs(1);
+
 /// How far the clock moves at once while a message waits for its delay or its visibility: jobs run within
 /// this of when they should.
 const QUEUE_STEP: Duration = Duration::from_mins(1);
@@ -56,10 +60,18 @@ pub struct Invoked {
 /// An invocation under way.
 pub type Invoking = Pin<Box<dyn Future<Output = Invoked> + Send>>;
 
+/// A look at what the functions made.
+pub type Looking = Pin<Box<dyn Future<Output = Value> + Send>>;
+
 /// How functions are run: the deployed code with its settings, or a test's.
 pub trait Functions: Send + Sync + 'static {
     /// Runs the function of this handler (`webhooks/orders-create`) with an event as Lambda gives it.
     fn invoke(&self, handler: &str, event: Value, deadline: Timestamp) -> Invoking;
+
+    /// What they made of these shops, as JSON for the control page; null where there is nothing to tell.
+    fn shops(&self, _domains: Vec<String>) -> Looking {
+        Box::pin(async { Value::Null })
+    }
 }
 
 /// What a function did, without anything of what it worked on.
@@ -255,6 +267,19 @@ impl LocalStack {
     #[must_use]
     pub fn activities(&self) -> Vec<Activity> {
         self.0.activities.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Lets a clock that can be moved go on with the machine's, for ever. Delays and visibility of messages do so
+    /// anyway.
+    pub async fn keep_time(&self) {
+        let mut before = tokio::time::Instant::now();
+        loop {
+            tokio::time::sleep(TICK).await;
+            if let Some(hand) = &self.0.hand {
+                hand.advance(before.elapsed());
+            }
+            before = tokio::time::Instant::now();
+        }
     }
 
     /// Serves everything at the listener and works off queues and schedules, until the future is dropped.
