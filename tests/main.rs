@@ -4,5 +4,6 @@
 #![expect(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "nobody but these tests calls it")]
 
 pub mod bench;
+mod demo;
 mod scenarios;
 pub mod support;

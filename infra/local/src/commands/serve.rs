@@ -145,10 +145,12 @@ fn welcome(port: u16, template: &Template, args: &ServeArgs) -> String {
     let here = format!("http://127.0.0.1:{port}");
     let same_port = if port == PORT { String::new() } else { format!(" --port {port}") };
     let mut out = format!("\nStoreward runs at {here} until you press Ctrl-C.\n");
-    out.push_str(&match &args.data {
-        Some(directory) => format!("It keeps its data in {} and follows real time.\n", directory.display()),
-        None => "Nothing is kept. Its clock runs with yours and can be moved.\n".to_owned(),
-    });
+    let _infallible = match &args.data {
+        Some(directory) => {
+            writeln!(out, "It keeps its data in {} and follows real time.", directory.display())
+        }
+        None => writeln!(out, "Nothing is kept. Its clock runs with yours and can be moved."),
+    };
     let mut line = |name: &str, what: &str| {
         let _infallible = writeln!(out, "  {name:<18} {what}");
     };
@@ -159,7 +161,9 @@ fn welcome(port: u16, template: &Template, args: &ServeArgs) -> String {
         line(name, &format!("{here}/lambda-url/{}/", function.name));
         name = "";
     }
-    line("API", &format!("{here}/api/"));
+    let routed = template.functions.iter().any(|function| !function.routes.is_empty());
+    let note = if routed { "" } else { "  (no function is routed there yet)" };
+    line("API", &format!("{here}/api/{note}"));
     line("Simulated Shopify", &format!("{here}/<shop>/admin/api/{API_VERSION}/graphql.json"));
     line("AWS endpoint", &format!("{here}  (DynamoDB, SQS, KMS, EventBridge Scheduler)"));
     line("Client secret", &format!("{SECRET}  (what webhooks are signed with here)"));

@@ -35,6 +35,7 @@ pub struct Claim {
 #[derive(Debug, Default)]
 pub(crate) struct Claims(Vec<Claim>);
 
+#[expect(clippy::needless_pass_by_value, reason = "numbers, texts and references are all given as they are")]
 impl Claims {
     /// Claims that something is as expected.
     fn that(&mut self, claim: impl Into<String>, expected: impl ToString, observed: impl ToString) {
@@ -58,9 +59,12 @@ pub struct Played {
     pub virtual_time: String,
     /// What it claimed.
     pub claims: Vec<Claim>,
-    /// How many requests of each kind the functions made to AWS.
-    pub requests: BTreeMap<String, u64>,
+    /// How many requests of each kind each function made to AWS.
+    pub requests: Requests,
 }
+
+/// Requests to AWS: how many of each operation, by function.
+pub type Requests = BTreeMap<String, BTreeMap<String, u64>>;
 
 /// The story, played.
 #[derive(Clone, Debug)]
@@ -88,9 +92,8 @@ impl Story {
             })
         });
         let requests = self.steps.iter().map(|played| {
-            json!({
-                "step": played.step, "total": played.requests.values().sum::<u64>(), "by_operation": played.requests,
-            })
+            let total = played.requests.values().flat_map(BTreeMap::values).sum::<u64>();
+            json!({ "step": played.step, "total": total, "by_function": played.requests })
         });
         json!({
             "ok": self.holds(), "steps": claims.collect::<Vec<_>>(), "requests": requests.collect::<Vec<_>>(),

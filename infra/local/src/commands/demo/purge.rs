@@ -7,7 +7,7 @@ use storeward_core::data_map::{PURGE_AFTER, PURGE_DEADLINE};
 use storeward_core::time::{HOUR, Timestamp};
 
 use super::Claims;
-use super::orders::{count, order_of_customer, text};
+use super::orders::{count, order_of_customer, text, yes_no};
 use super::stage::{OTHER_SHOP, SHOP_REDACT, Stage, UNINSTALLED};
 use crate::commands::Trouble;
 use crate::commands::history::SHOP;
@@ -15,12 +15,12 @@ use crate::commands::webhooks::Webhook;
 
 pub(super) async fn uninstall(stage: &mut Stage, claims: &mut Claims) -> Result<(), Trouble> {
     stage.uninstalled_at = stage.now();
-    claims.that("the bundle holds an access token", true, stage.holds_token().await?);
+    claims.that("the bundle has access to the shop", "yes", yes_no(stage.holds_token().await?));
     stage.end_access();
     let webhook = Webhook::recorded(UNINSTALLED)?.happening_at(stage.now());
     claims.that("app/uninstalled is answered", "200 accepted", stage.post(&webhook).await?);
     claims.that("the shop is", "uninstalled", text(&stage.shop(SHOP).await?["state"]));
-    claims.that("the bundle still holds an access token", false, stage.holds_token().await?);
+    claims.that("the bundle still has its access token", "no", yes_no(stage.holds_token().await?));
     let due: Vec<String> = purges(stage).await?.into_iter().map(|due| after(stage, due)).collect();
     claims.that("its purge is scheduled for", "36:00 h after the uninstall", due.join(", "));
     Ok(())
@@ -69,12 +69,11 @@ pub(super) async fn nothing_left(stage: &mut Stage, claims: &mut Claims) -> Resu
     let name = stage.blinded()?;
     let tables: BTreeSet<String> = stage.items()?.into_iter().map(|((table, _, _), _)| table).collect();
     let left = stage.places_of(&name)?;
-    claims.that("items of the shop outside the ledger, in all tables", 0, left.len());
+    claims.that(format!("items of the shop outside the ledger, in {} tables", tables.len()), 0, left.len());
     let keys = stage.items()?.iter().filter(|((_, pk, _), _)| *pk == format!("shop#{name}")).count();
     claims.that("installations and wrapped keys of the shop", 0, keys);
     let kinds: Vec<String> = stage.kinds()?.into_keys().collect();
     claims.that("kinds of items that name the shop at all", "ledger", kinds.join(", "));
-    claims.holds("tables that hold anything, of the second shop", tables.len() > 1, "several", tables.len());
     claims.that("schedules for the purge that are left", 0, purges(stage).await?.len());
     let other = text(&stage.shop(OTHER_SHOP).await?["blinded"]);
     let now = stage.places_of(&other)?;
@@ -110,7 +109,7 @@ pub(super) async fn reinstall(stage: &mut Stage, claims: &mut Claims) -> Result<
     stage.pass(HOUR).await?;
     let before = stage.tenant.clone();
     stage.tenant = Some(stage.install(SHOP).await?);
-    claims.that("it is another installation, with keys of its own", true, stage.tenant != before);
+    claims.that("it is another installation, with keys of its own", "yes", yes_no(stage.tenant != before));
     let order = order_of_customer(9_100_000_000_000_000_010, stage.now())?;
     claims.that("an order is answered", "200 accepted", stage.order(&order).await?);
     let late = Webhook::recorded(SHOP_REDACT)?.happening_at(stage.now()).delivered_anew();
@@ -124,10 +123,10 @@ pub(super) async fn reinstall(stage: &mut Stage, claims: &mut Claims) -> Result<
 }
 
 pub(super) async fn end(stage: &mut Stage, claims: &mut Claims) -> Result<(), Trouble> {
-    let state = stage.state().await?;
+    let known = stage.state().await?;
     let mut queues = 0;
     let mut waiting = Vec::new();
-    for queue in state["queues"].as_array().into_iter().flatten() {
+    for queue in known["queues"].as_array().into_iter().flatten() {
         queues += 1;
         let messages: u64 =
             ["visible", "in_flight", "delayed"].iter().filter_map(|how| queue[how].as_u64()).sum();
@@ -144,8 +143,8 @@ pub(super) async fn end(stage: &mut Stage, claims: &mut Claims) -> Result<(), Tr
 
 /// When the purges that are scheduled are due.
 async fn purges(stage: &Stage) -> Result<Vec<Timestamp>, Trouble> {
-    let state = stage.state().await?;
-    let schedules = state["schedules"].as_array().into_iter().flatten();
+    let known = stage.state().await?;
+    let schedules = known["schedules"].as_array().into_iter().flatten();
     let purges = schedules
         .filter(|schedule| schedule["target"].as_str().is_some_and(|target| target.contains("purge-shop")));
     Ok(purges.filter_map(|purge| purge["next"].as_str().and_then(Timestamp::parse_rfc3339)).collect())

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use storeward_core::shop::Tenant;
 use storeward_core::time::Timestamp;
 
+use super::Requests;
 use crate::commands::Trouble;
 use crate::commands::client::{self, Answer};
 use crate::commands::history::{self, ACCESS_TOKEN, SHOP};
@@ -54,8 +55,12 @@ impl Stage {
     /// Starts a stack at a free port.
     pub(super) async fn set() -> Result<Self, Trouble> {
         let from = Timestamp::parse_rfc3339(BEGINNING).unwrap_or_default();
+        let served = Served::start(0, None, from).await?;
+        // The first hourly sweep of a new deployment looks two days back: that belongs to no step.
+        let settled = served.bundle.stack.settle().await;
+        settled.map_err(|error| Trouble::new("the stack", error))?;
         Ok(Self {
-            served: Served::start(0, None, from).await?,
+            served,
             tenant: None,
             of_customer: BTreeSet::new(),
             before: BTreeSet::new(),
@@ -134,8 +139,8 @@ impl Stage {
     /// A shop's latest ledger entry of a sort.
     pub(super) async fn ledger(&self, domain: &str, what: &str) -> Result<Option<Value>, Trouble> {
         let shop = self.shop(domain).await?;
-        let entries = shop["ledger"].as_array().into_iter().flatten();
-        Ok(entries.filter(|entry| entry["what"] == what).next_back().cloned())
+        let mut entries = shop["ledger"].as_array().into_iter().flatten();
+        Ok(entries.rfind(|entry| entry["what"] == what).cloned())
     }
 
     /// The tags of an order, asked from the simulated Admin API.
@@ -219,12 +224,13 @@ impl Stage {
         self.served.bundle.stack.activities().len()
     }
 
-    /// How many requests functions made to AWS since the given invocation.
-    pub(super) fn requests_since(&self, from: usize) -> BTreeMap<String, u64> {
-        let mut requests = BTreeMap::new();
+    /// How many requests each function made to AWS since the given invocation, by operation.
+    pub(super) fn requests_since(&self, from: usize) -> Requests {
+        let mut requests = Requests::new();
         for activity in self.served.bundle.stack.activities().iter().skip(from) {
             for (operation, count) in &activity.requests {
-                *requests.entry(operation.clone()).or_default() += count;
+                let function = requests.entry(activity.function.clone()).or_default();
+                *function.entry(operation.clone()).or_default() += count;
             }
         }
         requests

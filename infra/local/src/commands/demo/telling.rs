@@ -85,9 +85,14 @@ impl<W: Write> Teller for People<'_, W> {
 
     fn ended(&mut self, played: &Played) -> Result<(), Trouble> {
         let mut text: String = played.claims.iter().map(|claim| self.claim(claim)).collect();
-        let total: u64 = played.requests.values().sum();
         let time = played.virtual_time.get(..19).unwrap_or_default().replace('T', " ");
-        let foot = format!("{time}, {total} requests to AWS");
+        let by_function: Vec<String> = played
+            .requests
+            .iter()
+            .map(|(function, requests)| format!("{function} {}", requests.values().sum::<u64>()))
+            .collect();
+        let requests = if by_function.is_empty() { "none".to_owned() } else { by_function.join(", ") };
+        let foot = wrap(&format!("{time} UTC · requests to AWS: {requests}"), 6);
         let _infallible = writeln!(text, "      {}", self.painted("2", &foot));
         self.say(&text)
     }
