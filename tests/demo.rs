@@ -13,7 +13,10 @@ async fn everything_the_demo_tells_is_seen_to_happen() {
     let story = play_quietly().await.unwrap();
     let failed: Vec<_> = story.steps.iter().flat_map(|step| &step.claims).filter(|claim| !claim.ok).collect();
     assert!(failed.is_empty(), "{failed:#?}");
-    assert!(story.holds() && story.steps.iter().all(|step| !step.claims.is_empty()), "no step is told unseen");
+    assert!(
+        story.holds() && story.steps.iter().all(|step| !step.claims.is_empty()),
+        "no step is told unseen"
+    );
     let told = story.to_json();
     assert_eq!(told["ok"], true);
     assert_eq!(told["steps"][0]["step"], "install");
@@ -36,8 +39,12 @@ async fn what_is_started_serves_the_control_page_the_functions_and_the_demo_shop
     assert!(!page.body.contains("@example.com"), "and nobody's address");
     // And every function answers at its URL, to webhooks only.
     let state = client::state(served.port).await.unwrap();
-    let urls: Vec<&str> =
-        state["functions"].as_array().unwrap().iter().filter_map(|function| function["url"].as_str()).collect();
+    let urls: Vec<&str> = state["functions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|function| function["url"].as_str())
+        .collect();
     assert_eq!(urls.len(), 4);
     for url in urls {
         assert_eq!(ask("GET", url).await.status, 405, "{url}");

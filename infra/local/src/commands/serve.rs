@@ -105,8 +105,12 @@ fn claim(directory: &Path) -> Result<File, Trouble> {
 
 /// Starts everything, prints what runs where, and serves until Ctrl-C.
 pub async fn serve(args: &ServeArgs, out: &mut impl Write) -> Result<(), Trouble> {
-    let mut served = Served::start(args.port, args.data.as_deref(), SystemClock.now()).await?;
+    let from = SystemClock.now();
+    let mut served = Served::start(args.port, args.data.as_deref(), from).await?;
     let stack = served.bundle.stack.clone();
+    let time = stack.clone();
+    // Ends with the program.
+    let _keeper = tokio::spawn(async move { time.keep_time(from).await });
     if !args.empty {
         history::play(&served.bundle, served.port).await?;
         stack.settle().await.map_err(|error| Trouble::new("the demo shop", error))?;
@@ -116,7 +120,6 @@ pub async fn serve(args: &ServeArgs, out: &mut impl Write) -> Result<(), Trouble
     printed.map_err(|error| Trouble::new("standard output", error))?;
     tokio::select! {
         ended = served.end() => ended,
-        () = stack.keep_time() => Ok(()),
         () = stopped() => {
             let _closed = writeln!(out, "\nStopped.");
             Ok(())
@@ -151,10 +154,10 @@ fn welcome(port: u16, template: &Template, args: &ServeArgs) -> String {
         }
         None => writeln!(out, "Nothing is kept. Its clock runs with yours and can be moved."),
     };
+    out.push('\n');
     let mut line = |name: &str, what: &str| {
         let _infallible = writeln!(out, "  {name:<18} {what}");
     };
-    line("", "");
     line("Control page", &format!("{here}/_local/"));
     let mut name = "Function URLs";
     for function in template.functions.iter().filter(|function| function.url) {

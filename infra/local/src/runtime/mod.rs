@@ -23,7 +23,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::{Value, json};
-use storeward_core::time::{HOUR, ManualClock, Timestamp};
+use storeward_core::time::{Clock as _, HOUR, ManualClock, SystemClock, Timestamp};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
@@ -39,7 +39,7 @@ use crate::template::{Function, QueueMapping, Template};
 const IDLE: Duration = Duration::from_millis(100);
 
 /// How often a clock that goes on with the machine's is moved.
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(100);
 
 /// How far the clock moves at once while a message waits for its delay or its visibility: jobs run within
 /// this of when they should.
@@ -269,16 +269,16 @@ impl LocalStack {
         self.0.activities.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    /// Lets a clock that can be moved go on with the machine's, for ever. Delays and visibility of messages do so
-    /// anyway.
-    pub async fn keep_time(&self) {
-        let mut before = tokio::time::Instant::now();
+    /// Lets a clock that can be moved go on with the machine's, for ever. `shown` is the machine's time that the
+    /// clock shows already. Delays and visibility of messages go on anyway.
+    pub async fn keep_time(&self, mut shown: Timestamp) {
         loop {
-            tokio::time::sleep(TICK).await;
+            let now = SystemClock.now();
             if let Some(hand) = &self.0.hand {
-                hand.advance(before.elapsed());
+                hand.advance(now.since(shown));
             }
-            before = tokio::time::Instant::now();
+            shown = now;
+            tokio::time::sleep(TICK).await;
         }
     }
 
@@ -329,7 +329,18 @@ impl LocalStack {
         let name = path.first().map(|(_, name)| name.clone()).unwrap_or_default();
         let (parts, body) = request.into_parts();
         match axum::body::to_bytes(body, lambda::LARGEST_PAYLOAD).await {
-            Ok(body) => stack.call_url(&name, Request::from_parts(parts, body)).await.map(Body::from),
+            Ok(body) => {
+                let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+                let shop = header("x-shopify-shop-domain").unwrap_or_default().to_owned();
+                let is_order = header("x-shopify-topic") == Some("orders/create");
+                // Before the function runs: its job may tag the order before this is answered.
+                let heard = is_order.then(|| stack.0.shopify.hear_of(&shop, &body)).flatten();
+                let response = stack.call_url(&name, Request::from_parts(parts, body)).await;
+                if let Some(order) = heard.filter(|_| !response.status().is_success()) {
+                    stack.0.shopify.forget(&shop, order);
+                }
+                response.map(Body::from)
+            }
             Err(_) => problem(StatusCode::PAYLOAD_TOO_LARGE, "a function takes at most 6 MB").map(Body::from),
         }
     }
@@ -630,7 +641,6 @@ fn request_id() -> String {
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
-    use storeward_core::time::SystemClock;
     use storeward_store::{AccessToken, Profile};
 
     use super::bundle::{Bundle, Keep, Options};
