@@ -10,6 +10,7 @@
 
 pub mod bench;
 mod crashes;
+mod demo;
 mod flagging;
 mod front;
 mod leaks;

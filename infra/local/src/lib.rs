@@ -3,6 +3,7 @@
 //! the product lives here.
 
 pub mod cloud;
+pub mod commands;
 pub mod runtime;
 pub mod shopify;
 pub mod template;

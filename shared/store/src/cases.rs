@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
-use storeward_core::data_map::{Kind, Purpose, Table};
+use storeward_core::data_map::{Kind, Table};
 use storeward_core::matching::{RULE_VERSION, Reason};
 use storeward_core::personal::Personal;
 use storeward_core::time::Timestamp;
@@ -289,11 +289,11 @@ impl Store {
                     joined.case = case;
                     return Ok(Some(joined));
                 }
-                Step::Advanced { opened, newcomers } => {
+                Step::Advanced { case, opened, newcomers } => {
+                    joined.case = case;
                     joined.opened |= opened;
                     joined.newcomers.extend(newcomers);
                     if joined.newcomers.len() == records.len() {
-                        joined.case = case_ref(installation, &reference);
                         return Ok(Some(joined));
                     }
                 }
@@ -317,7 +317,7 @@ impl Store {
         let mut cases = cases.into_iter();
         let (mut target, opened) = match cases.next() {
             Some(case) => (case, false),
-            None => (self.new_case(installation, reference), true),
+            None => (self.new_case()?, true),
         };
         let merged: Vec<Case> = cases.collect();
         let mut newcomers: Vec<&OrderRecord> =
@@ -369,13 +369,14 @@ impl Store {
             return Ok(Step::Overtaken);
         }
         let newcomers = newcomers.iter().map(|record| record.reference.clone()).collect();
-        Ok(Step::Advanced { opened, newcomers })
+        Ok(Step::Advanced { case: target.reference, opened, newcomers })
     }
 
-    fn new_case(&self, installation: &Installation, reference: &RecordRef) -> Case {
+    /// A case has a random name: one that came from an order would lead back to it after the order is erased.
+    fn new_case(&self) -> Result<Case> {
         let now = self.now();
-        Case {
-            reference: case_ref(installation, reference),
+        Ok(Case {
+            reference: RecordRef::new(Kind::Case, self.random_id()?),
             state: CaseState::Open,
             opened: now.to_rfc3339(),
             rule: RULE_VERSION.to_owned(),
@@ -385,7 +386,7 @@ impl Store {
             opened_at: now,
             revision: 0,
             merged_into: None,
-        }
+        })
     }
 
     /// A member's subject rows live as long as the case from now on, and lead to it: the case can outlive the order,
@@ -400,16 +401,11 @@ impl Store {
     }
 }
 
-/// A case's name comes from the order whose job opens it: an order opens one case at most.
-fn case_ref(installation: &Installation, order: &RecordRef) -> RecordRef {
-    RecordRef::new(Kind::Case, installation.keys.blind(Purpose::Duplicates, "case", order.id()))
-}
-
 enum Step {
     /// Everyone is in this case.
     Complete(RecordRef),
     /// Some joined.
-    Advanced { opened: bool, newcomers: Vec<RecordRef> },
+    Advanced { case: RecordRef, opened: bool, newcomers: Vec<RecordRef> },
     /// Someone else changed the cluster first: look again.
     Overtaken,
 }

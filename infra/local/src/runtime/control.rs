@@ -31,7 +31,7 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;ma
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}table{border-collapse:collapse;width:100%}\
 th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #ddd;vertical-align:top}\
 th{font-weight:600}code{font-size:.9em;overflow-wrap:anywhere}.bad{color:#a00}.none{color:#777}\
-button,input{font:inherit;padding:.2rem .6rem}form{display:inline}\
+time{white-space:nowrap}td{overflow-wrap:anywhere}button,input{font:inherit;padding:.2rem .6rem}form{display:inline}\
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}th,td{border-color:#444}.bad{color:#f88}}";
 
 /// The routes of the page.
@@ -93,22 +93,20 @@ async fn page(State(stack): State<LocalStack>) -> Response {
     }
 }
 
-async fn move_clock(State(stack): State<LocalStack>, headers: HeaderMap, body: Bytes) -> Response {
-    let text = if is_form(&headers) {
-        // The value of the page's own field: digits and a letter, which a form sends as they are.
-        std::str::from_utf8(&body).ok().and_then(|form| form.strip_prefix("advance=")).map(str::to_owned)
-    } else {
-        let request: Option<Value> = serde_json::from_slice(&body).ok();
-        request.and_then(|request| request["advance"].as_str().map(str::to_owned))
-    };
-    let Some(by) = text.as_deref().and_then(duration) else {
+async fn move_clock(State(stack): State<LocalStack>, body: Bytes) -> Response {
+    // The page's own field, digits and a letter, which a form sends as they are. The header does not tell a form
+    // from JSON: curl calls both one.
+    let form = std::str::from_utf8(&body).ok().and_then(|form| form.strip_prefix("advance="));
+    let request: Option<Value> = serde_json::from_slice(&body).ok();
+    let text = form.or_else(|| request.as_ref()?["advance"].as_str());
+    let Some(by) = text.and_then(duration) else {
         return refuse(
             StatusCode::BAD_REQUEST,
             r#"say how far, as in {"advance":"48h"}: a whole number of s, m, h or d, at most 1000d"#,
         );
     };
     match stack.advance(by).await {
-        Ok(()) if is_form(&headers) => Redirect::to("/_local/").into_response(),
+        Ok(()) if form.is_some() => Redirect::to("/_local/").into_response(),
         Ok(()) => Json(json!({ "now": stack.now().to_rfc3339() })).into_response(),
         Err(error) => failed(&error),
     }
@@ -205,7 +203,19 @@ impl LocalStack {
                 "status": call.status, "outcome": call.outcome,
             })
         });
+        let simulated = self.shopify().shops();
+        let domains = simulated.iter().map(|(shop, _)| shop.domain.clone()).collect();
+        let orders = simulated.iter().flat_map(|(shop, _)| {
+            self.shopify().orders(&shop.domain).into_iter().rev().take(SHOWN).map(|order| {
+                json!({
+                    "shop": shop.domain, "order": order.name, "placed": order.created_at.to_rfc3339(),
+                    "tags": order.tags,
+                })
+            })
+        });
         Ok(json!({
+            "shops": self.0.functions.shops(domains).await,
+            "shopify_orders": orders.collect::<Vec<_>>(),
             "clock": { "now": self.now().to_rfc3339(), "movable": self.is_movable() },
             "queues": shown,
             "schedules": schedules.collect::<Vec<_>>(),
@@ -229,7 +239,7 @@ fn render(state: &Value) -> String {
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>\
          <title>Storeward, on this machine</title><link rel=stylesheet href=/_local/style.css><h1>Storeward, on this machine</h1>",
     );
-    let _ = write!(out, "<p>The clock shows <strong>{}</strong>. ", cell(&state["clock"]["now"]));
+    let _ = write!(out, "<p>The clock shows <strong>{} UTC</strong>. ", field("at", &state["clock"]["now"]));
     if state["clock"]["movable"] == true {
         out.push_str(
             "<form method=post action=/_local/clock><label>Move it by <input name=advance value=1h size=6 required \
@@ -239,7 +249,17 @@ fn render(state: &Value) -> String {
         out.push_str("It is this machine's own.");
     }
     out.push_str("</p>");
-    table(&mut out, "Functions", &state["functions"], &["name", "url", "queues", "routes"]);
+    let of_shops = |part: &str| -> Value {
+        let shops = state["shops"].as_array().into_iter().flatten();
+        shops.flat_map(|shop| shop[part].as_array().cloned().unwrap_or_default()).collect()
+    };
+    table(&mut out, "Shops", &state["shops"], &["domain", "state", "blinded"]);
+    let columns = ["opened", "shop", "orders", "reasons", "size", "state", "case"];
+    table(&mut out, "Cases", &of_shops("cases"), &columns);
+    let columns = ["placed", "shop", "order", "tags"];
+    table(&mut out, "Orders in the simulated Shopify", &state["shopify_orders"], &columns);
+    let columns = ["at", "shop", "what", "why", "counts", "verified"];
+    table(&mut out, "Ledger of the last days", &of_shops("ledger"), &columns);
     table(
         &mut out,
         "Queues",
@@ -270,6 +290,7 @@ fn render(state: &Value) -> String {
     table(&mut out, "What functions did", &state["invocations"], &columns);
     let columns = ["at", "shop", "fields", "bytes", "status", "outcome"];
     table(&mut out, "What reached Shopify", &state["shopify_calls"], &columns);
+    table(&mut out, "Functions", &state["functions"], &["name", "url", "queues", "routes"]);
     out.push_str("<p><a href=/_local/state>The same as JSON</a></p></html>");
     out
 }
@@ -292,11 +313,22 @@ fn rows(out: &mut String, entries: &Value, columns: &[&str]) {
     for entry in entries.as_array().into_iter().flatten() {
         out.push_str(if entry["succeeded"] == false { "<tr class=bad>" } else { "<tr>" });
         for column in columns {
-            let _ = write!(out, "<td>{}</td>", cell(&entry[*column]));
+            let _ = write!(out, "<td>{}</td>", field(column, &entry[*column]));
         }
         out.push_str("</tr>");
     }
     out.push_str("</table>");
+}
+
+/// A value as text for a column: a time without the parts nobody reads.
+fn field(column: &str, value: &Value) -> String {
+    match (column, value) {
+        ("at" | "opened" | "placed" | "next", Value::String(time)) => {
+            let time = time.get(..19).unwrap_or(time).replace('T', " ");
+            format!("<time>{}</time>", escape(time.trim_end_matches('Z')))
+        }
+        _ => cell(value),
+    }
 }
 
 /// A value as text for the page.

@@ -18,7 +18,7 @@ use storeward_core::time::{Clock, Timestamp};
 use storeward_host::{Connections, Context, Function, Invocation, Settings, SettingsError};
 use storeward_store::SystemEntropy;
 
-use super::{Functions, Invoked, Invoking};
+use super::{Functions, Invoked, Invoking, Looking, insight};
 use crate::cloud::scheduler::Scheduler;
 use crate::template::Template;
 
@@ -111,6 +111,24 @@ impl Functions for DeployedFunctions {
             let answer = REQUESTS.scope(counts.clone(), work).await.map_err(|error| error.to_string());
             let requests = counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
             Invoked { answer, requests }
+        })
+    }
+
+    fn shops(&self, domains: Vec<String>) -> Looking {
+        // Any function that reads the store will do.
+        let context = self.context("schedules/sweep-due");
+        Box::pin(async move {
+            let Some(context) = context else { return Value::Null };
+            let looked = match context.store().await {
+                Ok(store) => {
+                    insight::of_shops(store, context.now(), &domains).await.map_err(|error| error.to_string())
+                }
+                Err(error) => Err(error.to_string()),
+            };
+            looked.unwrap_or_else(|error| {
+                tracing::warn!(error, "the control page cannot read the store");
+                Value::Null
+            })
         })
     }
 }

@@ -5,6 +5,7 @@
 pub mod bundle;
 mod control;
 pub mod functions;
+mod insight;
 pub mod lambda;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -22,7 +23,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::{Value, json};
-use storeward_core::time::{HOUR, ManualClock, Timestamp};
+use storeward_core::time::{Clock as _, HOUR, ManualClock, SystemClock, Timestamp};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
@@ -36,6 +37,9 @@ use crate::template::{Function, QueueMapping, Template};
 
 /// How often queues and schedules are looked at when nothing woke the runtime.
 const IDLE: Duration = Duration::from_millis(100);
+
+/// How often a clock that goes on with the machine's is moved.
+const TICK: Duration = Duration::from_millis(100);
 
 /// How far the clock moves at once while a message waits for its delay or its visibility: jobs run within
 /// this of when they should.
@@ -56,10 +60,18 @@ pub struct Invoked {
 /// An invocation under way.
 pub type Invoking = Pin<Box<dyn Future<Output = Invoked> + Send>>;
 
+/// A look at what the functions made.
+pub type Looking = Pin<Box<dyn Future<Output = Value> + Send>>;
+
 /// How functions are run: the deployed code with its settings, or a test's.
 pub trait Functions: Send + Sync + 'static {
     /// Runs the function of this handler (`webhooks/orders-create`) with an event as Lambda gives it.
     fn invoke(&self, handler: &str, event: Value, deadline: Timestamp) -> Invoking;
+
+    /// What they made of these shops, as JSON for the control page; null where there is nothing to tell.
+    fn shops(&self, _domains: Vec<String>) -> Looking {
+        Box::pin(async { Value::Null })
+    }
 }
 
 /// What a function did, without anything of what it worked on.
@@ -257,6 +269,19 @@ impl LocalStack {
         self.0.activities.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
+    /// Lets a clock that can be moved go on with the machine's, for ever. `shown` is the machine's time that the
+    /// clock shows already. Delays and visibility of messages go on anyway.
+    pub async fn keep_time(&self, mut shown: Timestamp) {
+        loop {
+            let now = SystemClock.now();
+            if let Some(hand) = &self.0.hand {
+                hand.advance(now.since(shown));
+            }
+            shown = now;
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
     /// Serves everything at the listener and works off queues and schedules, until the future is dropped.
     pub async fn run(&self, listener: TcpListener) -> std::io::Result<()> {
         require_loopback(&listener)?;
@@ -304,7 +329,18 @@ impl LocalStack {
         let name = path.first().map(|(_, name)| name.clone()).unwrap_or_default();
         let (parts, body) = request.into_parts();
         match axum::body::to_bytes(body, lambda::LARGEST_PAYLOAD).await {
-            Ok(body) => stack.call_url(&name, Request::from_parts(parts, body)).await.map(Body::from),
+            Ok(body) => {
+                let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+                let shop = header("x-shopify-shop-domain").unwrap_or_default().to_owned();
+                let is_order = header("x-shopify-topic") == Some("orders/create");
+                // Before the function runs: its job may tag the order before this is answered.
+                let heard = is_order.then(|| stack.0.shopify.hear_of(&shop, &body)).flatten();
+                let response = stack.call_url(&name, Request::from_parts(parts, body)).await;
+                if let Some(order) = heard.filter(|_| !response.status().is_success()) {
+                    stack.0.shopify.forget(&shop, order);
+                }
+                response.map(Body::from)
+            }
             Err(_) => problem(StatusCode::PAYLOAD_TOO_LARGE, "a function takes at most 6 MB").map(Body::from),
         }
     }
@@ -605,7 +641,6 @@ fn request_id() -> String {
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
-    use storeward_core::time::SystemClock;
     use storeward_store::{AccessToken, Profile};
 
     use super::bundle::{Bundle, Keep, Options};

@@ -251,6 +251,28 @@ impl Shopify {
         world.shops.get_mut(domain).map(|shop| shop.orders.insert(order.id, order)).is_some()
     }
 
+    /// Puts the order that a webhook tells of into its shop, unless it is there: what somebody else sent in
+    /// Shopify's name happened in Shopify. Answers the order's number when it is new.
+    pub fn hear_of(&self, domain: &str, webhook: &[u8]) -> Option<u64> {
+        let order: Value = serde_json::from_slice(webhook).ok()?;
+        let id = order["id"].as_u64()?;
+        let placed = order["created_at"].as_str().and_then(Timestamp::parse_rfc3339)?;
+        let mut world = self.world();
+        let orders = &mut world.shops.get_mut(domain)?.orders;
+        if orders.contains_key(&id) {
+            return None;
+        }
+        orders.insert(id, SimulatedOrder::new(id, order["name"].as_str().unwrap_or_default(), placed));
+        Some(id)
+    }
+
+    /// Takes an order out of a shop again.
+    pub fn forget(&self, domain: &str, order: u64) {
+        if let Some(shop) = self.world().shops.get_mut(domain) {
+            shop.orders.remove(&order);
+        }
+    }
+
     /// All orders of a shop as they are now, by id.
     #[must_use]
     pub fn orders(&self, domain: &str) -> Vec<SimulatedOrder> {

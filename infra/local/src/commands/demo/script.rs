@@ -1,0 +1,170 @@
+//! The words of the story, step by step, and which act goes with each.
+
+use std::future::{Future, ready};
+use std::pin::Pin;
+
+use super::stage::Stage;
+use super::{Claims, erasure, orders, purge};
+use crate::commands::Trouble;
+
+/// What is done and looked at in a step.
+pub(super) type Act = for<'a> fn(
+    &'a mut Stage,
+    &'a mut Claims,
+) -> Pin<Box<dyn Future<Output = Result<(), Trouble>> + Send + 'a>>;
+
+/// A step of the story.
+pub(crate) struct Step {
+    /// Its short name, for machines.
+    pub(super) name: &'static str,
+    /// Its title.
+    pub(super) title: &'static str,
+    /// What happens.
+    pub(super) text: &'static str,
+    /// Doing it, and looking whether it is so.
+    pub(super) act: Act,
+}
+
+/// The story.
+pub(crate) const SCRIPT: &[Step] = &[
+    Step {
+        name: "install",
+        title: "Two shops install the app",
+        text: "Each installation gets keys of its own. The clock stands at an afternoon in November and only \
+               moves when it is told to.",
+        act: |stage, claims| Box::pin(orders::install(stage, claims)),
+    },
+    Step {
+        name: "bystanders",
+        title: "Orders that nothing must happen to",
+        text: "Somebody else orders in the first shop. The customer of this story also orders in the second \
+               shop, which is none of the first one's business.",
+        act: |stage, claims| Box::pin(orders::bystanders(stage, claims)),
+    },
+    Step {
+        name: "first-order",
+        title: "A customer orders",
+        text: "Shopify signs the order and posts it to the function's URL. The function stores it, sealed, \
+               and queues a reference; a job looks for duplicates and finds none.",
+        act: |stage, claims| Box::pin(orders::first(stage, claims)),
+    },
+    Step {
+        name: "second-order",
+        title: "41 seconds later, the same customer orders again",
+        text: "The e-mail address is in capitals this time and the phone number is missing.",
+        act: |stage, claims| Box::pin(orders::second(stage, claims)),
+    },
+    Step {
+        name: "case",
+        title: "The two orders are one case, and it says why",
+        text: "Nothing is cancelled or changed: a person decides.",
+        act: |stage, claims| Box::pin(orders::case(stage, claims)),
+    },
+    Step {
+        name: "tags",
+        title: "The merchant sees it in the shop",
+        text: "Both orders carry a tag, as the simulated Shopify answers it to anyone who asks its Admin API.",
+        act: |stage, claims| Box::pin(orders::tags(stage, claims)),
+    },
+    Step {
+        name: "repetition",
+        title: "Shopify delivers the second order once more",
+        text: "It does that whenever it is not sure that a delivery arrived.",
+        act: |stage, claims| Box::pin(orders::repetition(stage, claims)),
+    },
+    Step {
+        name: "forgery",
+        title: "Somebody forges an order",
+        text: "A genuine delivery with one letter changed, under the genuine signature.",
+        act: |stage, claims| Box::pin(orders::forgery(stage, claims)),
+    },
+    Step {
+        name: "replay",
+        title: "Somebody turns a harmless webhook into a destructive one",
+        text: "A captured customers/data_request, with its genuine signature, is sent as shop/redact: the \
+               topic is not signed, only the body is.",
+        act: |stage, claims| Box::pin(orders::replay(stage, claims)),
+    },
+    Step {
+        name: "at-rest",
+        title: "Nothing personal can be read in the database",
+        text: "Every byte of it is searched for what the customer typed.",
+        act: |stage, claims| Box::pin(ready(erasure::at_rest(stage, claims))),
+    },
+    Step {
+        name: "erasure",
+        title: "The customer asks to be forgotten",
+        text: "Shopify sends customers/redact. What the two orders left, the records as well as the index rows \
+               that lead to them, is looked for again, key by key.",
+        act: |stage, claims| Box::pin(erasure::erase(stage, claims)),
+    },
+    Step {
+        name: "late-order",
+        title: "An order from before the erasure arrives late",
+        text: "Shopify tries for hours. What was placed before the erasure must not bring the customer back.",
+        act: |stage, claims| Box::pin(erasure::late(stage, claims)),
+    },
+    Step {
+        name: "second-pass",
+        title: "A quarter of an hour later: the second pass, and the receipt",
+        text: "By now nothing that began before the erasure can still be running. It is looked again, and the \
+               ledger gets its receipt.",
+        act: |stage, claims| Box::pin(erasure::second_pass(stage, claims)),
+    },
+    Step {
+        name: "return",
+        title: "The customer comes back",
+        text: "Forgotten is not banned: a new order is served like anybody's.",
+        act: |stage, claims| Box::pin(erasure::comes_back(stage, claims)),
+    },
+    Step {
+        name: "uninstall",
+        title: "The shop uninstalls the app",
+        text: "From here on nothing is done for it. Its purge is put into the schedule.",
+        act: |stage, claims| Box::pin(purge::uninstall(stage, claims)),
+    },
+    Step {
+        name: "order-after",
+        title: "An order arrives after the uninstall",
+        text: "Shopify's queues are not empty at once.",
+        act: |stage, claims| Box::pin(purge::order_after(stage, claims)),
+    },
+    Step {
+        name: "purge",
+        title: "Two days pass, hour by hour",
+        text: "Each hour it is looked how much of the shop is left. The promise is nothing after 48 hours; the \
+               purge is due at 36, so that there is time left should something fail.",
+        act: |stage, claims| Box::pin(purge::hours(stage, claims)),
+    },
+    Step {
+        name: "nothing-left",
+        title: "Nothing of the shop is left",
+        text: "Every table is searched for the shop's blinded name, the ledger set aside. Its keys are gone, so \
+               that nothing in any backup can be opened either. The other shop is as it was.",
+        act: |stage, claims| Box::pin(purge::nothing_left(stage, claims)),
+    },
+    Step {
+        name: "receipt",
+        title: "The receipt",
+        text: "What stays is the ledger: what was done, when and how many, and nothing about anyone.",
+        act: |stage, claims| Box::pin(purge::receipt(stage, claims)),
+    },
+    Step {
+        name: "shop-redact",
+        title: "48 hours after the uninstall, Shopify asks for it",
+        text: "shop/redact finds that there is nothing to do any more.",
+        act: |stage, claims| Box::pin(purge::redact(stage, claims)),
+    },
+    Step {
+        name: "reinstall",
+        title: "The shop installs the app again, and a late shop/redact arrives",
+        text: "It is about the old installation. Obeying it would destroy the new one.",
+        act: |stage, claims| Box::pin(purge::reinstall(stage, claims)),
+    },
+    Step {
+        name: "end",
+        title: "Nothing waits, nothing failed",
+        text: "Queues, dead letters and everything that functions did are looked through.",
+        act: |stage, claims| Box::pin(purge::end(stage, claims)),
+    },
+];

@@ -1,0 +1,251 @@
+//! What the story is played on: a stack of its own, what can be done with it over HTTP, and what can be seen
+//! in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use storeward_core::shop::Tenant;
+use storeward_core::time::Timestamp;
+
+use super::Requests;
+use crate::commands::Trouble;
+use crate::commands::client::{self, Answer};
+use crate::commands::history::{self, ACCESS_TOKEN, SHOP};
+use crate::commands::serve::Served;
+use crate::commands::webhooks::Webhook;
+use crate::shopify::API_VERSION;
+
+/// The second shop.
+pub(super) const OTHER_SHOP: &str = "storeward-second.myshopify.com";
+
+/// When the story begins: five minutes before the sample orders were placed.
+const BEGINNING: &str = "2026-11-20T14:55:00Z";
+
+/// Sample events of the repository.
+pub(super) const FIRST: &str = include_str!("../../../../../events/webhooks/orders-create/first.json");
+pub(super) const SECOND: &str =
+    include_str!("../../../../../events/webhooks/orders-create/second-same-person.json");
+pub(super) const STRANGER: &str =
+    include_str!("../../../../../events/webhooks/orders-create/guest-base64.json");
+pub(super) const REDACT: &str = include_str!("../../../../../events/webhooks/customers-redact/by-id.json");
+pub(super) const UNINSTALLED: &str =
+    include_str!("../../../../../events/webhooks/app-uninstalled/plain.json");
+pub(super) const SHOP_REDACT: &str = include_str!("../../../../../events/webhooks/shop-redact/plain.json");
+
+/// Where an item stands: table, partition key, sort key.
+pub(super) type Place = (String, String, String);
+
+/// A stack, and what earlier steps leave for later ones.
+pub(crate) struct Stage {
+    served: Served,
+    /// The installation the story is about.
+    pub(super) tenant: Option<Tenant>,
+    /// Every item that is there because of the customer's two orders.
+    pub(super) of_customer: BTreeSet<Place>,
+    /// What was there before them.
+    pub(super) before: BTreeSet<Place>,
+    /// When the shop uninstalled the app.
+    pub(super) uninstalled_at: Timestamp,
+    /// The second shop's items before the first one was purged.
+    pub(super) of_other: BTreeSet<Place>,
+}
+
+impl Stage {
+    /// Starts a stack at a free port.
+    pub(super) async fn set() -> Result<Self, Trouble> {
+        let from = Timestamp::parse_rfc3339(BEGINNING).unwrap_or_default();
+        let served = Served::start(0, None, from).await?;
+        // The first hourly sweep of a new deployment looks two days back: that belongs to no step.
+        let settled = served.bundle.stack.settle().await;
+        settled.map_err(|error| Trouble::new("the stack", error))?;
+        Ok(Self {
+            served,
+            tenant: None,
+            of_customer: BTreeSet::new(),
+            before: BTreeSet::new(),
+            uninstalled_at: from,
+            of_other: BTreeSet::new(),
+        })
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.served.bundle.stack.now()
+    }
+
+    /// Installs the app in a shop, on both sides. There is no function for it yet: the store's is called.
+    pub(super) async fn install(&mut self, shop: &str) -> Result<Tenant, Trouble> {
+        Ok(history::install(&self.served.bundle, shop, "Storeward Demo").await?.tenant)
+    }
+
+    /// Ends the app's access on Shopify's side.
+    pub(super) fn end_access(&self) {
+        self.served.bundle.stack.shopify().uninstall(SHOP);
+    }
+
+    /// Whether the bundle still holds an access token of the shop.
+    pub(super) async fn holds_token(&self) -> Result<bool, Trouble> {
+        let failed = |error: storeward_store::StoreError| Trouble::new("the installation", error);
+        let store = history::store_of(&self.served.bundle).await?;
+        let tenant = self.tenant.as_ref().ok_or_else(|| Trouble("there is no installation".to_owned()))?;
+        let installation = store.get().await?.tenant(tenant).await.map_err(failed)?;
+        let profile = installation.map(|installation| installation.profile()).transpose().map_err(failed)?;
+        Ok(profile.is_some_and(|profile| profile.access_token.is_some()))
+    }
+
+    /// Posts a webhook to its function's URL, and lets what it leads to be worked off.
+    pub(super) async fn post(&self, webhook: &Webhook) -> Result<String, Trouble> {
+        let answer = webhook.post(self.served.port).await?;
+        self.settle().await?;
+        Ok(in_short(&answer))
+    }
+
+    /// Has an order placed in Shopify, which then posts it.
+    pub(super) async fn order(&self, webhook: &Webhook) -> Result<String, Trouble> {
+        history::place_order(&self.served.bundle, &webhook.shop, &webhook.body);
+        self.post(webhook).await
+    }
+
+    /// Works off what is due. Functions are woken anyway; this waits for them.
+    pub(super) async fn settle(&self) -> Result<(), Trouble> {
+        let settled = self.served.bundle.stack.settle().await;
+        settled.map(drop).map_err(|error| Trouble::new("the stack", error))
+    }
+
+    /// Moves the clock, as anybody can.
+    pub(super) async fn pass(&self, by: Duration) -> Result<(), Trouble> {
+        let advance = json!({ "advance": format!("{}s", by.as_secs()) });
+        let answer = client::post_json(self.served.port, "/_local/clock", &advance).await?;
+        if answer.status == 200 { Ok(()) } else { Err(Trouble(answer.body)) }
+    }
+
+    /// Moves the clock to a time that is to come.
+    pub(super) async fn pass_until(&self, time: Timestamp) -> Result<(), Trouble> {
+        self.pass(time.since(self.now())).await
+    }
+
+    /// What the control page knows.
+    pub(super) async fn state(&self) -> Result<Value, Trouble> {
+        client::state(self.served.port).await
+    }
+
+    /// What the control page knows of a shop.
+    pub(super) async fn shop(&self, domain: &str) -> Result<Value, Trouble> {
+        let state = self.state().await?;
+        let shop = state["shops"].as_array().into_iter().flatten().find(|shop| shop["domain"] == domain);
+        shop.cloned().ok_or_else(|| Trouble(format!("the control page does not know {domain}")))
+    }
+
+    /// A shop's latest ledger entry of a sort.
+    pub(super) async fn ledger(&self, domain: &str, what: &str) -> Result<Option<Value>, Trouble> {
+        let shop = self.shop(domain).await?;
+        let mut entries = shop["ledger"].as_array().into_iter().flatten();
+        Ok(entries.rfind(|entry| entry["what"] == what).cloned())
+    }
+
+    /// The tags of an order, asked from the simulated Admin API.
+    pub(super) async fn tags(&self, order: u64) -> Result<String, Trouble> {
+        let query =
+            json!({ "query": format!(r#"{{ order(id: "gid://shopify/Order/{order}") {{ tags }} }}"#) });
+        let path = format!("/{SHOP}/admin/api/{API_VERSION}/graphql.json");
+        let headers = [("content-type", "application/json"), ("x-shopify-access-token", ACCESS_TOKEN)];
+        let answer =
+            client::send(self.served.port, "POST", &path, &headers, &query.to_string()).await?.json();
+        Ok(answer["data"]["order"]["tags"].to_string())
+    }
+
+    /// How often an order was tagged, by Shopify's own record of the calls it got.
+    pub(super) fn taggings(&self) -> usize {
+        let calls = self.served.bundle.stack.shopify().calls();
+        calls.iter().filter(|call| call.fields.iter().any(|field| field == "tagsAdd")).count()
+    }
+
+    /// Every item of every table.
+    pub(super) fn items(&self) -> Result<Vec<(Place, Value)>, Trouble> {
+        let failed = |error: crate::cloud::dynamodb::DatabaseError| Trouble::new("the database", error);
+        let database = self.served.bundle.stack.cloud().dynamodb();
+        let mut items = Vec::new();
+        for table in database.tables().map_err(failed)? {
+            for item in database.dump(&table).map_err(failed)? {
+                let key = |name: &str| item[name]["S"].as_str().unwrap_or_default().to_owned();
+                items.push(((table.clone(), key("pk"), key("sk")), item));
+            }
+        }
+        Ok(items)
+    }
+
+    /// Where every item stands that names a shop by its blinded name, the ledger's set aside.
+    pub(super) fn places_of(&self, shop: &str) -> Result<BTreeSet<Place>, Trouble> {
+        let items = self.items()?.into_iter();
+        let theirs = items.filter(|(_, item)| kind(item) != "ledger" && item.to_string().contains(shop));
+        Ok(theirs.map(|(place, _)| place).collect())
+    }
+
+    /// How many items the story's shop has of each kind.
+    pub(super) fn kinds(&self) -> Result<BTreeMap<String, usize>, Trouble> {
+        let name = self.blinded()?;
+        let mut kinds = BTreeMap::new();
+        for (_, item) in self.items()?.iter().filter(|(_, item)| item.to_string().contains(&name)) {
+            *kinds.entry(kind(item).to_owned()).or_default() += 1;
+        }
+        Ok(kinds)
+    }
+
+    /// The blinded name of the story's shop.
+    pub(super) fn blinded(&self) -> Result<String, Trouble> {
+        let tenant = self.tenant.as_ref().ok_or_else(|| Trouble("there is no installation".to_owned()))?;
+        Ok(tenant.shop.as_str().to_owned())
+    }
+
+    /// How often each text occurs in the bytes of the database, whatever its case.
+    pub(super) fn raw(&self, texts: &[&str]) -> Result<BTreeMap<String, usize>, Trouble> {
+        let bytes = self.served.bundle.stack.cloud().dynamodb().raw_bytes();
+        let bytes = bytes.map_err(|error| Trouble::new("the database", error))?.to_ascii_lowercase();
+        let haystack = String::from_utf8_lossy(&bytes);
+        let count = |text: &&str| ((*text).to_owned(), haystack.matches(&text.to_ascii_lowercase()).count());
+        Ok(texts.iter().map(count).collect())
+    }
+
+    /// When a function first ran since the given invocation, whatever called it.
+    pub(super) fn first_run(&self, function: &str, since: usize) -> Option<Timestamp> {
+        let activities = self.served.bundle.stack.activities();
+        activities.iter().skip(since).find(|activity| activity.function == function).map(|found| found.at)
+    }
+
+    /// What functions did and did not end well.
+    pub(super) fn failures(&self) -> Vec<String> {
+        let activities = self.served.bundle.stack.activities();
+        let failed = activities.iter().filter(|activity| !activity.succeeded);
+        failed.map(|activity| format!("{}: {}", activity.function, activity.outcome)).collect()
+    }
+
+    /// How many invocations there were.
+    pub(super) fn invocations(&self) -> usize {
+        self.served.bundle.stack.activities().len()
+    }
+
+    /// How many requests each function made to AWS since the given invocation, by operation.
+    pub(super) fn requests_since(&self, from: usize) -> Requests {
+        let mut requests = Requests::new();
+        for activity in self.served.bundle.stack.activities().iter().skip(from) {
+            for (operation, count) in &activity.requests {
+                let function = requests.entry(activity.function.clone()).or_default();
+                *function.entry(operation.clone()).or_default() += count;
+            }
+        }
+        requests
+    }
+}
+
+/// The kind of an item.
+pub(super) fn kind(item: &Value) -> &str {
+    item["kind"]["S"].as_str().unwrap_or_default()
+}
+
+/// An answer in a few words: `200 accepted`, `200 refused: erased`, `401 bad-signature`.
+fn in_short(answer: &Answer) -> String {
+    let body = answer.json();
+    let said = body["outcome"].as_str().or_else(|| body["type"].as_str()?.rsplit(':').next());
+    let because = body["because"].as_str().map(|because| format!(": {because}")).unwrap_or_default();
+    format!("{} {}{because}", answer.status, said.unwrap_or(&answer.body))
+}

@@ -1,0 +1,138 @@
+//! The commands of the local run and how they end. What each one does stands in its module; nothing of the
+//! product lives here.
+
+pub mod client;
+pub mod deliver;
+pub mod demo;
+pub mod history;
+pub mod serve;
+pub mod webhooks;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// The port everything is served at when nothing else is said.
+pub const PORT: u16 = 8080;
+
+/// Storeward on this machine: every function, with its database, queues, schedules and a simulated Shopify, on
+/// loopback.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "storeward", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What else than serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to serve.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+    /// Logs of the functions that go to standard error, as JSON: a level or a tracing filter, such as `info`.
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// How to serve.
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// The port on 127.0.0.1; 0 takes any that is free.
+    #[arg(long, default_value_t = PORT)]
+    pub port: u16,
+    /// Keep everything in this directory, and follow this machine's time.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Start without the demo shop.
+    #[arg(long)]
+    pub empty: bool,
+}
+
+/// Everything that is not serving.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Play a shop's life from install to purge on a moved clock, and check everything that is told.
+    Demo {
+        /// Tell it to machines: one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Sign a sample event as Shopify does and send it to a running stack, as if it happened now.
+    Deliver {
+        /// The event, such as events/webhooks/orders-create/first.json; its directory names the function.
+        event: PathBuf,
+        /// The port of the running stack.
+        #[arg(long, default_value_t = PORT)]
+        port: u16,
+        /// Send it as the delivery it was recorded as: sent again, it is a repetition.
+        #[arg(long)]
+        same_id: bool,
+    },
+}
+
+/// Why a command could not do its work: what went wrong, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble(pub String);
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Trouble {}
+
+impl Trouble {
+    /// Trouble from whatever went wrong and what was being done.
+    pub fn new(doing: &str, error: impl std::fmt::Display) -> Self {
+        Self(format!("{doing}: {error}"))
+    }
+}
+
+/// Runs a command to its end. The exit code is 0 when it did what it was asked to, and 1 otherwise.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    // A story has its own words for what the functions refuse.
+    let quiet = if matches!(cli.command, Some(Command::Demo { .. })) { "off" } else { "warn" };
+    let done = start_logging(cli.log.as_deref().unwrap_or(quiet)).and_then(|()| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        runtime.map_err(|error| Trouble::new("the program cannot start", error))?.block_on(command(cli))
+    });
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(trouble) => {
+            let _closed = writeln!(std::io::stderr(), "storeward: {trouble}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn command(cli: Cli) -> Result<bool, Trouble> {
+    let mut out = std::io::stdout();
+    match cli.command {
+        None => serve::serve(&cli.serve, &mut out).await.map(|()| true),
+        Some(Command::Demo { json: true }) => demo::tell_machines(&mut out).await,
+        Some(Command::Demo { json: false }) => demo::tell_people(&mut out).await,
+        Some(Command::Deliver { event, port, same_id }) => {
+            deliver::deliver(&event, port, same_id, &mut out).await
+        }
+    }
+}
+
+/// Logs go to standard error, so that what is printed for people can be read and piped.
+fn start_logging(filter: &str) -> Result<(), Trouble> {
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| Trouble::new("--log takes a level such as info", error))?;
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .finish();
+    // Only the first subscriber of a process can be the global one.
+    let _already_started = tracing::subscriber::set_global_default(subscriber);
+    Ok(())
+}
