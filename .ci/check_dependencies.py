@@ -13,7 +13,7 @@ import tomllib
 
 def satisfied(expression: str, allowed: set[str]) -> bool:
     """Whether an SPDX expression can be met with the allowed licences alone."""
-    # Before SPDX expressions, crates.io used a slash for OR.
+    # Before SPDX expressions, a slash stood for OR.
     tokens = re.findall(r"\(|\)|[^\s()]+", expression.replace("/", " OR "))
     position = 0
 
@@ -66,7 +66,8 @@ def main() -> int:
 
     allowed = set(policy["licenses"]["allow"])
     refused = {entry["name"] for entry in policy["bans"]["deny"]}
-    registries = {f"registry+{address}" for address in policy["sources"]["allow-registry"]}
+    # Cargo's own registry is the only one configured: another, or a repository, would be a second source.
+    sources = {package["source"] for package in packages if package["source"] is not None}
     used: set[str] = set()
     findings = []
     for package in packages:
@@ -75,7 +76,7 @@ def main() -> int:
         if package["name"] in refused:
             findings.append(f"{label} is refused by name")
         # Only what is part of this workspace has no source.
-        if package["source"] is not None and package["source"] not in registries:
+        if package["source"] is not None and (len(sources) > 1 or not package["source"].startswith("registry+")):
             findings.append(f"{label} comes from {package['source']}")
         if licence is None:
             findings.append(f"{label} states no licence")
