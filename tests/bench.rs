@@ -395,7 +395,8 @@ impl App {
             domain: domain.parse::<ShopDomain>().unwrap(),
             email: Some("merchant@example.com".to_owned().into()),
             plan: Some("basic".to_owned()),
-            shopify_id: Some(70_000_000_001),
+            // The number that the samples' bodies name the shop by.
+            shopify_id: (domain == SHOP).then_some(70_000_000_001),
             access_token: None,
         };
         self.store().await.install(&profile).await.unwrap()

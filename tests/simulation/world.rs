@@ -148,7 +148,11 @@ impl World {
             0..40 => self.new_order(shop),
             40..52 => self.repeat(),
             52..62 => self.new_redaction(shop),
-            62..66 => self.webhook(shop, "app/uninstalled", json!({ "id": 1 })),
+            62..66 => self.webhook(
+                shop,
+                "app/uninstalled",
+                json!({ "id": 1, "domain": null, "myshopify_domain": null }),
+            ),
             66..70 => {
                 let body = json!({ "shop_id": 1, "shop_domain": self.shops[shop].domain });
                 self.webhook(shop, "shop/redact", body);

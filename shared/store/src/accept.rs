@@ -44,7 +44,7 @@ pub struct Work {
     /// Where the due row stands that ends with it.
     pub due_at: Timestamp,
     /// Whether it was read from a due row: those are written with the record, so the record was there.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stored: bool,
 }
 

@@ -11,8 +11,8 @@ use crate::item::{Item, Stored, number, text};
 use crate::keyspace::{self, DUE_SHARDS, Key};
 use crate::store::{self, Query, Store};
 
-/// How many hours back the very first sweep of a deployment looks: nothing in it can be older.
-const FIRST_LOOK_BACK: i64 = 2;
+/// How many hours back the first sweep looks that succeeds: the ones before it may have failed since the deployment.
+const FIRST_LOOK_BACK: i64 = 48;
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
