@@ -99,6 +99,7 @@ async fn an_erased_customer_is_gone_everywhere_and_does_not_come_back() {
         [(CaseState::Anonymised, 2)]
     );
     assert!(cases[0].members.is_empty());
+    assert!(cases[0].reasons.contains(&Reason::SameEmail), "on what they agreed stays");
     assert_eq!(bench.items("subject").len(), 1, "the other customer's");
     assert_eq!(bench.items("match").len(), 1, "the other customer's");
     // And a late delivery of an order from before is refused.

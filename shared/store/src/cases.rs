@@ -141,7 +141,8 @@ impl Case {
     /// a day and without members, that nothing leads to.
     pub(crate) fn anonymised(&self, store: &Store, installation: &Installation) -> Result<Action> {
         let reference = RecordRef::new(Kind::Case, store.random_id()?);
-        let reasons: Vec<&str> = self.reasons.iter().map(|reason| reason.sentence()).collect();
+        let agreed =
+            serde_json::to_string(&self.reasons).map_err(|_| StoreError::Corrupt("a case's reasons"))?;
         let day = self.opened_at.day();
         // Counted from the end of the day, so that the time of expiry does not tell the time of opening.
         let end_of_day = Timestamp::parse_rfc3339(&format!("{day}T23:59:59Z")).unwrap_or(self.opened_at);
@@ -150,7 +151,7 @@ impl Case {
             .set("opened_day", text(day))
             .set("rule", text(&self.rule))
             .set("members", number(i64::try_from(self.size).unwrap_or(i64::MAX)))
-            .set("agreed", text(reasons.join("; ")))
+            .set("agreed", text(agreed))
             .set("revision", number(1))
             .expiring(end_of_day);
         Ok(Action::put(item))
@@ -198,7 +199,12 @@ impl Store {
             opened: stored.optional_text("opened_day").map_or_else(|| opened_at.to_rfc3339(), str::to_owned),
             rule: stored.text("rule")?.to_owned(),
             size: u64::try_from(stored.number("members")?).unwrap_or_default(),
-            reasons: sealed.members.iter().flat_map(|member| member.reasons.iter().copied()).collect(),
+            reasons: match stored.optional_text("agreed") {
+                Some(agreed) => {
+                    serde_json::from_str(agreed).map_err(|_| StoreError::Corrupt("a case's reasons"))?
+                }
+                None => sealed.members.iter().flat_map(|member| member.reasons.iter().copied()).collect(),
+            },
             members: sealed.members,
             opened_at,
             revision: stored.number("revision")?,
