@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use storeward_core::shop::ShopState;
 use storeward_core::time::{Clock, HOUR, MINUTE};
+use storeward_store::{PurgeReport, Verified};
 
 use crate::bench::{Bench, delivery, order, sample, sample_body};
 
@@ -59,4 +60,23 @@ async fn a_due_row_ends_also_when_its_delivery_was_forgotten() {
     bench.drain(&app).await;
     // Then the sweep has nothing to send again.
     assert!(bench.items("due").iter().all(|item| item["sk"]["S"] == "cursor"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_meets_a_purge_leaves_nothing_behind() {
+    // Given an uninstalled shop whose purge has begun and was stopped right after.
+    let bench = Bench::new().await;
+    let app = bench.app();
+    let installation = app.install().await;
+    app.post("webhooks/app-uninstalled", sample("webhooks/app-uninstalled/plain")).await;
+    bench.advance(HOUR * 36).await;
+    let stopped = app.store().await.purge(&installation.tenant, "test", &|| false).await.unwrap();
+    assert_eq!(stopped, PurgeReport::Ran(Verified::Unfinished));
+    // When a customer of it is to be erased.
+    let before = bench.dump();
+    let (status, body) =
+        app.post("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
+    // Then the request is not written behind the purge's back: the purge erases the customer with everything else.
+    assert_eq!((status, &body["outcome"]), (200, &json!("nothing_to_do")));
+    assert_eq!(bench.dump(), before);
 }

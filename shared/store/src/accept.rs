@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::item::{Item, number, text};
 use crate::keyspace::{self, Key, RecordRef};
 use crate::orders::SealedOrder;
+use crate::purge;
 use crate::store::{Action, Change, Condition, Store};
 use crate::tenants::Installation;
 
@@ -139,7 +140,7 @@ impl Store {
             .expiring(now)
             .sealed(keys, &Wanted::from(request), &*self.entropy)?;
         // Requests are taken until the purge, and one that meets it must not be written behind its back.
-        let checks = vec![Action::Check { key: keyspace::shop(tenant), condition: Condition::PRESENT }];
+        let checks = vec![purge::not_begun(tenant)];
         Ok(self.acceptance(installation, delivery, record, item, Vec::new(), checks))
     }
 

@@ -20,6 +20,7 @@ use crate::item::{Item, Stored, number, text};
 use crate::keyspace::{self, Key, RecordRef};
 use crate::ledger::{Entry, What};
 use crate::orders::OrderRecord;
+use crate::purge;
 use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS};
 use crate::tenants::Installation;
 
@@ -145,7 +146,7 @@ impl Store {
         let (tenant, keys) = (&installation.tenant, &installation.keys);
         let wanted = request.wanted()?;
         // A purge that ran in between leaves nothing, and nothing is written behind its back.
-        let not_purged = || Action::Check { key: keyspace::shop(tenant), condition: Condition::PRESENT };
+        let not_purged = || purge::not_begun(tenant);
         let tombstone = |key: Key| {
             let item = Item::new(key).set("erased_at", number(request.received_at.millis()));
             item.expiring(request.received_at)

@@ -43,6 +43,15 @@ pub enum PurgeReport {
     Ran(Verified),
 }
 
+/// The action by which whoever writes for an uninstalled shop makes sure that no purge is going on behind its back.
+pub(crate) fn not_begun(tenant: &Tenant) -> Action {
+    let condition = Condition {
+        expression: "attribute_exists(pk) AND attribute_not_exists(purge_begun)",
+        values: Vec::new(),
+    };
+    Action::Check { key: keyspace::shop(tenant), condition }
+}
+
 impl Store {
     /// Deletes everything of an uninstalled installation. `time_left` is asked between requests; when it says no,
     /// the purge stops where it is.
@@ -59,6 +68,21 @@ impl Store {
         let quiet = installation.uninstalled_at.unwrap_or_default() + LONGEST_WRITER;
         if self.now() < quiet {
             return Ok(PurgeReport::TooEarly(quiet.since(self.now())));
+        }
+        // From here on nothing is written for the installation any more: what was written before is found below.
+        let begun = Action::Update {
+            key: keyspace::shop(tenant),
+            update: Change {
+                expression: "SET purge_begun = if_not_exists(purge_begun, :now)".to_owned(),
+                values: vec![(":now", number(self.now().millis()))],
+            },
+            condition: Some(Condition {
+                expression: "phase = :uninstalled",
+                values: vec![(":uninstalled", text("uninstalled"))],
+            }),
+        };
+        if self.transact(vec![begun]).await?.is_err() {
+            return Ok(PurgeReport::Gone);
         }
         let partitions: Vec<(Kind, u8)> = Kind::ALL
             .into_iter()

@@ -33,5 +33,10 @@ pub async fn handle(ctx: &Context, webhook: Webhook<CustomersRedact>) -> Result<
         tokio::join!(store.commit(acceptance), ctx.send(Queue::RedactSubject, &work, Duration::ZERO));
     let outcome = written?;
     sent?;
-    Ok(if outcome == Outcome::Accepted { Answer::Accepted } else { Answer::Duplicate })
+    Ok(match outcome {
+        Outcome::Accepted => Answer::Accepted,
+        Outcome::Duplicate => Answer::Duplicate,
+        // A purge is erasing the person with everything else of the shop.
+        Outcome::RefusedErased => Answer::NothingToDo,
+    })
 }
