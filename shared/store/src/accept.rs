@@ -164,7 +164,7 @@ impl Store {
             .set("record_ref", text(work.record.to_string()))
             .set("accepted_at", number(now.millis()))
             .expiring(now);
-        let due = DueRow::new(work.due_at, tenant.clone(), due::Action::Resend, Some(work.clone()));
+        let due = DueRow::of(&work, due::Action::Resend);
         let mut actions = vec![
             Action::Put { item: marker, condition: Some(Condition::ABSENT) },
             Action::Put { item, condition: Some(Condition::ABSENT) },
@@ -224,8 +224,7 @@ impl Store {
 
 /// Ends the due row of a delivery.
 pub(crate) fn completion_due(work: &Work) -> Action {
-    let due = DueRow::new(work.due_at, work.tenant.clone(), due::Action::Resend, Some(work.clone()));
-    Action::delete(due.key())
+    Action::delete(DueRow::of(work, due::Action::Resend).key())
 }
 
 /// The actions that end a delivery. Where the marker is gone already, nothing happens.

@@ -224,7 +224,7 @@ impl Store {
             let keys: Vec<Key> =
                 wanted.iter().map(|reference| keyspace::record(&installation.tenant, reference)).collect();
             wanted.clear();
-            for stored in self.batch_get(&keys, Expired::Gone).await? {
+            for stored in self.batch_get(Table::Data, &keys, Expired::Gone).await? {
                 let case = Self::read_case(installation, &stored)?;
                 if let Some(into) = case.merged_into {
                     wanted.insert(into);
@@ -247,18 +247,8 @@ impl Store {
     pub async fn cases(&self, installation: &Installation) -> Result<Vec<Case>> {
         let partitions = (0..keyspace::BUCKETS).map(|bucket| async move {
             let partition = keyspace::bucket_partition(&installation.tenant, Kind::Case, bucket);
-            let mut query = Query::of(Table::Data, &partition);
-            let mut cases = Vec::new();
-            loop {
-                let (items, next) = self.query(query.clone()).await?;
-                for item in &items {
-                    cases.push(Self::read_case(installation, item)?);
-                }
-                match next {
-                    Some(page) => query.after = Some(page),
-                    None => return Ok::<_, StoreError>(cases),
-                }
-            }
+            let items = self.query_all(Query::of(Table::Data, &partition)).await?;
+            items.iter().map(|item| Self::read_case(installation, item)).collect::<Result<Vec<_>>>()
         });
         let mut cases: Vec<Case> = try_join_all(partitions).await?.into_iter().flatten().collect();
         cases.retain(|case| case.state != CaseState::Merged);
@@ -305,7 +295,7 @@ impl Store {
                 }
                 Step::Overtaken => {}
             }
-            records = self.orders(installation, &references, Expired::Gone).await?;
+            records = self.orders(installation, &references).await?;
         }
         Err(StoreError::Contended("a case"))
     }

@@ -1,7 +1,7 @@
 //! Due rows: what a sweep must do at an hour. They stand in partitions by hour, so a sweep never scans.
 
 use serde::{Deserialize, Serialize};
-use storeward_core::data_map::Table;
+use storeward_core::data_map::{PURGE_AFTER, Table};
 use storeward_core::shop::Tenant;
 use storeward_core::time::{HOUR, Timestamp};
 
@@ -50,8 +50,15 @@ pub struct DueRow {
 }
 
 impl DueRow {
-    pub(crate) const fn new(at: Timestamp, tenant: Tenant, action: Action, work: Option<Work>) -> Self {
-        Self { at, tenant, action, work }
+    /// The row of a piece of work: it stands where the work says.
+    pub(crate) fn of(work: &Work, action: Action) -> Self {
+        Self { at: work.due_at, tenant: work.tenant.clone(), action, work: Some(work.clone()) }
+    }
+
+    /// The row that makes sure of an uninstalled shop's purge: an hour after its schedule.
+    pub(crate) fn purge(tenant: &Tenant, uninstalled_at: Timestamp) -> Self {
+        let at = uninstalled_at + PURGE_AFTER + HOUR;
+        Self { at, tenant: tenant.clone(), action: Action::Purge, work: None }
     }
 
     pub(crate) fn key(&self) -> Key {
@@ -124,18 +131,7 @@ impl Store {
 
     async fn due_in(&self, hour: i64, shard: u8) -> Result<Vec<DueRow>> {
         let partition = keyspace::due_partition(hour, shard);
-        let mut query = Query::of(Table::Data, &partition);
-        let mut rows = Vec::new();
-        loop {
-            let (items, next) = self.query(query.clone()).await?;
-            for item in &items {
-                rows.push(read(item)?);
-            }
-            match next {
-                Some(page) => query.after = Some(page),
-                None => return Ok(rows),
-            }
-        }
+        self.query_all(Query::of(Table::Data, &partition)).await?.iter().map(read).collect()
     }
 
     /// Remembers that everything due by `until` was seen to: the next sweep begins at that hour. It must be a time from
@@ -160,13 +156,5 @@ impl Store {
         }
         self.write(vec![store::Action::delete(row.key()), put(&later)]).await?;
         Ok(later)
-    }
-
-    /// Writes without conditions.
-    pub(crate) async fn write(&self, actions: Vec<store::Action>) -> Result<()> {
-        match self.transact(actions).await? {
-            Ok(()) => Ok(()),
-            Err(_) => Err(StoreError::Corrupt("a write without conditions failed one")),
-        }
     }
 }

@@ -27,6 +27,10 @@ use crate::tenants::Installation;
 /// How often the whole is gone through until nothing is found any more.
 const ROUNDS: usize = 5;
 
+/// What a transaction that takes members out of a case keeps room for: the case, what replaces it, the order that is
+/// left alone with its rows, and the count.
+const CASE_ITEMS: usize = 20;
+
 /// Who is to be erased: the sealed half of a request, gone when the request is done.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Wanted {
@@ -225,7 +229,7 @@ impl Store {
             }
         }
         let references: Vec<RecordRef> = references.into_iter().collect();
-        let mut orders = self.orders(installation, &references, Expired::Too).await?;
+        let mut orders = self.orders_and(installation, &references, Expired::Too).await?;
         let newer: BTreeSet<RecordRef> = orders
             .iter()
             .filter(|record| record.order.created_at > request.received_at)
@@ -254,13 +258,10 @@ impl Store {
             .map(|record| record.reference.clone())
             .collect();
         // A row that leads to nothing any more: its record expired before it.
-        let leads_somewhere = |reference: &RecordRef| {
-            newer.contains(reference)
-                || listed.contains(reference)
-                || orders.iter().any(|record| record.reference == *reference)
-        };
+        let leading: BTreeSet<RecordRef> =
+            orders.iter().map(|record| record.reference.clone()).chain(newer).chain(listed).collect();
         let strays =
-            rows.into_iter().filter(|(reference, _)| !leads_somewhere(reference)).map(|(_, key)| key);
+            rows.into_iter().filter(|(reference, _)| !leading.contains(reference)).map(|(_, key)| key);
         Ok(Found { cases, strays: strays.collect(), orders, unlisted })
     }
 
@@ -285,7 +286,7 @@ impl Store {
                     Some(record) => deletions(installation, record, Condition::PRESENT),
                     None => member.row_keys(installation).into_iter().map(Action::delete).collect(),
                 };
-                if !actions.is_empty() && actions.len() + deletions.len() > TRANSACTION_ITEMS - 20 {
+                if !actions.is_empty() && actions.len() + deletions.len() > TRANSACTION_ITEMS - CASE_ITEMS {
                     break;
                 }
                 counted += u64::from(of(member).is_some());
@@ -436,15 +437,7 @@ impl Store {
         let mut query = Query::of(table, partition);
         query.limit = 1000;
         query.expired = Expired::Too;
-        let mut all = Vec::new();
-        loop {
-            let (items, next) = self.query(query.clone()).await?;
-            all.extend(items);
-            match next {
-                Some(page) => query.after = Some(page),
-                None => return Ok(all),
-            }
-        }
+        self.query_all(query).await
     }
 }
 
@@ -492,7 +485,7 @@ fn read_request(
 }
 
 fn second_pass_row(work: &Work) -> DueRow {
-    DueRow::new(work.due_at, work.tenant.clone(), due::Action::SecondPass, Some(work.clone()))
+    DueRow::of(work, due::Action::SecondPass)
 }
 
 /// Moves a request from one state to the next.
@@ -509,7 +502,7 @@ fn advance(
     Action::Update {
         key: keyspace::record(&installation.tenant, &work.record),
         update: Change { expression: expression.to_owned(), values },
-        condition: Some(Condition { expression: "phase = :from", values: vec![(":from", text(from))] }),
+        condition: Some(Condition::phase(from)),
     }
 }
 

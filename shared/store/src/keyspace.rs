@@ -133,12 +133,12 @@ pub(crate) fn bucket_partition(tenant: &Tenant, kind: Kind, bucket: u8) -> Strin
     format!("{tenant}#{}#{bucket:02}", kind.name())
 }
 
-/// Every partition that a purge goes through, with its kind: derived from the data map.
-pub fn partitions_of(tenant: &Tenant) -> impl Iterator<Item = (Kind, String)> + '_ {
+/// Every partition that a purge goes through, as kind and bucket: derived from the data map.
+pub(crate) fn buckets() -> impl Iterator<Item = (Kind, u8)> {
     Kind::ALL
         .into_iter()
         .filter(|kind| kind.row().bucketed)
-        .flat_map(move |kind| (0..BUCKETS).map(move |bucket| (kind, bucket_partition(tenant, kind, bucket))))
+        .flat_map(|kind| (0..BUCKETS).map(move |bucket| (kind, bucket)))
 }
 
 /// A record's key.

@@ -10,7 +10,7 @@ use storeward_core::shop::{Generation, ShopId, Tenant};
 use storeward_core::time::Timestamp;
 
 use crate::error::{Result, StoreError};
-use crate::item::{Item, text};
+use crate::item::{Item, Stored, text};
 use crate::keyspace;
 use crate::store::{Action, Query, Range, Store};
 
@@ -106,18 +106,10 @@ impl Store {
         let partition = keyspace::ledger_partition(&day.day(), shop);
         let mut query = Query::of(Table::Ledger, &partition);
         query.range = Range::Prefix(format!("{shop}#"));
-        let mut entries = Vec::new();
-        loop {
-            let (items, next) = self.query(query.clone()).await?;
-            for item in items {
-                let json = item.text("entry")?;
-                entries.push(serde_json::from_str(json).map_err(|_| StoreError::Corrupt("a ledger entry"))?);
-            }
-            match next {
-                Some(page) => query.after = Some(page),
-                None => return Ok(entries),
-            }
-        }
+        let entry = |item: &Stored| {
+            serde_json::from_str(item.text("entry")?).map_err(|_| StoreError::Corrupt("a ledger entry"))
+        };
+        self.query_all(query).await?.iter().map(entry).collect()
     }
 
     /// The Merkle root over a day's entries of all shops, in the order of their keys.
@@ -125,18 +117,9 @@ impl Store {
         let mut leaves = Vec::new();
         for bucket in 0..keyspace::BUCKETS {
             let partition = format!("ledger#{}#{bucket:02}", day.day());
-            let mut query = Query::of(Table::Ledger, &partition);
-            loop {
-                let (items, next) = self.query(query.clone()).await?;
-                for item in items {
-                    leaves.push(leaf(
-                        [item.text("pk")?, item.text("sk")?, item.text("entry")?].join("\n").as_bytes(),
-                    ));
-                }
-                match next {
-                    Some(page) => query.after = Some(page),
-                    None => break,
-                }
+            for item in self.query_all(Query::of(Table::Ledger, &partition)).await? {
+                let entry = [item.text("pk")?, item.text("sk")?, item.text("entry")?];
+                leaves.push(leaf(entry.join("\n").as_bytes()));
             }
         }
         Ok(root(&leaves))

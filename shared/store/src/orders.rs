@@ -105,22 +105,26 @@ impl Store {
         stored.map(|stored| Self::read_order(installation, &stored)).transpose()
     }
 
-    /// Orders by their references, in requests of 100; those that are gone are left out.
-    pub(crate) async fn orders(
+    /// Orders by their references; those that are gone are left out.
+    pub async fn orders(
+        &self,
+        installation: &Installation,
+        references: &[RecordRef],
+    ) -> Result<Vec<OrderRecord>> {
+        self.orders_and(installation, references, Expired::Gone).await
+    }
+
+    /// The same, expired ones too where they are asked for.
+    pub(crate) async fn orders_and(
         &self,
         installation: &Installation,
         references: &[RecordRef],
         expired: Expired,
     ) -> Result<Vec<OrderRecord>> {
-        let mut found = Vec::with_capacity(references.len());
-        for chunk in references.chunks(TRANSACTION_ITEMS) {
-            let keys: Vec<Key> =
-                chunk.iter().map(|reference| keyspace::record(&installation.tenant, reference)).collect();
-            for stored in self.batch_get(&keys, expired).await? {
-                found.push(Self::read_order(installation, &stored)?);
-            }
-        }
-        Ok(found)
+        let keys: Vec<Key> =
+            references.iter().map(|reference| keyspace::record(&installation.tenant, reference)).collect();
+        let found = self.batch_get(Table::Data, &keys, expired).await?;
+        found.iter().map(|stored| Self::read_order(installation, stored)).collect()
     }
 
     /// The orders in the window around `record` that are taken for the same order, the nearest first. One request
@@ -170,7 +174,7 @@ impl Store {
         }
         references.truncate(TRANSACTION_ITEMS);
         let mut candidates: Vec<Candidate> = self
-            .orders(installation, &references, Expired::Gone)
+            .orders(installation, &references)
             .await?
             .into_iter()
             .filter_map(|other| {

@@ -6,29 +6,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use storeward_core::data_map::{Kind, LONGEST_WRITER, PURGE_AFTER, Table};
+use storeward_core::data_map::{Kind, LONGEST_WRITER, Table};
 use storeward_core::shop::{ShopState, Tenant};
-use storeward_core::time::HOUR;
 
-use crate::due::{self, DueRow};
+use crate::due::DueRow;
 use crate::error::{Result, StoreError};
 use crate::item::{Stored, number, text};
-use crate::keyspace::{self, BUCKETS, Key};
+use crate::keyspace::{self, Key};
 use crate::ledger::{Entry, What};
 use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS};
 use crate::tenants::Installation;
 
 /// Partitions that are worked on side by side.
 const AT_ONCE: usize = 8;
-
-/// What a purge found at its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verified {
-    /// Nothing is left, and the receipt says so.
-    NothingLeft,
-    /// Time ran out first: the same purge goes on from here.
-    Unfinished,
-}
 
 /// What a purge did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +29,10 @@ pub enum PurgeReport {
     Installed,
     /// What began before the uninstall may still be writing: to be asked for again after this long.
     TooEarly(Duration),
-    /// It ran.
-    Ran(Verified),
+    /// Time ran out first: the same purge goes on from here.
+    Unfinished,
+    /// Nothing is left, and the receipt says so.
+    NothingLeft,
 }
 
 /// The action by which whoever writes for an uninstalled shop makes sure that no purge is going on behind its back.
@@ -76,28 +68,20 @@ impl Store {
                 expression: "SET purge_begun = if_not_exists(purge_begun, :now)".to_owned(),
                 values: vec![(":now", number(self.now().millis()))],
             },
-            condition: Some(Condition {
-                expression: "phase = :uninstalled",
-                values: vec![(":uninstalled", text("uninstalled"))],
-            }),
+            condition: Some(Condition::phase("uninstalled")),
         };
         if self.transact(vec![begun]).await?.is_err() {
             return Ok(PurgeReport::Gone);
         }
-        let partitions: Vec<(Kind, u8)> = Kind::ALL
-            .into_iter()
-            .filter(|kind| kind.row().bucketed)
-            .flat_map(|kind| (0..BUCKETS).map(move |bucket| (kind, bucket)))
-            .collect();
-        let finished = stream::iter(partitions.iter().copied())
+        let finished = stream::iter(keyspace::buckets())
             .map(|(kind, bucket)| self.purge_partition(&installation, kind, bucket, time_left))
             .buffer_unordered(AT_ONCE)
             .try_fold(true, |all, finished| async move { Ok(all && finished) })
             .await?;
         if !finished {
-            return Ok(PurgeReport::Ran(Verified::Unfinished));
+            return Ok(PurgeReport::Unfinished);
         }
-        let left = stream::iter(partitions)
+        let left = stream::iter(keyspace::buckets())
             .map(|(kind, bucket)| async move {
                 let partition = keyspace::bucket_partition(tenant, kind, bucket);
                 let mut query = Query::of(kind.row().table, &partition);
@@ -109,10 +93,10 @@ impl Store {
             .try_fold(0, |sum, left| async move { Ok(sum + left) })
             .await?;
         if left > 0 {
-            return Ok(PurgeReport::Ran(Verified::Unfinished));
+            return Ok(PurgeReport::Unfinished);
         }
         self.finish_purge(&installation, why).await?;
-        Ok(PurgeReport::Ran(Verified::NothingLeft))
+        Ok(PurgeReport::NothingLeft)
     }
 
     async fn purge_partition(
@@ -219,16 +203,12 @@ impl Store {
         actions.push(self.ledger_action(&entry)?);
         actions.push(Action::Delete {
             key: keyspace::shop(tenant),
-            condition: Some(Condition {
-                expression: "phase = :uninstalled",
-                values: vec![(":uninstalled", text("uninstalled"))],
-            }),
+            condition: Some(Condition::phase("uninstalled")),
         });
         actions.push(Action::delete(keyspace::keys(tenant)));
         actions.push(Action::delete(keyspace::directory(tenant)));
         if let Some(at) = installation.uninstalled_at {
-            let row = DueRow::new(at + PURGE_AFTER + HOUR, tenant.clone(), due::Action::Purge, None);
-            actions.push(Action::delete(row.key()));
+            actions.push(Action::delete(DueRow::purge(tenant, at).key()));
         }
         if self.transact(actions).await?.is_err() {
             return Err(StoreError::Contended("an installation"));

@@ -32,8 +32,11 @@ pub struct TableNames {
     pub ledger: String,
 }
 
-/// DynamoDB takes at most this many items in one transaction and gives at most this many in one batch.
+/// DynamoDB takes at most this many items in one transaction.
 pub(crate) const TRANSACTION_ITEMS: usize = 100;
+
+/// DynamoDB gives at most this many items in one batch.
+const BATCH_ITEMS: usize = 100;
 
 /// Attempts at a transaction that meets another one on the same items.
 const ATTEMPTS: u32 = 6;
@@ -112,46 +115,55 @@ impl Store {
         Ok(output.item.and_then(|item| Stored::alive(item, self.now())))
     }
 
-    /// Reads up to 100 items in one request, strongly consistent; those that are missing are left out, and the order
-    /// is not the order of `keys`.
-    pub(crate) async fn batch_get(&self, keys: &[Key], expired: Expired) -> Result<Vec<Stored>> {
-        let mut wanted: HashMap<String, KeysAndAttributes> = HashMap::new();
-        for key in keys {
-            let table = self.table(key.table()).to_owned();
-            let attributes = key_attributes(key);
-            let builder = match wanted.remove(&table) {
-                Some(existing) => KeysAndAttributes::builder()
-                    .set_keys(Some(existing.keys))
-                    .consistent_read(true)
-                    .keys(attributes),
-                None => KeysAndAttributes::builder().consistent_read(true).keys(attributes),
-            };
-            let built = builder.build().map_err(|_| StoreError::Corrupt("a batch of keys"))?;
-            wanted.insert(table, built);
-        }
-        let mut found = Vec::new();
-        let mut attempt = 0;
-        while !wanted.is_empty() {
-            let output = self
-                .client
-                .batch_get_item()
-                .set_request_items(Some(wanted))
-                .send()
-                .await
-                .map_err(|error| StoreError::from_sdk("BatchGetItem", &error))?;
-            for item in output.responses.unwrap_or_default().into_values().flatten() {
-                match expired {
-                    Expired::Gone => found.extend(Stored::alive(item, self.now())),
-                    Expired::Too => found.push(Stored(item)),
+    /// Reads any number of items of one table, 100 in each request, strongly consistent; those that are missing are
+    /// left out, and the order is not the order of `keys`.
+    pub(crate) async fn batch_get(
+        &self,
+        table: Table,
+        keys: &[Key],
+        expired: Expired,
+    ) -> Result<Vec<Stored>> {
+        let mut found = Vec::with_capacity(keys.len());
+        for chunk in keys.chunks(BATCH_ITEMS) {
+            let wanted = KeysAndAttributes::builder()
+                .set_keys(Some(chunk.iter().map(key_attributes).collect()))
+                .consistent_read(true)
+                .build()
+                .map_err(|_| StoreError::Corrupt("a batch of keys"))?;
+            let mut wanted = HashMap::from([(self.table(table).to_owned(), wanted)]);
+            let mut attempt = 0;
+            loop {
+                let output = self
+                    .client
+                    .batch_get_item()
+                    .set_request_items(Some(wanted))
+                    .send()
+                    .await
+                    .map_err(|error| StoreError::from_sdk("BatchGetItem", &error))?;
+                let items = output.responses.unwrap_or_default().into_values().flatten();
+                found.extend(items.filter_map(|item| expired.read(item, self.now())));
+                wanted = output.unprocessed_keys.unwrap_or_default();
+                if wanted.is_empty() {
+                    break;
                 }
-            }
-            wanted = output.unprocessed_keys.unwrap_or_default();
-            if !wanted.is_empty() {
                 attempt += 1;
                 back_off("BatchGetItem", attempt).await?;
             }
         }
         Ok(found)
+    }
+
+    /// Reads everything a query asks for, page after page.
+    pub(crate) async fn query_all(&self, mut query: Query<'_>) -> Result<Vec<Stored>> {
+        let mut all = Vec::new();
+        loop {
+            let (items, next) = self.query(query.clone()).await?;
+            all.extend(items);
+            match next {
+                Some(page) => query.after = Some(page),
+                None => return Ok(all),
+            }
+        }
     }
 
     /// Reads one page of a partition, strongly consistent: the items that are alive, and where to go on.
@@ -178,10 +190,8 @@ impl Store {
         let output = request.send().await.map_err(|error| StoreError::from_sdk("Query", &error))?;
         let now = self.now();
         let items = output.items.unwrap_or_default();
-        let alive = items.into_iter().filter_map(|item| {
-            if query.expired == Expired::Too { Some(Stored(item)) } else { Stored::alive(item, now) }
-        });
-        Ok((alive.collect(), output.last_evaluated_key.map(PageKey)))
+        let read = items.into_iter().filter_map(|item| query.expired.read(item, now));
+        Ok((read.collect(), output.last_evaluated_key.map(PageKey)))
     }
 
     /// Writes all or nothing. Meeting another transaction on the same items is tried again here; a condition that
@@ -218,6 +228,14 @@ impl Store {
                     });
                 }
             }
+        }
+    }
+
+    /// Writes without conditions, all or nothing.
+    pub(crate) async fn write(&self, actions: Vec<Action>) -> Result<()> {
+        match self.transact(actions).await? {
+            Ok(()) => Ok(()),
+            Err(_) => Err(StoreError::Corrupt("a write without conditions failed one")),
         }
     }
 
@@ -327,6 +345,15 @@ pub(crate) enum Expired {
     Too,
 }
 
+impl Expired {
+    fn read(self, item: HashMap<String, AttributeValue>, now: Timestamp) -> Option<Stored> {
+        match self {
+            Self::Gone => Stored::alive(item, now),
+            Self::Too => Some(Stored(item)),
+        }
+    }
+}
+
 impl<'a> Query<'a> {
     pub(crate) const fn of(table: Table, partition: &'a str) -> Self {
         Self {
@@ -351,6 +378,11 @@ pub(crate) struct Condition {
 impl Condition {
     pub(crate) const ABSENT: Self = Self { expression: "attribute_not_exists(pk)", values: Vec::new() };
     pub(crate) const PRESENT: Self = Self { expression: "attribute_exists(pk)", values: Vec::new() };
+
+    /// That something stands where its life has brought it: an installation, a request.
+    pub(crate) fn phase(phase: &str) -> Self {
+        Self { expression: "phase = :in_phase", values: vec![(":in_phase", text(phase))] }
+    }
 
     fn values(self) -> Option<HashMap<String, AttributeValue>> {
         (!self.values.is_empty())

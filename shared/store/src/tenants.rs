@@ -6,13 +6,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use storeward_core::data_map::{Kind, PURGE_AFTER, Table};
+use storeward_core::data_map::{Kind, Table};
 use storeward_core::personal::Personal;
 use storeward_core::shop::{Generation, ShopDomain, ShopId, ShopState, Tenant};
-use storeward_core::time::{HOUR, Timestamp};
+use storeward_core::time::Timestamp;
 
 use crate::crypto::TenantKeys;
-use crate::due;
+use crate::due::{self, DueRow};
 use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, seal, text};
 use crate::keyspace;
@@ -165,8 +165,7 @@ impl Store {
             expression: "SET sealed = :sealed, installed_at = :now".to_owned(),
             values: vec![(":sealed", sealed.clone()), (":now", number(now.millis()))],
         };
-        let still =
-            Condition { expression: "phase = :installed", values: vec![(":installed", text("installed"))] };
+        let still = Condition::phase("installed");
         if self.transact(vec![Action::Update { key, update, condition: Some(still) }]).await?.is_err() {
             return Err(StoreError::Contended("the installation"));
         }
@@ -247,7 +246,7 @@ impl Store {
 
     async fn wrapped_keys(&self, shop: &ShopId) -> Result<HashMap<Generation, Vec<u8>>> {
         let partition = keyspace::shop_partition(shop);
-        let (items, _) = self.query(Query::of(Table::Keys, &partition)).await?;
+        let items = self.query_all(Query::of(Table::Keys, &partition)).await?;
         items.iter().map(|item| Ok((generation_of(item)?, item.binary("wrapped")?.to_vec()))).collect()
     }
 
@@ -269,15 +268,8 @@ impl Store {
             ],
         };
         let actions = vec![
-            Action::Update {
-                key,
-                update,
-                condition: Some(Condition {
-                    expression: "phase = :installed",
-                    values: vec![(":installed", text("installed"))],
-                }),
-            },
-            due::put(&due::DueRow::new(now + PURGE_AFTER + HOUR, tenant.clone(), due::Action::Purge, None)),
+            Action::Update { key, update, condition: Some(Condition::phase("installed")) },
+            due::put(&DueRow::purge(tenant, now)),
             self.ledger_action(&Entry::new(now, tenant, What::Uninstalled, why))?,
         ];
         // A condition that fails says that it was done before.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use storeward_core::time::{MINUTE, Timestamp};
 use storeward_host::{Context, Function, JobError, PurgeOrder, Queue, Setting, job};
-use storeward_store::{PurgeReport, Verified, What};
+use storeward_store::{PurgeReport, What};
 
 /// What is kept of the time for the last requests and the message to the next run.
 const RESERVE: Duration = MINUTE;
@@ -24,11 +24,11 @@ pub async fn handle(ctx: &Context, order: PurgeOrder, deadline: Timestamp) -> Re
     let store = ctx.store().await?;
     let time_left = || ctx.now() + RESERVE < deadline;
     match store.purge(&order.tenant, &order.why, &time_left).await? {
-        PurgeReport::Ran(Verified::NothingLeft) => {
+        PurgeReport::NothingLeft => {
             tracing::info!(tenant = %order.tenant, "purged");
             Ok(())
         }
-        PurgeReport::Ran(Verified::Unfinished) => {
+        PurgeReport::Unfinished => {
             ctx.send(Queue::PurgeShop, &order, Duration::ZERO).await?;
             Ok(())
         }
