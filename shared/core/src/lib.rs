@@ -2,6 +2,7 @@
 //! No I/O, no async, no AWS; it knows no other crate of the workspace.
 
 pub mod data_map;
+pub mod guard;
 pub mod ledger;
 pub mod matching;
 pub mod normalize;
