@@ -12,6 +12,7 @@ use aws_sdk_scheduler::types::{
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::Serialize;
+use storeward_clients::ClientError;
 use storeward_clients::shopify::Shopify;
 use storeward_core::shop::Tenant;
 use storeward_core::time::{Clock, Timestamp};
@@ -35,6 +36,10 @@ pub enum HostError {
     },
     /// The store.
     Store(StoreError),
+    /// Shopify.
+    Shopify(ClientError),
+    /// The merchant did not grant these scopes, which the app cannot do without.
+    ScopesLacking(Vec<String>),
     /// A secret cannot be used.
     Secret(&'static str),
     /// A setting is missing.
@@ -53,7 +58,8 @@ impl HostError {
         match self {
             Self::Aws { .. } => true,
             Self::Store(error) => error.is_transient(),
-            Self::Secret(_) | Self::Settings(_) => false,
+            Self::Shopify(error) => error.is_transient(),
+            Self::ScopesLacking(_) | Self::Secret(_) | Self::Settings(_) => false,
         }
     }
 }
@@ -63,6 +69,8 @@ impl fmt::Display for HostError {
         match self {
             Self::Aws { operation, code } => write!(f, "{operation} failed: {code}; try again"),
             Self::Store(error) => error.fmt(f),
+            Self::Shopify(error) => write!(f, "Shopify: {error}"),
+            Self::ScopesLacking(scopes) => write!(f, "not granted: {}", scopes.join(", ")),
             Self::Secret(what) => write!(f, "{what}: encrypt it again (docs/operations.md)"),
             Self::Settings(error) => error.fmt(f),
         }
@@ -74,6 +82,12 @@ impl std::error::Error for HostError {}
 impl From<StoreError> for HostError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<ClientError> for HostError {
+    fn from(error: ClientError) -> Self {
+        Self::Shopify(error)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What turns a handler into a Lambda: settings, connections, verification of who calls, idempotency, queues
 //! and schedules, errors to answers, logs. What a function does with a verified event is its own.
 
+mod access;
 mod connections;
 mod context;
 mod function;
@@ -13,6 +14,7 @@ mod settings;
 mod telemetry;
 mod webhook;
 
+pub use access::{AdminAccess, Connected};
 pub use connections::Connections;
 pub use context::{Context, HostError, Queue};
 pub use function::{Function, Invocation, InvokeError, Running};

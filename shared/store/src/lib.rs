@@ -3,6 +3,7 @@
 //! code path cannot reach another's items.
 
 mod accept;
+mod access;
 mod cases;
 mod crypto;
 mod due;
@@ -27,4 +28,4 @@ pub use ledger::{Entry, What};
 pub use orders::{Candidate, FlagState, OrderRecord};
 pub use purge::PurgeReport;
 pub use store::{Store, TableNames};
-pub use tenants::{AccessToken, Installation, Profile};
+pub use tenants::{Installation, Profile};

@@ -15,7 +15,7 @@ pub const TAG: &str = "possible-duplicate";
 /// The function.
 pub const FUNCTION: Function = Function {
     name: "jobs/match-order",
-    needs: &[&Setting::STORE, &[Setting::ShopifyEndpoint, Setting::Log]],
+    needs: &[&Setting::STORE, &Setting::ADMIN, &[Setting::Log]],
     run: |ctx, invocation| Box::pin(job(ctx, invocation, "jobs/match-order", handle)),
 };
 
@@ -54,14 +54,13 @@ pub async fn handle(ctx: &Context, work: Work, _deadline: Timestamp) -> Result<(
 }
 
 /// Tags the orders in the shop. Tagging twice is harmless, so it is only remembered once all of it is done. Without
-/// an access token there is nobody to tell: the merchant sees the case in the app.
+/// access there is nobody to tell: the merchant sees the case in the app.
 async fn tell(
     ctx: &Context,
     installation: &Installation,
     members: &BTreeSet<RecordRef>,
 ) -> Result<(), JobError> {
-    let profile = installation.profile()?;
-    let Some(token) = &profile.access_token else { return Ok(()) };
+    let Some(access) = ctx.admin_access(installation).await? else { return Ok(()) };
     let (store, shopify) = (ctx.store().await?, ctx.shopify().await?);
     let mut told = Vec::new();
     for member in members {
@@ -69,7 +68,7 @@ async fn tell(
         if record.flag != FlagState::Pending {
             continue;
         }
-        match shopify.tags_add(&profile.domain, token.expose(), &record.order.gid(), &[TAG]).await {
+        match shopify.tags_add(&access.domain, access.token.expose(), &record.order.gid(), &[TAG]).await {
             Ok(()) => {}
             Err(error @ (ClientError::Unauthorized | ClientError::Rejected(_))) => {
                 // The case stands without the tag.
