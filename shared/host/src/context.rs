@@ -13,9 +13,9 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::Serialize;
 use storeward_clients::shopify::Shopify;
-use storeward_core::shop::Tenant;
+use storeward_core::shop::{ShopDomain, Tenant};
 use storeward_core::time::{Clock, Timestamp};
-use storeward_store::{Store, StoreError};
+use storeward_store::{AccessToken, Installation, Store, StoreError};
 use tokio::sync::OnceCell;
 
 use crate::connections::Connections;
@@ -81,6 +81,15 @@ impl From<SettingsError> for HostError {
     fn from(error: SettingsError) -> Self {
         Self::Settings(error)
     }
+}
+
+/// What a shop's Admin API is called with.
+#[derive(Clone, Debug)]
+pub struct AdminAccess {
+    /// The shop.
+    pub domain: ShopDomain,
+    /// The token.
+    pub token: AccessToken,
 }
 
 /// A queue that references are sent to.
@@ -186,6 +195,14 @@ impl Context {
                     .map_err(|_| HostError::Secret("no TLS roots for outgoing calls"))
             })
             .await
+    }
+
+    /// What to call the shop's Admin API with; `None` when there is no token: the merchant sees what we found in the
+    /// app alone.
+    #[expect(clippy::unused_async, reason = "renewing an expiring token is a call")]
+    pub async fn admin_access(&self, installation: &Installation) -> Result<Option<AdminAccess>, HostError> {
+        let profile = installation.profile()?;
+        Ok(profile.access_token.map(|token| AdminAccess { domain: profile.domain, token }))
     }
 
     /// Puts a reference on a queue, to be worked on after `delay` (at most 15 minutes; longer ones are cut to that,

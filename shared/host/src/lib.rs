@@ -13,7 +13,7 @@ mod telemetry;
 mod webhook;
 
 pub use connections::Connections;
-pub use context::{Context, HostError, Queue};
+pub use context::{AdminAccess, Context, HostError, Queue};
 pub use function::{Function, Invocation, InvokeError, Running};
 pub use job::{JobError, PurgeOrder, job};
 pub use problem::{Problem, ProblemKind};

@@ -17,7 +17,7 @@ mod store;
 mod tenants;
 
 pub use accept::{Acceptance, Delivery, Outcome, Work};
-pub use cases::{Case, CaseState, Member};
+pub use cases::{Case, CaseState, Decided, Member, Standing};
 pub use crypto::{DeploymentKey, Entropy, SystemEntropy};
 pub use due::{Action, DueRow};
 pub use erasure::{RequestState, RightsRequest, SecondPass};

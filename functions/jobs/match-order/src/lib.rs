@@ -60,8 +60,7 @@ async fn tell(
     installation: &Installation,
     members: &BTreeSet<RecordRef>,
 ) -> Result<(), JobError> {
-    let profile = installation.profile()?;
-    let Some(token) = &profile.access_token else { return Ok(()) };
+    let Some(access) = ctx.admin_access(installation).await? else { return Ok(()) };
     let (store, shopify) = (ctx.store().await?, ctx.shopify().await?);
     let mut told = Vec::new();
     for member in members {
@@ -69,7 +68,7 @@ async fn tell(
         if record.flag != FlagState::Pending {
             continue;
         }
-        match shopify.tags_add(&profile.domain, token.expose(), &record.order.gid(), &[TAG]).await {
+        match shopify.tags_add(&access.domain, access.token.expose(), &record.order.gid(), &[TAG]).await {
             Ok(()) => {}
             Err(error @ (ClientError::Unauthorized | ClientError::Rejected(_))) => {
                 // The case stands without the tag.
