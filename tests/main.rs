@@ -22,4 +22,5 @@ mod requests;
 mod scenarios;
 mod simulation;
 mod simultaneous;
+mod strangers;
 pub mod support;
