@@ -15,6 +15,7 @@ mod flagging;
 mod front;
 mod leaks;
 mod ledgers;
+pub mod parsers;
 mod privileges;
 mod promises;
 mod regressions;
