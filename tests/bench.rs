@@ -397,7 +397,7 @@ impl App {
             plan: Some("basic".to_owned()),
             // The number that the samples' bodies name the shop by.
             shopify_id: (domain == SHOP).then_some(70_000_000_001),
-            access_token: None,
+            public_domain: None,
         };
         self.store().await.install(&profile).await.unwrap()
     }

@@ -4,16 +4,13 @@
 //! A rotation goes on from one revision to the next by a condition, so none is lost. A short lease lets one instance at a
 //! time ask Shopify; it only saves calls, and nothing is wrong when it ends too early.
 
-use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::AttributeValue;
 use storeward_core::data_map::Kind;
 use storeward_core::oauth::Access;
 use storeward_core::time::Timestamp;
 
-use crate::crypto::{Entropy, TenantKeys};
-use crate::error::{Result, StoreError};
-use crate::item::{number, seal as seal_item, text};
-use crate::keyspace::{self, Key};
+use crate::error::Result;
+use crate::item::{number, seal, seal_part, text};
+use crate::keyspace;
 use crate::store::{Action, Change, Condition, Store};
 use crate::tenants::{Installation, Profile};
 
@@ -28,31 +25,10 @@ pub(crate) const DISCONNECTED_AT: &str = "disconnected_at";
 /// From when the profile is, as Shopify tells it.
 pub(crate) const PROFILE_AT: &str = "profile_at";
 
-/// What the tokens are sealed for: not interchangeable with the sealed half of the same item.
-fn place(key: &Key) -> String {
-    format!("{}|{ACCESS}", key.place())
-}
-
-pub(crate) fn seal(
-    key: &Key,
-    keys: &TenantKeys,
-    access: &Access,
-    entropy: &dyn Entropy,
-) -> Result<AttributeValue> {
-    let plain = serde_json::to_vec(access).map_err(|_| StoreError::Corrupt("tokens to seal"))?;
-    let plain = zeroize::Zeroizing::new(plain);
-    Ok(AttributeValue::B(Blob::new(keys.seal(&place(key), &plain, entropy)?)))
-}
-
 impl Installation {
     /// Opens the tokens; `None` where the app has no access to the shop.
     pub fn access(&self) -> Result<Option<Access>> {
-        if !self.stored.0.contains_key(ACCESS) {
-            return Ok(None);
-        }
-        let place = place(&self.stored.key(Kind::Shop)?);
-        let plain = self.keys.open(&place, self.stored.binary(ACCESS)?)?;
-        serde_json::from_slice(&plain).map(Some).map_err(|_| StoreError::Corrupt("sealed tokens"))
+        self.stored.unseal_part(Kind::Shop, ACCESS, &self.keys)
     }
 
     /// How often the tokens were replaced: what one reader compares with another.
@@ -118,7 +94,7 @@ impl Store {
 
     async fn write_access(&self, installation: &Installation, access: &Access, remove: &str) -> Result<bool> {
         let key = keyspace::shop(&installation.tenant);
-        let sealed = seal(&key, &installation.keys, access, &*self.entropy)?;
+        let sealed = seal_part(&key, ACCESS, &installation.keys, access, &*self.entropy)?;
         let revision = installation.access_revision();
         let update = Change {
             expression: format!("SET {ACCESS} = :access, {REVISION} = :next{remove}"),
@@ -146,7 +122,7 @@ impl Store {
         at: Timestamp,
     ) -> Result<bool> {
         let key = keyspace::shop(&installation.tenant);
-        let sealed = seal_item(&key, &installation.keys, profile, &*self.entropy)?;
+        let sealed = seal(&key, &installation.keys, profile, &*self.entropy)?;
         let update = Change {
             expression: format!("SET sealed = :sealed, {PROFILE_AT} = :known"),
             values: vec![(":sealed", sealed), (":known", number(at.millis()))],

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use storeward_core::data_map::{Kind, Table};
+use storeward_core::guard::Decision;
 use storeward_core::matching::{RULE_VERSION, Reason};
 use storeward_core::personal::Personal;
 use storeward_core::time::Timestamp;
@@ -34,6 +35,12 @@ const LISTED: usize = 50;
 pub enum CaseState {
     /// The merchant has not decided.
     Open,
+    /// The merchant said that they are duplicates.
+    Confirmed,
+    /// The merchant said that they are none.
+    Dismissed,
+    /// There is nothing left to decide: fewer than two of its orders still stand.
+    Settled,
     /// The orders were found to belong to another case, which has them now.
     Merged,
     /// The person was erased: what is left tells that a case was, and nothing about whom.
@@ -41,13 +48,43 @@ pub enum CaseState {
 }
 
 impl CaseState {
-    const fn name(self) -> &'static str {
+    const ALL: [Self; 6] =
+        [Self::Open, Self::Confirmed, Self::Dismissed, Self::Settled, Self::Merged, Self::Anonymised];
+
+    /// The word for it, in keys and in answers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Open => "open",
+            Self::Confirmed => "confirmed",
+            Self::Dismissed => "dismissed",
+            Self::Settled => "settled",
             Self::Merged => "merged",
             Self::Anonymised => "anonymised",
         }
     }
+}
+
+/// What has become of an order of a case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It is to be sent.
+    #[default]
+    Active,
+    /// It was cancelled: it cannot become a second parcel.
+    Cancelled,
+    /// It was sent.
+    Fulfilled,
+}
+
+/// A merchant's decision on a case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decided {
+    /// What was decided.
+    pub decision: Decision,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// An order of a case, with what a merchant needs to recognise it after the order record itself has expired.
@@ -67,6 +104,9 @@ pub struct Member {
     pub currency: Option<String>,
     /// What it agreed on with the others when it joined.
     pub reasons: Vec<Reason>,
+    /// What has become of it.
+    #[serde(default)]
+    pub standing: Standing,
     pub(crate) rows: Vec<(String, String)>,
 }
 
@@ -74,6 +114,8 @@ pub struct Member {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct SealedCase {
     members: Vec<Member>,
+    #[serde(default)]
+    decided: Option<Decided>,
 }
 
 /// A case.
@@ -93,6 +135,8 @@ pub struct Case {
     pub members: Vec<Member>,
     /// Everything any of its orders agreed on.
     pub reasons: BTreeSet<Reason>,
+    /// The merchant's latest decision. It stays when another order joins and opens the case again.
+    pub decided: Option<Decided>,
     pub(crate) opened_at: Timestamp,
     pub(crate) revision: i64,
     pub(crate) merged_into: Option<RecordRef>,
@@ -103,7 +147,7 @@ pub struct Case {
 pub struct Joined {
     /// The cluster's case.
     pub case: RecordRef,
-    /// Whether it was opened by this.
+    /// Whether it was opened by this, for the first time or again after a decision.
     pub opened: bool,
     /// The orders that joined by this.
     pub newcomers: Vec<RecordRef>,
@@ -123,7 +167,7 @@ impl Case {
         if let Some(into) = &self.merged_into {
             item = item.set("merged_into", text(into.to_string()));
         } else {
-            let sealed = SealedCase { members: self.members.clone() };
+            let sealed = SealedCase { members: self.members.clone(), decided: self.decided.clone() };
             item = item.sealed(&installation.keys, &sealed, &*store.entropy)?;
         }
         Ok(Action::Put { item, condition: Some(self.unchanged()) })
@@ -169,6 +213,7 @@ impl Member {
             total: record.order.total_price.clone(),
             currency: record.order.currency.clone(),
             reasons,
+            standing: Standing::Active,
             rows: subjects.map(|row| shorten(&installation.tenant, row)).collect(),
         }
     }
@@ -180,12 +225,9 @@ impl Member {
 
 impl Store {
     pub(crate) fn read_case(installation: &Installation, stored: &Stored) -> Result<Case> {
-        let state = match stored.text("phase")? {
-            "open" => CaseState::Open,
-            "merged" => CaseState::Merged,
-            "anonymised" => CaseState::Anonymised,
-            _ => return Err(StoreError::Corrupt("a case's state")),
-        };
+        let phase = stored.text("phase")?;
+        let state = CaseState::ALL.into_iter().find(|state| state.name() == phase);
+        let state = state.ok_or(StoreError::Corrupt("a case's state"))?;
         let sealed: SealedCase = if stored.has_sealed() {
             stored.unseal(Kind::Case, &installation.keys)?
         } else {
@@ -206,6 +248,7 @@ impl Store {
                 None => sealed.members.iter().flat_map(|member| member.reasons.iter().copied()).collect(),
             },
             members: sealed.members,
+            decided: sealed.decided,
             opened_at,
             revision: stored.number("revision")?,
             merged_into: merged_into.map_err(|_| StoreError::Corrupt("a merged case"))?,
@@ -328,6 +371,9 @@ impl Store {
             // The others' case ended since they were read, and they are free again: one order alone is no case.
             return Ok(Step::Overtaken);
         }
+        // Another order is something new to decide on, whatever was decided before.
+        let opened = opened || target.state != CaseState::Open;
+        target.state = CaseState::Open;
         let mut actions = Vec::new();
         for mut source in merged {
             let room = LISTED.saturating_sub(target.members.len());
@@ -379,6 +425,7 @@ impl Store {
             size: 0,
             members: Vec::new(),
             reasons: BTreeSet::new(),
+            decided: None,
             opened_at: now,
             revision: 0,
             merged_into: None,

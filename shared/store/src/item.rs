@@ -88,6 +88,24 @@ pub(crate) fn seal<T: Serialize>(
     Ok(AttributeValue::B(Blob::new(keys.seal(&key.place(), &plain, entropy)?)))
 }
 
+/// A further sealed part of an item, in an attribute of its own: it changes without the other parts being read.
+pub(crate) fn seal_part<T: Serialize>(
+    key: &Key,
+    part: &'static str,
+    keys: &TenantKeys,
+    value: &T,
+    entropy: &dyn Entropy,
+) -> Result<AttributeValue> {
+    let plain = zeroize::Zeroizing::new(
+        serde_json::to_vec(value).map_err(|_| StoreError::Corrupt("a part to seal"))?,
+    );
+    Ok(AttributeValue::B(Blob::new(keys.seal(&part_place(key, part), &plain, entropy)?)))
+}
+
+fn part_place(key: &Key, part: &str) -> String {
+    format!("{}|{part}", key.place())
+}
+
 /// When something of `kind` that began at `from` ends, in epoch seconds; `None` for what has no window.
 pub(crate) fn expiry(kind: Kind, from: Timestamp) -> Option<i64> {
     match kind.row().retention {
@@ -146,6 +164,20 @@ impl Stored {
     pub(crate) fn unseal<T: DeserializeOwned>(&self, kind: Kind, keys: &TenantKeys) -> Result<T> {
         let plain = keys.open(&self.key(kind)?.place(), self.binary(SEALED)?)?;
         serde_json::from_slice(&plain).map_err(|_| StoreError::Corrupt("a sealed record"))
+    }
+
+    /// Opens a further sealed part, where there is one.
+    pub(crate) fn unseal_part<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        part: &'static str,
+        keys: &TenantKeys,
+    ) -> Result<Option<T>> {
+        if !self.0.contains_key(part) {
+            return Ok(None);
+        }
+        let plain = keys.open(&part_place(&self.key(kind)?, part), self.binary(part)?)?;
+        serde_json::from_slice(&plain).map(Some).map_err(|_| StoreError::Corrupt(part))
     }
 
     pub(crate) fn has_sealed(&self) -> bool {

@@ -22,6 +22,12 @@ pub enum What {
     Installed,
     /// The app was removed: access ended, the purge was scheduled.
     Uninstalled,
+    /// The merchant changed the settings of the duplicate guard.
+    SettingsChanged,
+    /// The merchant decided on a case.
+    CaseDecided,
+    /// The merchant deleted a resolved case.
+    CaseDeleted,
     /// A person's records were erased; writers that began before may still be running.
     SubjectErased,
     /// The second pass found nothing of the person left. This is the receipt.

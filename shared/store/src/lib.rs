@@ -18,7 +18,7 @@ mod store;
 mod tenants;
 
 pub use accept::{Acceptance, Delivery, Outcome, Work};
-pub use cases::{Case, CaseState, Member};
+pub use cases::{Case, CaseState, Decided, Member, Standing};
 pub use crypto::{DeploymentKey, Entropy, SystemEntropy};
 pub use due::{Action, DueRow};
 pub use erasure::{RequestState, RightsRequest, SecondPass};
@@ -28,4 +28,5 @@ pub use ledger::{Entry, What};
 pub use orders::{Candidate, FlagState, OrderRecord};
 pub use purge::PurgeReport;
 pub use store::{Store, TableNames};
+pub use storeward_core::oauth::{Access, AccessToken};
 pub use tenants::{Installation, Profile};

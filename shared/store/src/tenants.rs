@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use storeward_core::data_map::{Kind, Table};
+use storeward_core::guard::GuardSettings;
 use storeward_core::oauth::Access;
 use storeward_core::personal::Personal;
 use storeward_core::shop::{Generation, ShopDomain, ShopId, ShopState, Tenant};
@@ -16,13 +17,16 @@ use crate::access;
 use crate::crypto::TenantKeys;
 use crate::due::{self, DueRow};
 use crate::error::{Result, StoreError};
-use crate::item::{Item, Stored, number, seal, text};
+use crate::item::{Item, Stored, number, seal, seal_part, text};
 use crate::keyspace;
 use crate::ledger::{Entry, What};
 use crate::store::{Action, Change, Condition, Query, Store};
 
 /// How many shops' keys one Lambda instance remembers.
 const CACHED_SHOPS: usize = 1000;
+
+/// The attribute of a shop's settings: sealed apart from the profile, so that neither is lost when both change.
+const SETTINGS: &str = "settings";
 
 #[derive(Clone)]
 pub(crate) struct CachedKeys {
@@ -83,6 +87,11 @@ impl Installation {
         Ok(self.profile()?.shopify_id.is_none_or(|known| known == shopify_id))
     }
 
+    /// What the merchant decided about the duplicate guard; the defaults before that.
+    pub fn settings(&self) -> Result<GuardSettings> {
+        Ok(self.stored.unseal_part(Kind::Shop, SETTINGS, &self.keys)?.unwrap_or_default())
+    }
+
     /// Opens the sealed half.
     pub fn profile(&self) -> Result<Profile> {
         self.stored.unseal(Kind::Shop, &self.keys)
@@ -140,7 +149,7 @@ impl Store {
             item = item.set(access::PROFILE_AT, number(known_at.millis()));
         }
         if let Some(granted) = access {
-            let sealed = access::seal(&key, &keys, granted, &*self.entropy)?;
+            let sealed = seal_part(&key, access::ACCESS, &keys, granted, &*self.entropy)?;
             item = item.set(access::ACCESS, sealed).set(access::REVISION, number(1));
         }
         let stored = Stored(item.attributes.clone());
@@ -200,7 +209,8 @@ impl Store {
                 access::DISCONNECTED_AT,
             )
             .map_err(|_| StoreError::Corrupt("an update"))?;
-            values.push((":access", access::seal(&key, &current.keys, granted, &*self.entropy)?));
+            values
+                .push((":access", seal_part(&key, access::ACCESS, &current.keys, granted, &*self.entropy)?));
             values.extend([(":none", number(0)), (":one", number(1))]);
         }
         let update = Change { expression, values };
@@ -209,6 +219,25 @@ impl Store {
             return Err(StoreError::Contended("the installation"));
         }
         self.tenant(&current.tenant).await?.ok_or(StoreError::Contended("the installation"))
+    }
+
+    /// Replaces the settings of the duplicate guard; they count from the next order on. `false` when the app is not
+    /// installed any more.
+    pub async fn change_settings(
+        &self,
+        installation: &Installation,
+        settings: &GuardSettings,
+    ) -> Result<bool> {
+        let tenant = &installation.tenant;
+        let key = keyspace::shop(tenant);
+        let sealed = seal_part(&key, SETTINGS, &installation.keys, settings, &*self.entropy)?;
+        let update =
+            Change { expression: "SET settings = :settings".to_owned(), values: vec![(":settings", sealed)] };
+        let actions = vec![
+            Action::Update { key, update, condition: Some(Condition::phase("installed")) },
+            self.ledger_action(&Entry::new(self.now(), tenant, What::SettingsChanged, "settings"))?,
+        ];
+        Ok(self.transact(actions).await?.is_ok())
     }
 
     /// The latest installation of a shop, with its keys, in one round trip: the shop's row and its keys are read

@@ -641,7 +641,8 @@ fn request_id() -> String {
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
-    use storeward_store::{AccessToken, Profile};
+    use storeward_core::oauth::{Access, Scopes};
+    use storeward_store::Profile;
 
     use super::bundle::{Bundle, Keep, Options};
     use super::*;
@@ -837,7 +838,7 @@ Resources:
                 shopify_id: None,
                 email: None,
                 plan: None,
-                access_token: None,
+                public_domain: None,
             };
             store.install(&profile).await.unwrap();
             serving.abort();
@@ -937,11 +938,13 @@ Resources:
             email: None,
             plan: None,
             shopify_id: None,
-            access_token: Some(AccessToken::new("shpat_demo".to_owned())),
+            public_domain: None,
         };
         let context = functions.context("jobs/match-order").unwrap();
         let store = context.store().await.unwrap();
-        store.install(&profile).await.unwrap();
+        let now = stack.now();
+        let access = Access::lasting("shpat_demo", Scopes::parse("write_orders"), now);
+        store.connect(&profile, now, &access, now).await.unwrap();
 
         // What Shopify sends, from the sample events, signed under this run's secret.
         let deliver = async |sample: &str, secret: &str| {
