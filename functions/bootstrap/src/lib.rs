@@ -4,14 +4,19 @@ use storeward_host::Function;
 
 /// Every function of the bundle. `template.yaml`, `events/` and the crates are held against it by a test.
 pub const FUNCTIONS: &[Function] = &[
+    app_scopes_update::FUNCTION,
     app_uninstalled::FUNCTION,
     customers_redact::FUNCTION,
     match_order::FUNCTION,
+    oauth_callback::FUNCTION,
+    oauth_install::FUNCTION,
     orders_create::FUNCTION,
     purge_shop::FUNCTION,
     redact_subject::FUNCTION,
     shop_redact::FUNCTION,
+    shop_update::FUNCTION,
     sweep_due::FUNCTION,
+    token_exchange::FUNCTION,
 ];
 
 /// The function of that name.

@@ -148,12 +148,6 @@ impl Shopify {
         Ok(Self { http: http::client()?, endpoint: endpoint.to_owned(), clock, buckets: Mutex::default() })
     }
 
-    /// Where a browser is sent to, in a shop's admin: `path` begins with a slash.
-    #[must_use]
-    pub fn address(&self, shop: &ShopDomain, path: &str) -> String {
-        format!("{}{path}", self.endpoint.replace("{shop}", shop.as_str()))
-    }
-
     /// Exchanges the code of an OAuth callback for an expiring offline access. A code counts once.
     ///
     /// # Errors
@@ -213,7 +207,7 @@ impl Shopify {
         let asked_at = self.clock.now();
         request["client_id"] = json!(app.client_id);
         request["client_secret"] = json!(app.client_secret);
-        let url = self.address(shop, "/admin/oauth/access_token");
+        let url = format!("{}/admin/oauth/access_token", self.endpoint.replace("{shop}", shop.as_str()));
         let sent = self.http.post(&url).header("accept", "application/json").json(&request).send().await;
         let response = sent.map_err(|error| http::transport_error(&error))?;
         let status = response.status().as_u16();

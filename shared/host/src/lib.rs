@@ -2,6 +2,7 @@
 //! and schedules, errors to answers, logs. What a function does with a verified event is its own.
 
 mod access;
+mod browser;
 mod connections;
 mod context;
 mod function;
@@ -15,6 +16,7 @@ mod telemetry;
 mod webhook;
 
 pub use access::{AdminAccess, Connected};
+pub use browser::{BrowserError, BrowserRequest, Reply, browser};
 pub use connections::Connections;
 pub use context::{Context, HostError, Queue};
 pub use function::{Function, Invocation, InvokeError, Running};

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 /// Every problem that an endpoint answers with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind {
-    /// Not a POST.
+    /// Not the method that the address is for.
     MethodNotAllowed,
     /// A header that every delivery has is missing or malformed.
     MissingHeader,
@@ -23,13 +23,25 @@ pub enum ProblemKind {
     ShopMismatch,
     /// The app is not installed in the shop.
     NotInstalled,
+    /// The query lacks something, has it twice or cannot be read.
+    InvalidQuery,
+    /// The query is not signed by Shopify, or too long ago.
+    UnsignedQuery,
+    /// The state is not the one that this browser was given.
+    StateMismatch,
+    /// The session token does not count.
+    InvalidSession,
+    /// Shopify gives no access for what was brought.
+    ConsentRefused,
+    /// The merchant granted less than the app needs.
+    ScopesLacking,
     /// Something the request needs is not available.
     Unavailable,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 15] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -38,6 +50,12 @@ impl ProblemKind {
         Self::MalformedBody,
         Self::ShopMismatch,
         Self::NotInstalled,
+        Self::InvalidQuery,
+        Self::UnsignedQuery,
+        Self::StateMismatch,
+        Self::InvalidSession,
+        Self::ConsentRefused,
+        Self::ScopesLacking,
         Self::Unavailable,
     ];
 
@@ -53,6 +71,12 @@ impl ProblemKind {
             Self::MalformedBody => "malformed-body",
             Self::ShopMismatch => "shop-mismatch",
             Self::NotInstalled => "not-installed",
+            Self::InvalidQuery => "invalid-query",
+            Self::UnsignedQuery => "unsigned-query",
+            Self::StateMismatch => "state-mismatch",
+            Self::InvalidSession => "invalid-session",
+            Self::ConsentRefused => "consent-refused",
+            Self::ScopesLacking => "scopes-lacking",
             Self::Unavailable => "unavailable",
         }
     }
@@ -62,9 +86,14 @@ impl ProblemKind {
     pub const fn status(self) -> u16 {
         match self {
             Self::MethodNotAllowed => 405,
-            Self::MissingHeader | Self::WrongTopic | Self::MalformedBody | Self::ShopMismatch => 400,
+            Self::MissingHeader
+            | Self::WrongTopic
+            | Self::MalformedBody
+            | Self::ShopMismatch
+            | Self::InvalidQuery => 400,
             Self::BodyTooLarge => 413,
-            Self::BadSignature => 401,
+            Self::BadSignature | Self::UnsignedQuery | Self::InvalidSession => 401,
+            Self::StateMismatch | Self::ConsentRefused | Self::ScopesLacking => 403,
             Self::NotInstalled => 404,
             Self::Unavailable => 503,
         }
@@ -74,7 +103,7 @@ impl ProblemKind {
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
-            Self::MethodNotAllowed => "Use POST",
+            Self::MethodNotAllowed => "Use another method",
             Self::MissingHeader => "A required header is missing or malformed",
             Self::BodyTooLarge => "The body is too large",
             Self::BadSignature => "The signature does not match the body",
@@ -82,6 +111,12 @@ impl ProblemKind {
             Self::MalformedBody => "The body is not what the topic sends",
             Self::ShopMismatch => "Header and body name different shops",
             Self::NotInstalled => "The app is not installed in this shop",
+            Self::InvalidQuery => "The query lacks something or has it twice",
+            Self::UnsignedQuery => "The query is not signed by Shopify, or too long ago",
+            Self::StateMismatch => "This browser did not ask for that",
+            Self::InvalidSession => "The session token does not count",
+            Self::ConsentRefused => "Shopify gives no access for that",
+            Self::ScopesLacking => "The merchant granted less than the app needs",
             Self::Unavailable => "Not available now, try again",
         }
     }
