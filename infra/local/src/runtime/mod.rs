@@ -312,6 +312,9 @@ impl LocalStack {
             .route("/lambda-url/{function}", any(Self::serve_url))
             .route("/lambda-url/{function}/", any(Self::serve_url))
             .route("/lambda-url/{function}/{*path}", any(Self::serve_url))
+            // What a deployment has under the app's address.
+            .route("/auth", any(|state, request| Self::serve_auth(state, "oauth-install", request)))
+            .route("/auth/callback", any(|state, request| Self::serve_auth(state, "oauth-callback", request)))
             .route("/api", any(Self::serve_api))
             .route("/api/", any(Self::serve_api))
             .route("/api/{*path}", any(Self::serve_api))
@@ -343,6 +346,15 @@ impl LocalStack {
             }
             Err(_) => problem(StatusCode::PAYLOAD_TOO_LARGE, "a function takes at most 6 MB").map(Body::from),
         }
+    }
+
+    async fn serve_auth(
+        State(stack): State<Self>,
+        name: &'static str,
+        request: Request<Body>,
+    ) -> Response<Body> {
+        let (parts, _) = request.into_parts();
+        stack.call_url(name, Request::from_parts(parts, Bytes::new())).await.map(Body::from)
     }
 
     async fn serve_api(State(stack): State<Self>, request: Request<Body>) -> Response<Body> {
