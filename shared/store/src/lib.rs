@@ -15,6 +15,7 @@ mod orders;
 mod purge;
 mod store;
 mod tenants;
+mod updates;
 
 pub use accept::{Acceptance, Delivery, Outcome, Work};
 pub use cases::{Case, CaseState, Decided, Member, Standing};
@@ -28,3 +29,4 @@ pub use orders::{Candidate, FlagState, OrderRecord};
 pub use purge::PurgeReport;
 pub use store::{Store, TableNames};
 pub use tenants::{AccessToken, Installation, Profile};
+pub use updates::{News, Plan, Writing, Written};
