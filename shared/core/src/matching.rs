@@ -165,6 +165,7 @@ mod tests {
             created_at: Timestamp(1_790_000_000_000) + MINUTE * u32::try_from(minutes).unwrap(),
             updated_at: None,
             cancelled_at: None,
+            fulfilled: false,
             test: false,
             email: email.map(|text| text.to_owned().into()),
             contact_email: None,

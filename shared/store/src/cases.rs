@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use storeward_core::data_map::{Kind, Table};
 use storeward_core::guard::Decision;
 use storeward_core::matching::{RULE_VERSION, Reason};
+use storeward_core::order::Order;
 use storeward_core::personal::Personal;
 use storeward_core::time::Timestamp;
 
@@ -76,6 +77,33 @@ pub enum Standing {
     Cancelled,
     /// It was sent.
     Fulfilled,
+}
+
+impl Standing {
+    /// What an order tells of itself.
+    pub(crate) const fn told_by(order: &Order) -> Self {
+        if order.cancelled_at.is_some() {
+            Self::Cancelled
+        } else if order.fulfilled {
+            Self::Fulfilled
+        } else {
+            Self::Active
+        }
+    }
+
+    /// The word for it on an order's record.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Cancelled => "cancelled",
+            Self::Fulfilled => "fulfilled",
+        }
+    }
+
+    pub(crate) fn of(name: Option<&str>) -> Self {
+        let named = |standing: &Self| Some(standing.name()) == name;
+        [Self::Cancelled, Self::Fulfilled].into_iter().find(named).unwrap_or_default()
+    }
 }
 
 /// A merchant's decision on a case.
@@ -181,6 +209,16 @@ impl Case {
         Condition { expression: "revision = :revision", values: vec![(":revision", number(self.revision))] }
     }
 
+    /// An open case of which fewer than two orders still stand leaves nothing to decide. Orders that were sent stand:
+    /// two parcels of one order are what a merchant wants to hear of.
+    pub(crate) fn settle(&mut self) {
+        let cancelled = self.members.iter().filter(|member| member.standing == Standing::Cancelled).count();
+        let standing = self.size.saturating_sub(u64::try_from(cancelled).unwrap_or(u64::MAX));
+        if self.state == CaseState::Open && standing < 2 {
+            self.state = CaseState::Settled;
+        }
+    }
+
     /// What stays of a case when its people are erased: a new record under a random name, without a time finer than
     /// a day and without members, that nothing leads to.
     pub(crate) fn anonymised(&self, store: &Store, installation: &Installation) -> Result<Action> {
@@ -213,9 +251,24 @@ impl Member {
             total: record.order.total_price.clone(),
             currency: record.order.currency.clone(),
             reasons,
-            standing: Standing::Active,
+            standing: record.standing,
             rows: subjects.map(|row| shorten(&installation.tenant, row)).collect(),
         }
+    }
+
+    /// Takes over what the merchant sees of an order that changed, and by which rows its people are found.
+    pub(crate) fn follow<'a>(
+        &mut self,
+        installation: &Installation,
+        order: &Order,
+        standing: Standing,
+        rows: impl Iterator<Item = &'a Key>,
+    ) {
+        self.name.clone_from(&order.name);
+        self.total.clone_from(&order.total_price);
+        self.currency.clone_from(&order.currency);
+        self.standing = standing;
+        self.rows = rows.map(|row| shorten(&installation.tenant, row)).collect();
     }
 
     pub(crate) fn row_keys(&self, installation: &Installation) -> Vec<Key> {
@@ -339,6 +392,8 @@ impl Store {
                 Step::Overtaken => {}
             }
             records = self.orders(installation, &references).await?;
+            // What was cancelled meanwhile is nobody's duplicate any more.
+            records.retain(|record| record.order.counts() || record.case.is_some());
         }
         Err(StoreError::Contended("a case"))
     }
@@ -400,10 +455,8 @@ impl Store {
                         (":pending", text("pending")),
                     ],
                 },
-                condition: Some(Condition {
-                    expression: "attribute_exists(pk) AND attribute_not_exists(case_id)",
-                    values: Vec::new(),
-                }),
+                // An update or a cancellation since it was read counts: it is read again.
+                condition: Some(record.unchanged()),
             });
         }
         actions.push(target.put(self, installation)?);

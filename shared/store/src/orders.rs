@@ -8,9 +8,11 @@ use storeward_core::data_map::{Kind, Table};
 use storeward_core::matching::{self, KEY_CAP, KeyKind, Reason};
 use storeward_core::order::Order;
 use storeward_core::shop::Tenant;
+use storeward_core::time::Timestamp;
 
+use crate::cases::Standing;
 use crate::error::{Result, StoreError};
-use crate::item::{Stored, text};
+use crate::item::{Stored, number, text};
 use crate::keyspace::{self, Key, RecordRef};
 use crate::store::{Action, Change, Condition, Expired, Query, Range, Store, TRANSACTION_ITEMS};
 use crate::tenants::Installation;
@@ -21,11 +23,14 @@ use crate::tenants::Installation;
 pub(crate) struct SealedOrder {
     pub(crate) order: Order,
     rows: Vec<(String, String)>,
+    /// Of which time the customer's account is as the order names it, where it was rectified since.
+    #[serde(default)]
+    pub(crate) rectified_at: Option<Timestamp>,
 }
 
 impl SealedOrder {
     pub(crate) fn new<'a>(tenant: &Tenant, order: Order, rows: impl Iterator<Item = &'a Key>) -> Self {
-        Self { order, rows: rows.map(|key| shorten(tenant, key)).collect() }
+        Self { order, rows: rows.map(|key| shorten(tenant, key)).collect(), rectified_at: None }
     }
 
     pub(crate) fn rows(&self, tenant: &Tenant) -> Vec<Key> {
@@ -66,7 +71,31 @@ pub struct OrderRecord {
     pub case: Option<RecordRef>,
     /// Whether that was told to Shopify.
     pub flag: FlagState,
+    /// What has become of it.
+    pub standing: Standing,
+    /// Which telling of Shopify's it is: an older one does not replace it.
+    pub updated_at: Timestamp,
+    pub(crate) rectified_at: Option<Timestamp>,
+    /// How often it was written: whoever changes it makes sure that nobody else did.
+    pub(crate) revision: i64,
     pub(crate) rows: Vec<Key>,
+}
+
+impl OrderRecord {
+    /// That nobody wrote the order since it was read, and that it is in the same case.
+    pub(crate) fn unchanged(&self) -> Condition {
+        let revision = (":revision", number(self.revision));
+        match &self.case {
+            None => Condition {
+                expression: "revision = :revision AND attribute_not_exists(case_id)",
+                values: vec![revision],
+            },
+            Some(case) => Condition {
+                expression: "revision = :revision AND case_id = :case",
+                values: vec![revision, (":case", text(case.to_string()))],
+            },
+        }
+    }
 }
 
 /// An order that agrees with another, and in what.
@@ -90,6 +119,10 @@ impl Store {
                 Some("pending") => FlagState::Pending,
                 Some(_) => FlagState::Done,
             },
+            standing: Standing::of(stored.optional_text("standing")),
+            updated_at: Timestamp(stored.optional_number("updated_at").unwrap_or_default()),
+            rectified_at: sealed.rectified_at,
+            revision: stored.optional_number("revision").unwrap_or_default(),
             rows: sealed.rows(&installation.tenant),
             order: sealed.order,
         })
