@@ -2,6 +2,9 @@
 //! Exact forms only; what survives typing errors is the matching's to add. The forms that become subject rows
 //! are frozen ([`SUBJECT_VERSION`]): a person erased next year must be found under the spelling of today.
 
+mod phone;
+
+pub use phone::phone;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
@@ -20,19 +23,6 @@ pub fn email(text: &str) -> Option<Personal<String>> {
     let (local, domain) = folded.rsplit_once('@')?;
     let plain = !folded.chars().any(|c| c.is_whitespace() || c.is_control());
     (!local.is_empty() && !domain.is_empty() && plain && folded.len() <= 320).then(|| Personal::new(folded))
-}
-
-/// A phone number in E.164, read in the country of the address it came with; `None` when it is not a valid number.
-#[must_use]
-pub fn phone(text: &str, country: Option<&str>) -> Option<Personal<String>> {
-    // Longer than any number with its extension, and the parser is not for unbounded input.
-    if text.len() > 64 {
-        return None;
-    }
-    let region = country.and_then(|code| code.trim().to_ascii_uppercase().parse().ok());
-    let number = phonenumber::parse(region, text).ok()?;
-    phonenumber::is_valid(&number)
-        .then(|| Personal::new(number.format().mode(phonenumber::Mode::E164).to_string()))
 }
 
 /// Letters and digits alone, without marks and in lower case, words parted by one space.
