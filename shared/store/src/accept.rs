@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use storeward_core::data_map::{Kind, Purpose};
-use storeward_core::matching;
+use storeward_core::matching::{self, Features};
 use storeward_core::normalize::{self, Identifier};
 use storeward_core::order::Order;
 use storeward_core::shop::Tenant;
@@ -15,7 +15,7 @@ use crate::erasure::Wanted;
 use crate::error::Result;
 use crate::item::{Item, number, text};
 use crate::keyspace::{self, Key, RecordRef};
-use crate::orders::SealedOrder;
+use crate::orders::{SealedOrder, sign_cart, with_cart};
 use crate::purge;
 use crate::store::{Action, Change, Condition, Store};
 use crate::tenants::Installation;
@@ -104,10 +104,11 @@ impl Store {
         // A creation time in the future would stretch the window: the clock's word counts then.
         let from = order.created_at.min(self.now());
         let mut rows: Vec<(Key, Item)> = Vec::new();
-        for key in matching::keys(&order) {
-            let partition = keyspace::match_partition(tenant, keys, &key);
+        let cart = sign_cart(keys, &matching::cart_terms(&order));
+        for key in Features::of(&order).keys() {
+            let partition = keyspace::match_partition(tenant, keys, key);
             let row = keyspace::match_row(partition, order.created_at, &record);
-            rows.push((row.clone(), Item::new(row).expiring(from)));
+            rows.push((row.clone(), with_cart(Item::new(row).expiring(from), &cart)));
         }
         for identifier in &identifiers {
             let row = keyspace::subject_row(keyspace::subject_partition(tenant, keys, identifier), &record);
