@@ -1,7 +1,12 @@
 //! An order as Shopify's webhooks tell it, cut down to what the duplicate guard may keep (promise DG40).
-//! Line items, notes, IP addresses and everything else in the body are not even read.
+//! What was bought, the checkout and the channel are read to be compared as blinded signatures, and never written.
+//! Notes, IP addresses and everything else in the body are not even read.
 
 use serde::{Deserialize, Deserializer, Serialize};
+
+mod lines;
+
+pub use lines::{LINES_READ, LineItem};
 
 use crate::personal::Personal;
 use crate::time::Timestamp;
@@ -55,6 +60,15 @@ pub struct Order {
     /// an order from the bodies of other topics, which are signed with the same secret.
     #[serde(deserialize_with = "amount")]
     pub total_price: Option<String>,
+    /// What was bought, as far as [`LINES_READ`]. Not in a stored order (promise DG40).
+    #[serde(default, skip_serializing, deserialize_with = "lines::read")]
+    pub line_items: Vec<LineItem>,
+    /// Which checkout it came from; two orders of one checkout are one order placed twice. Not in a stored order.
+    #[serde(default, skip_serializing, deserialize_with = "lines::loose_text")]
+    pub checkout_token: Option<Personal<String>>,
+    /// The channel it came by: `web`, `pos`, or an app's number. Not in a stored order.
+    #[serde(default, skip_serializing, deserialize_with = "lines::loose_text")]
+    pub source_name: Option<Personal<String>>,
 }
 
 /// The customer account an order belongs to.
@@ -142,6 +156,9 @@ impl Order {
             shipping_address: None,
             currency: None,
             total_price: None,
+            line_items: Vec::new(),
+            checkout_token: None,
+            source_name: None,
         }
     }
 

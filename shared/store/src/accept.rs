@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use storeward_core::data_map::{Kind, Purpose};
-use storeward_core::matching;
+use storeward_core::matching::{self, Features};
 use storeward_core::normalize::{self, Identifier};
 use storeward_core::order::Order;
 use storeward_core::shop::Tenant;
@@ -16,7 +16,7 @@ use crate::erasure::Wanted;
 use crate::error::Result;
 use crate::item::{Item, number, text};
 use crate::keyspace::{self, RecordRef};
-use crate::orders::SealedOrder;
+use crate::orders::{SealedOrder, sign_cart, with_cart};
 use crate::purge;
 use crate::store::{Action, Change, Condition, Store};
 use crate::tenants::Installation;
@@ -136,11 +136,11 @@ impl Store {
         let from = order.created_at.min(now);
         let mut rows: Vec<Item> = Vec::new();
         if order.counts() && now < from + matching::LARGEST_WINDOW {
-            for key in matching::keys(&order) {
-                let partition = keyspace::match_partition(tenant, keys, &key);
-                rows.push(
-                    Item::new(keyspace::match_row(partition, order.created_at, &record)).expiring(from),
-                );
+            let cart = sign_cart(keys, &matching::cart_terms(&order));
+            for key in Features::of(&order).keys() {
+                let partition = keyspace::match_partition(tenant, keys, key);
+                let row = keyspace::match_row(partition, order.created_at, &record);
+                rows.push(with_cart(Item::new(row).expiring(from), &cart));
             }
         }
         for identifier in &identifiers {

@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use storeward_core::data_map::{Kind, Table};
 use storeward_core::guard::Decision;
-use storeward_core::matching::{RULE_VERSION, Reason};
+use storeward_core::matching::{Explanation, RULE_VERSION, Reason};
 use storeward_core::order::Order;
 use storeward_core::personal::Personal;
 use storeward_core::time::Timestamp;
@@ -116,7 +116,7 @@ pub struct Decided {
 }
 
 /// An order of a case, with what a merchant needs to recognise it after the order record itself has expired.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Member {
     /// The order's name in the store.
     pub order: RecordRef,
@@ -135,6 +135,9 @@ pub struct Member {
     /// What has become of it.
     #[serde(default)]
     pub standing: Standing,
+    /// Why it was taken for the same as the order it joined with, or that order for it: the strongest verdict.
+    #[serde(default)]
+    pub explanation: Option<Explanation>,
     pub(crate) rows: Vec<(String, String)>,
 }
 
@@ -240,8 +243,32 @@ impl Case {
     }
 }
 
+/// Why an order joins.
+struct Why {
+    reasons: BTreeSet<Reason>,
+    explanation: Option<Explanation>,
+}
+
+impl Why {
+    /// Each candidate's own verdict; the order that found them has all their reasons and the strongest verdict.
+    fn of_all(reference: &RecordRef, candidates: &[Candidate]) -> Vec<(RecordRef, Self)> {
+        let explanations = || candidates.iter().map(|candidate| &candidate.explanation);
+        let strongest = explanations().max_by(|a, b| a.weight.total_cmp(&b.weight)).cloned();
+        let all = explanations().flat_map(Explanation::reasons).collect();
+        candidates
+            .iter()
+            .map(|candidate| {
+                let explanation = candidate.explanation.clone();
+                let why = Self { reasons: explanation.reasons(), explanation: Some(explanation) };
+                (candidate.record.reference.clone(), why)
+            })
+            .chain([(reference.clone(), Self { reasons: all, explanation: strongest })])
+            .collect()
+    }
+}
+
 impl Member {
-    fn new(installation: &Installation, record: &OrderRecord, reasons: Vec<Reason>) -> Self {
+    fn new(installation: &Installation, record: &OrderRecord, why: Option<&Why>) -> Self {
         let subjects = record.rows.iter().filter(|row| row.kind == Kind::Subject);
         Self {
             order: record.reference.clone(),
@@ -250,7 +277,8 @@ impl Member {
             created_at: record.order.created_at,
             total: record.order.total_price.clone(),
             currency: record.order.currency.clone(),
-            reasons,
+            reasons: why.map(|why| why.reasons.iter().copied().collect()).unwrap_or_default(),
+            explanation: why.and_then(|why| why.explanation.clone()),
             standing: record.standing,
             rows: subjects.map(|row| shorten(&installation.tenant, row)).collect(),
         }
@@ -361,13 +389,7 @@ impl Store {
         candidates: Vec<Candidate>,
     ) -> Result<Option<Joined>> {
         let reference = record.reference.clone();
-        let agreed: BTreeSet<Reason> =
-            candidates.iter().flat_map(|candidate| candidate.reasons.iter().copied()).collect();
-        let reasons: Vec<(RecordRef, Vec<Reason>)> = candidates
-            .iter()
-            .map(|candidate| (candidate.record.reference.clone(), candidate.reasons.clone()))
-            .chain([(reference.clone(), agreed.into_iter().collect())])
-            .collect();
+        let reasons = Why::of_all(&reference, &candidates);
         let references: Vec<RecordRef> = reasons.iter().map(|(reference, _)| reference.clone()).collect();
         let mut records: Vec<OrderRecord> =
             candidates.into_iter().map(|candidate| candidate.record).chain([record]).collect();
@@ -403,7 +425,7 @@ impl Store {
         installation: &Installation,
         reference: &RecordRef,
         records: &[OrderRecord],
-        reasons: &[(RecordRef, Vec<Reason>)],
+        reasons: &[(RecordRef, Why)],
     ) -> Result<Step> {
         let named: BTreeSet<RecordRef> = records.iter().filter_map(|record| record.case.clone()).collect();
         let mut cases = self.resolve_cases(installation, named).await?;
@@ -440,10 +462,9 @@ impl Store {
         }
         for record in &newcomers {
             let why = reasons.iter().find(|(of, _)| *of == record.reference);
-            let why = why.map(|(_, reasons)| reasons.clone()).unwrap_or_default();
             target.size += 1;
             if target.members.len() < LISTED {
-                target.members.push(Member::new(installation, record, why));
+                target.members.push(Member::new(installation, record, why.map(|(_, why)| why)));
                 actions.extend(Self::case_rows(record, &target));
             }
             actions.push(Action::Update {

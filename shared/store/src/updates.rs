@@ -11,7 +11,7 @@ use crate::due::{self, DueRow};
 use crate::error::{Result, StoreError};
 use crate::item::{Item, expiry, number, seal, text};
 use crate::keyspace;
-use crate::orders::OrderRecord;
+use crate::orders::{OrderRecord, has_cart};
 use crate::store::{Action, Change, Condition, Store};
 use crate::tenants::Installation;
 
@@ -190,6 +190,9 @@ impl Store {
             }
             _ => row,
         });
+        // What an order holds of its cart stands in its matching rows alone: news that tell nothing of it leave them.
+        let silent = |row: &Item| row.key.kind == Kind::Match && !has_cart(row);
+        let written = written.filter(|row| !(silent(row) && record.rows.contains(&row.key)));
         actions.extend(written.map(Action::put));
         let left = record.rows.iter().filter(|old| items.rows.iter().all(|row| row.key != **old));
         actions.extend(left.cloned().map(Action::delete));
