@@ -273,7 +273,7 @@ async fn a_callback_that_is_not_shopifys_or_not_this_browsers_leaves_nothing() {
     assert_eq!(problem_of(&answer), kind(ProblemKind::ConsentRefused));
     assert_eq!(world.bench.dump(), before, "nothing was stored");
     // A state ends after ten minutes, whatever the browser keeps.
-    world.bench.advance(MINUTE * 10).await;
+    world.bench.clock.advance(MINUTE * 10);
     let late = with(&world.bench.clock.now().seconds().to_string(), SHOP, &state, "c");
     assert_eq!(problem_of(&callback(&app, &late, &[cookie]).await), kind(ProblemKind::StateMismatch));
 }
@@ -334,7 +334,7 @@ async fn opening_the_app_installs_it_and_forged_tokens_open_nothing() {
     let installed = installation(&app).await.unwrap();
     assert_eq!(installed.access_revision(), 2, "installed, then renewed");
     assert!(world.works(&access(&app, &installed).await.unwrap()).await);
-    world.bench.advance(Duration::from_secs(70)).await;
+    world.bench.clock.advance(Duration::from_secs(70));
     assert_eq!(
         problem_of(&exchange(&app, &genuine).await),
         kind(ProblemKind::InvalidSession),
@@ -357,9 +357,9 @@ fn two_shops(now: i64) -> String {
 async fn tokens_are_renewed_five_minutes_before_they_end_and_both_rotate() {
     let (world, app, first) = World::connected().await;
     let before = first.access().unwrap().unwrap();
-    world.bench.advance(Duration::from_secs(3299)).await;
+    world.bench.clock.advance(Duration::from_secs(3299));
     assert_eq!(access(&app, &first).await.as_ref(), Some(&before.token));
-    world.bench.advance(Duration::from_secs(1)).await;
+    world.bench.clock.advance(Duration::from_secs(1));
     let renewed = access(&app, &first).await.unwrap();
     assert_ne!(renewed, before.token);
     let stored = installation(&app).await.unwrap().access().unwrap().unwrap();
@@ -370,10 +370,10 @@ async fn tokens_are_renewed_five_minutes_before_they_end_and_both_rotate() {
     assert_eq!(access(&app, &first).await, Some(renewed));
     assert_eq!(world.token_calls(), 2);
     // Weeks of silence are no end; 90 days are, and are noted.
-    world.bench.advance(HOUR * 24 * 60).await;
+    world.bench.clock.advance(HOUR * 24 * 60);
     let later = installation(&app).await.unwrap();
     assert!(world.works(&access(&app, &later).await.unwrap()).await);
-    world.bench.advance(HOUR * 24 * 91).await;
+    world.bench.clock.advance(HOUR * 24 * 91);
     let later = installation(&app).await.unwrap();
     assert_eq!(access(&app, &later).await, None);
     assert!(installation(&app).await.unwrap().disconnected_at().is_some());
@@ -403,7 +403,7 @@ async fn two_instances_that_need_a_token_at_once_both_get_one_and_none_is_lost()
     loop {
         let (world, calm, first) = World::connected().await;
         // Due, and still alive: nobody has to wait.
-        world.bench.advance(MINUTE * 57).await;
+        world.bench.clock.advance(MINUTE * 57);
         let other = Arc::new(world.bench.app());
         let (requests, intruded) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let direct = world.bench.transport();
@@ -431,7 +431,7 @@ async fn two_instances_that_need_a_token_at_once_both_get_one_and_none_is_lost()
         assert!(world.works(&stored.token).await, "request {at}");
         assert_eq!(world.token_calls(), 2, "request {at}: one of them asked Shopify");
         // What is stored can be renewed again.
-        world.bench.advance(HOUR).await;
+        world.bench.clock.advance(HOUR);
         let row = installation(&calm).await.unwrap();
         assert!(world.works(&access(&calm, &row).await.unwrap()).await, "request {at}");
         if intruded.load(Ordering::SeqCst) == 0 {
@@ -448,17 +448,17 @@ async fn an_instance_that_ends_anywhere_in_a_renewal_leaves_a_shop_that_can_be_r
     for fault in [Fault::CrashBefore, Fault::CrashAfter, Fault::TimeoutBefore, Fault::TimeoutAfter] {
         for at in 0.. {
             let (world, calm, first) = World::connected().await;
-            world.bench.advance(HOUR * 2).await;
+            world.bench.clock.advance(HOUR * 2);
             let app = world.bench.app_through(world.bench.transport(), FaultPlan::none().at(at, fault));
             let ended = app.connector.run(app.context(JOB).admin_access(&first)).await;
             let undisturbed = app.connector.requests().len() <= at;
             struck += usize::from(!matches!(ended, Outcome::Finished(Ok(Some(_)))));
             // The lease ends by itself.
-            world.bench.advance(Duration::from_secs(20)).await;
+            world.bench.clock.advance(Duration::from_secs(20));
             let row = installation(&calm).await.unwrap();
             let token = access(&calm, &row).await.expect("connected still");
             assert!(world.works(&token).await, "{fault:?} at {at}");
-            world.bench.advance(HOUR * 2).await;
+            world.bench.clock.advance(HOUR * 2);
             let row = installation(&calm).await.unwrap();
             assert!(world.works(&access(&calm, &row).await.unwrap()).await, "{fault:?} at {at}");
             if undisturbed {
@@ -472,7 +472,7 @@ async fn an_instance_that_ends_anywhere_in_a_renewal_leaves_a_shop_that_can_be_r
 #[tokio::test]
 async fn a_shop_that_shopify_refuses_is_disconnected_until_the_app_is_opened_again() {
     let (world, app, _) = World::connected().await;
-    world.bench.advance(HOUR * 2).await;
+    world.bench.clock.advance(HOUR * 2);
     // Gone and back, and the webhook has not come yet: the old tokens are void.
     world.shopify.uninstall(SHOP);
     let row = installation(&app).await.unwrap();
@@ -482,7 +482,7 @@ async fn a_shop_that_shopify_refuses_is_disconnected_until_the_app_is_opened_aga
     assert_eq!(access(&app, &row).await, None);
     assert_eq!(world.token_calls(), 2, "Shopify is not asked again and again");
     world.shopify.install(shop(SHOP, NUMBER));
-    world.bench.advance(MINUTE).await;
+    world.bench.clock.advance(MINUTE);
     assert_eq!(exchange(&app, &world.shopify.session_token(SHOP)).await["statusCode"], 200);
     let row = installation(&app).await.unwrap();
     assert_eq!(row.disconnected_at(), None);
@@ -497,11 +497,11 @@ async fn a_shop_that_shopify_refuses_is_disconnected_until_the_app_is_opened_aga
 #[tokio::test]
 async fn a_bad_day_at_shopify_disconnects_nobody() {
     let (world, app, _) = World::connected().await;
-    world.bench.advance(MINUTE * 57).await;
+    world.bench.clock.advance(MINUTE * 57);
     let row = installation(&app).await.unwrap();
     world.shopify.fail_next(http::StatusCode::BAD_GATEWAY);
     assert!(access(&app, &row).await.is_some(), "the old one has three minutes left");
-    world.bench.advance(HOUR).await;
+    world.bench.clock.advance(HOUR);
     let row = installation(&app).await.unwrap();
     world.shopify.fail_next(http::StatusCode::BAD_GATEWAY);
     let failed = app.context(JOB).admin_access(&row).await.unwrap_err();
@@ -519,7 +519,7 @@ async fn an_uninstall_destroys_the_tokens_and_another_install_is_another_install
     assert!(!ended.is_installed() && ended.access().unwrap().is_none());
     assert!(world.bench.items("shop").iter().all(|item| item.get("access").is_none()));
     assert_eq!(access(&app, &first).await.as_ref(), first.access().unwrap().map(|old| old.token).as_ref());
-    world.bench.advance(HOUR).await;
+    world.bench.clock.advance(HOUR);
     // A renewal that began before the uninstall has nowhere to go.
     assert_eq!(access(&app, &first).await, None);
     let (query, cookie) = world.consent(&app, SHOP).await;
