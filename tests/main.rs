@@ -9,6 +9,7 @@
 #![expect(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "nobody but these tests calls it")]
 
 pub mod bench;
+mod consent;
 mod crashes;
 mod demo;
 mod flagging;
