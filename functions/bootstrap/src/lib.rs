@@ -12,6 +12,8 @@ pub const FUNCTIONS: &[Function] = &[
     orders_fulfilled::FUNCTION,
     orders_updated::FUNCTION,
     purge_shop::FUNCTION,
+    reconcile_orders::FUNCTION,
+    reconcile_shop::FUNCTION,
     redact_subject::FUNCTION,
     shop_redact::FUNCTION,
     sweep_due::FUNCTION,

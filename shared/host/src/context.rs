@@ -101,6 +101,8 @@ pub enum Queue {
     RedactSubject,
     /// Installations to purge.
     PurgeShop,
+    /// Shops to compare with what Shopify has.
+    ReconcileShop,
 }
 
 impl Queue {
@@ -109,6 +111,7 @@ impl Queue {
             Self::MatchOrder => Setting::MatchOrderQueueUrl,
             Self::RedactSubject => Setting::RedactSubjectQueueUrl,
             Self::PurgeShop => Setting::PurgeShopQueueUrl,
+            Self::ReconcileShop => Setting::ReconcileShopQueueUrl,
         }
     }
 }

@@ -25,6 +25,8 @@ pub enum Setting {
     RedactSubjectQueueUrl,
     /// The URL of the queue of `purge-shop`.
     PurgeShopQueueUrl,
+    /// The URL of the queue of `reconcile-shop`.
+    ReconcileShopQueueUrl,
     /// The ARN of the queue of `purge-shop`: what a schedule sends to.
     PurgeShopQueueArn,
     /// The group that schedules are made in.
@@ -39,7 +41,7 @@ pub enum Setting {
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::DataTable,
         Self::KeysTable,
         Self::LedgerTable,
@@ -48,6 +50,7 @@ impl Setting {
         Self::MatchOrderQueueUrl,
         Self::RedactSubjectQueueUrl,
         Self::PurgeShopQueueUrl,
+        Self::ReconcileShopQueueUrl,
         Self::PurgeShopQueueArn,
         Self::ScheduleGroup,
         Self::ScheduleRoleArn,
@@ -69,6 +72,7 @@ impl Setting {
             Self::ShopifySecrets => "STOREWARD_SHOPIFY_SECRETS",
             Self::MatchOrderQueueUrl => "STOREWARD_MATCH_ORDER_QUEUE_URL",
             Self::RedactSubjectQueueUrl => "STOREWARD_REDACT_SUBJECT_QUEUE_URL",
+            Self::ReconcileShopQueueUrl => "STOREWARD_RECONCILE_SHOP_QUEUE_URL",
             Self::PurgeShopQueueUrl => "STOREWARD_PURGE_SHOP_QUEUE_URL",
             Self::PurgeShopQueueArn => "STOREWARD_PURGE_SHOP_QUEUE_ARN",
             Self::ScheduleGroup => "STOREWARD_SCHEDULE_GROUP",

@@ -84,7 +84,7 @@ pub struct Installation {
     /// When the merchant last installed it, which can be over an installation that was there: its uninstall was not
     /// told yet.
     pub installed_at: Timestamp,
-    stored: Stored,
+    pub(crate) stored: Stored,
     pub(crate) keys: Arc<TenantKeys>,
 }
 
