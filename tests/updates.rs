@@ -60,8 +60,11 @@ async fn essence(bench: &Bench, app: &App, installation: &Installation, ids: &[u
         lines.push(format!("{} {} {}", item["pk"]["S"], item["sk"]["S"], state.join(" ")));
     }
     let store = app.store().await;
-    let references: Vec<_> =
-        bench.items("order").iter().map(|item| format!("order/{}", item["sk"]["S"].as_str().unwrap())).collect();
+    let references: Vec<_> = bench
+        .items("order")
+        .iter()
+        .map(|item| format!("order/{}", item["sk"]["S"].as_str().unwrap()))
+        .collect();
     for reference in references {
         let record = store.order(installation, &reference.parse().unwrap()).await.unwrap().unwrap();
         assert!(ids.contains(record.order.id.expose()));
@@ -272,7 +275,10 @@ async fn with_the_guard_off_nothing_new_is_stored_and_what_is_stored_stays_right
     assert_eq!(bench.items("order").len(), 1);
     assert_eq!(tell(&app, "orders/updated", "d", &told(of(1, "two@example.com"), 2)).await, "accepted");
     assert_eq!(bench.messages().await, 0, "nothing is matched");
-    assert_eq!(tell(&app, "orders/cancelled", "e", &cancelled(of(1, "two@example.com"), 3)).await, "accepted");
+    assert_eq!(
+        tell(&app, "orders/cancelled", "e", &cancelled(of(1, "two@example.com"), 3)).await,
+        "accepted"
+    );
     assert_eq!(bench.items("match").len(), 0);
     assert_eq!(bench.items("due").len(), 0);
 }
@@ -290,9 +296,11 @@ async fn an_order_cancelled_while_it_is_matched_joins_no_case() {
     let way = transport(move |request| {
         let (direct, other) = (std::sync::Arc::clone(&direct), std::sync::Arc::clone(&calm_again));
         async move {
-            let joins = request.headers().get("x-amz-target").is_some_and(|target| {
-                target.to_str().unwrap().ends_with("TransactWriteItems")
-            }) && String::from_utf8_lossy(request.body()).contains("case_id = :case, flag");
+            let joins = request
+                .headers()
+                .get("x-amz-target")
+                .is_some_and(|target| target.to_str().unwrap().ends_with("TransactWriteItems"))
+                && String::from_utf8_lossy(request.body()).contains("case_id = :case, flag");
             if joins {
                 tell(&other, "orders/cancelled", "c", &cancelled(order(2, 1), 9)).await;
             }
@@ -311,7 +319,11 @@ async fn bodies_that_nobody_should_send_are_answered_and_leave_nothing() {
     let app = bench.app();
     let installation = app.install().await;
     let before = bench.dump();
-    let deep = format!(r#"{{"id":1,"created_at":"2026-11-20T15:00:00Z","total_price":null,"customer":{}1{}}}"#, "[".repeat(5000), "]".repeat(5000));
+    let deep = format!(
+        r#"{{"id":1,"created_at":"2026-11-20T15:00:00Z","total_price":null,"customer":{}1{}}}"#,
+        "[".repeat(5000),
+        "]".repeat(5000)
+    );
     let twice = r#"{"id":1,"id":2,"created_at":"2026-11-20T15:00:00Z","total_price":null}"#.to_owned();
     let large = format!(r#"{{"id":1,"note":"{}"}}"#, "x".repeat(MAX_BODY));
     let truncated = sample("webhooks/orders-updated/corrected")["body"].as_str().unwrap()[..4000].to_owned();
@@ -343,7 +355,8 @@ async fn bodies_that_nobody_should_send_are_answered_and_leave_nothing() {
     body["cancelled_at"] = json!("2026-11-20T15:30:00Z");
     body["total_price"] = json!(12.5);
     assert_eq!(tell(&app, "orders/cancelled", "n2", &body).await, "accepted");
-    let reference = format!("order/{}", bench.items("order")[0]["sk"]["S"].as_str().unwrap()).parse().unwrap();
+    let reference =
+        format!("order/{}", bench.items("order")[0]["sk"]["S"].as_str().unwrap()).parse().unwrap();
     let record = app.store().await.order(&installation, &reference).await.unwrap().unwrap();
     assert_eq!((*record.order.id.expose(), record.standing), (id, Standing::Cancelled));
 }

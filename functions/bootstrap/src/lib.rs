@@ -5,7 +5,10 @@ use storeward_host::Function;
 /// Every function of the bundle. `template.yaml`, `events/` and the crates are held against it by a test.
 pub const FUNCTIONS: &[Function] = &[
     app_uninstalled::FUNCTION,
+    customers_data_request::FUNCTION,
     customers_redact::FUNCTION,
+    customers_update::FUNCTION,
+    export_subject::FUNCTION,
     match_order::FUNCTION,
     orders_cancelled::FUNCTION,
     orders_create::FUNCTION,
@@ -14,6 +17,7 @@ pub const FUNCTIONS: &[Function] = &[
     purge_shop::FUNCTION,
     reconcile_orders::FUNCTION,
     reconcile_shop::FUNCTION,
+    rectify_subject::FUNCTION,
     redact_subject::FUNCTION,
     shop_redact::FUNCTION,
     sweep_due::FUNCTION,

@@ -178,6 +178,11 @@ fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
     }))
 }
 
+/// A time as Shopify writes it, for the bodies of other topics.
+pub(crate) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    rfc3339::deserialize(deserializer)
+}
+
 mod rfc3339 {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
@@ -253,13 +258,19 @@ mod tests {
         assert_eq!(read("").version().to_rfc3339(), "2026-11-01T09:00:00Z");
         let cancelled = read(r#","updated_at":null,"cancelled_at":"2026-11-01T10:00:00Z""#);
         assert_eq!(cancelled.version().to_rfc3339(), "2026-11-01T10:00:00Z");
-        assert_eq!(read(r#","updated_at":"2026-11-02T00:00:00Z""#).version().to_rfc3339(), "2026-11-02T00:00:00Z");
+        assert_eq!(
+            read(r#","updated_at":"2026-11-02T00:00:00Z""#).version().to_rfc3339(),
+            "2026-11-02T00:00:00Z"
+        );
         for (status, fulfilled) in
             [("null", false), (r#""partial""#, false), (r#""fulfilled""#, true), (r#""restocked""#, false)]
         {
             let order = read(&format!(r#","fulfillment_status":{status}"#));
             assert_eq!(order.fulfilled, fulfilled, "{status}");
-            assert!(!serde_json::to_string(&order).unwrap().contains("fulfil"), "a state is not stored with it");
+            assert!(
+                !serde_json::to_string(&order).unwrap().contains("fulfil"),
+                "a state is not stored with it"
+            );
         }
     }
 

@@ -101,6 +101,10 @@ pub enum Queue {
     RedactSubject,
     /// Installations to purge.
     PurgeShop,
+    /// Accounts to rectify.
+    RectifySubject,
+    /// People to tell what is stored.
+    ExportSubject,
     /// Shops to compare with what Shopify has.
     ReconcileShop,
 }
@@ -111,6 +115,8 @@ impl Queue {
             Self::MatchOrder => Setting::MatchOrderQueueUrl,
             Self::RedactSubject => Setting::RedactSubjectQueueUrl,
             Self::PurgeShop => Setting::PurgeShopQueueUrl,
+            Self::RectifySubject => Setting::RectifySubjectQueueUrl,
+            Self::ExportSubject => Setting::ExportSubjectQueueUrl,
             Self::ReconcileShop => Setting::ReconcileShopQueueUrl,
         }
     }

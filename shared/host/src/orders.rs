@@ -80,11 +80,7 @@ pub async fn take_news(
     Err(StoreError::Contended("an order").into())
 }
 
-async fn send_open(
-    ctx: &Context,
-    installation: &Installation,
-    delivery: &Delivery,
-) -> Result<(), HostError> {
+async fn send_open(ctx: &Context, installation: &Installation, delivery: &Delivery) -> Result<(), HostError> {
     if let Some(work) = ctx.store().await?.open_work(installation, delivery).await? {
         ctx.send(Queue::MatchOrder, &work, Duration::ZERO).await?;
     }

@@ -23,6 +23,10 @@ pub enum Setting {
     MatchOrderQueueUrl,
     /// The URL of the queue of `redact-subject`.
     RedactSubjectQueueUrl,
+    /// The URL of the queue of `rectify-subject`.
+    RectifySubjectQueueUrl,
+    /// The URL of the queue of `export-subject`.
+    ExportSubjectQueueUrl,
     /// The URL of the queue of `purge-shop`.
     PurgeShopQueueUrl,
     /// The URL of the queue of `reconcile-shop`.
@@ -41,7 +45,7 @@ pub enum Setting {
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::DataTable,
         Self::KeysTable,
         Self::LedgerTable,
@@ -49,6 +53,8 @@ impl Setting {
         Self::ShopifySecrets,
         Self::MatchOrderQueueUrl,
         Self::RedactSubjectQueueUrl,
+        Self::RectifySubjectQueueUrl,
+        Self::ExportSubjectQueueUrl,
         Self::PurgeShopQueueUrl,
         Self::ReconcileShopQueueUrl,
         Self::PurgeShopQueueArn,
@@ -71,6 +77,8 @@ impl Setting {
             Self::DeploymentKey => "STOREWARD_DEPLOYMENT_KEY",
             Self::ShopifySecrets => "STOREWARD_SHOPIFY_SECRETS",
             Self::MatchOrderQueueUrl => "STOREWARD_MATCH_ORDER_QUEUE_URL",
+            Self::ExportSubjectQueueUrl => "STOREWARD_EXPORT_SUBJECT_QUEUE_URL",
+            Self::RectifySubjectQueueUrl => "STOREWARD_RECTIFY_SUBJECT_QUEUE_URL",
             Self::RedactSubjectQueueUrl => "STOREWARD_REDACT_SUBJECT_QUEUE_URL",
             Self::ReconcileShopQueueUrl => "STOREWARD_RECONCILE_SHOP_QUEUE_URL",
             Self::PurgeShopQueueUrl => "STOREWARD_PURGE_SHOP_QUEUE_URL",

@@ -170,8 +170,9 @@ impl Store {
         let sealed = seal(&key, &installation.keys, &items.sealed, &*self.entropy)?;
         // Not the whole item: what others wrote to it stays, such as whether the merchant was told.
         let update = Change {
-            expression: "SET sealed = :sealed, updated_at = :updated_at, standing = :standing, revision = :next"
-                .to_owned(),
+            expression:
+                "SET sealed = :sealed, updated_at = :updated_at, standing = :standing, revision = :next"
+                    .to_owned(),
             values: vec![
                 (":sealed", sealed),
                 (":updated_at", number(items.updated_at.max(record.updated_at).millis())),
@@ -269,10 +270,7 @@ fn touch(installation: &Installation, record: &OrderRecord, version: Timestamp) 
     }
     let condition = Condition {
         expression: "revision = :revision AND updated_at = :before",
-        values: vec![
-            (":revision", number(record.revision)),
-            (":before", number(record.updated_at.millis())),
-        ],
+        values: vec![(":revision", number(record.revision)), (":before", number(record.updated_at.millis()))],
     };
     let update = Change {
         expression: "SET updated_at = :updated_at".to_owned(),

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use storeward_clients::ClientError;
 use storeward_core::time::{MINUTE, Timestamp};
-use storeward_host::{
-    Context, Function, JobError, Queue, ReconcileOrder, Setting, job, take_news,
-};
+use storeward_host::{Context, Function, JobError, Queue, ReconcileOrder, Setting, job, take_news};
 use storeward_store::{Delivery, News};
 
 /// How far before the last comparison's end the next one begins: Shopify's search finds a change a little after it.
