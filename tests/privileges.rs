@@ -29,11 +29,18 @@ const LAMBDAS_OWN: [&str; 8] = [
 ];
 
 /// What a function may do and does not do in this life, with the reason why it may.
-const UNUSED: [(&str, &str, &str); 1] = [(
-    "schedules/sweep-due",
-    "sqs:SendMessage SweepDueDeadLetters",
-    "an invocation that failed for good is kept there by Lambda, which sends with the function's role",
-)];
+const UNUSED: [(&str, &str, &str); 2] = [
+    (
+        "schedules/sweep-due",
+        "sqs:SendMessage SweepDueDeadLetters",
+        "an invocation that failed for good is kept there by Lambda, which sends with the function's role",
+    ),
+    (
+        "schedules/reconcile-orders",
+        "sqs:SendMessage ReconcileOrdersDeadLetters",
+        "an invocation that failed for good is kept there by Lambda, which sends with the function's role",
+    ),
+];
 
 /// The template as it stands, its tags kept.
 struct Roles {

@@ -1,9 +1,11 @@
 //! The outside world: thin typed clients for what Storeward calls. Who may be told what is the data map's and
 //! the egress gate's; what to do with an answer is the caller's.
 
+mod changed_orders;
 mod error;
 mod http;
 pub mod resend;
 pub mod shopify;
 
+pub use changed_orders::ChangedOrders;
 pub use error::ClientError;

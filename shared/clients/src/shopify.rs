@@ -332,7 +332,7 @@ impl Shopify {
     }
 
     /// Sends one query. `cost` is what it is expected to cost, in points: with less in the bucket, it waits first.
-    async fn graphql<T: DeserializeOwned>(
+    pub(crate) async fn graphql<T: DeserializeOwned>(
         &self,
         shop: &ShopDomain,
         token: &str,

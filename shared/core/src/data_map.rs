@@ -30,6 +30,10 @@ pub enum Kind {
     Case,
     /// A request to erase a person.
     Request,
+    /// A customer's account as it is now, until every record says so.
+    Rectification,
+    /// What is stored about a person, put together because the person asked.
+    Export,
     /// Something a sweep has to do at an hour.
     Due,
     /// How far a purge has come.
@@ -166,7 +170,7 @@ pub struct Row {
 
 impl Kind {
     /// Every kind, in the order of the map.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Shop,
         Self::Directory,
         Self::Keys,
@@ -176,6 +180,8 @@ impl Kind {
         Self::Subject,
         Self::Case,
         Self::Request,
+        Self::Rectification,
+        Self::Export,
         Self::Due,
         Self::Progress,
         Self::Tombstone,
@@ -195,6 +201,8 @@ impl Kind {
             Self::Subject => "subject",
             Self::Case => "case",
             Self::Request => "request",
+            Self::Rectification => "rectification",
+            Self::Export => "export",
             Self::Due => "due",
             Self::Progress => "progress",
             Self::Tombstone => "tombstone",
@@ -327,6 +335,35 @@ impl Kind {
                 bucketed: true,
                 exported: true,
                 processors: &[Processor::CloudHost],
+            },
+            // Done within minutes as a rule; a week leaves room for replays by hand. Its content is the account's, which the
+            // export shows in every order.
+            Self::Rectification => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "state and count of a rectification; sealed until it is done: the customer's number, e-mail and phone",
+                purpose: Purpose::Rights,
+                legal_basis: LegalBasis::LegalObligation,
+                categories: &[CustomerContact],
+                retention: Retention::Window(Duration::from_hours(7 * 24)),
+                erasure: Erasure::Delete,
+                bucketed: true,
+                exported: false,
+                processors: &[Processor::CloudHost, Processor::Shopify],
+            },
+            // Kept for as long as an answer may take; it shows the other kinds and is not shown itself.
+            Self::Export => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "state of a request for access; sealed: who asked, and copies of everything stored about the person",
+                purpose: Purpose::Rights,
+                legal_basis: LegalBasis::LegalObligation,
+                categories: &[CustomerContact, CustomerAddress, OrderMetadata],
+                retention: Retention::Window(Duration::from_hours(30 * 24)),
+                erasure: Erasure::Delete,
+                bucketed: true,
+                exported: false,
+                processors: &[Processor::CloudHost, Processor::Shopify],
             },
             Self::Due => Row {
                 kind: self,

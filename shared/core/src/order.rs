@@ -195,6 +195,11 @@ fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
     }))
 }
 
+/// A time as Shopify writes it, for the bodies of other topics.
+pub(crate) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    rfc3339::deserialize(deserializer)
+}
+
 mod rfc3339 {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};

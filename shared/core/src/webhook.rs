@@ -108,9 +108,67 @@ pub struct RedactedCustomer {
     pub phone: Option<Personal<String>>,
 }
 
+/// `customers/data_request`: a person asked what is stored.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CustomersDataRequest {
+    /// Shopify's number of the shop.
+    pub shop_id: u64,
+    /// The permanent domain.
+    pub shop_domain: String,
+    /// Who: any of the three can be missing.
+    pub customer: RedactedCustomer,
+    /// Orders that are asked for whoever they seem to belong to.
+    pub orders_requested: Vec<Personal<u64>>,
+    /// Shopify's number of the request.
+    pub data_request: DataRequest,
+}
+
+/// Which request for access.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataRequest {
+    /// Shopify's number of it.
+    pub id: u64,
+}
+
+/// `customers/update`: a customer's account as it is now, as far as orders name it. Its global id tells it from the other
+/// bodies that have an `id` and an `email`, such as an order's.
+#[derive(Clone, Debug, Deserialize)]
+pub struct CustomersUpdate {
+    /// Shopify's number of the customer.
+    pub id: Personal<u64>,
+    /// The global id, checked to be a customer's.
+    #[serde(rename = "admin_graphql_api_id", deserialize_with = "of_a_customer")]
+    pub global_id: (),
+    /// The account's address.
+    #[serde(deserialize_with = "personal")]
+    pub email: Option<Personal<String>>,
+    /// The account's phone number.
+    #[serde(deserialize_with = "personal")]
+    pub phone: Option<Personal<String>>,
+    /// Since when it is so.
+    #[serde(deserialize_with = "crate::order::time")]
+    pub updated_at: Timestamp,
+}
+
+fn of_a_customer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let number = text.strip_prefix("gid://shopify/Customer/");
+    if number.is_some_and(|number| number.parse::<u64>().is_ok()) {
+        return Ok(());
+    }
+    Err(serde::de::Error::custom("a customer's global id"))
+}
+
+/// A personal value that may be null and may not be missing.
+fn personal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Personal<String>>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{AppScopesUpdate, AppUninstalled, CustomersRedact, ShopRedact, ShopUpdate};
+    use super::*;
 
     const DATA_REQUEST: &str = r#"{"shop_id":1,"shop_domain":"a.myshopify.com","orders_requested":[2],
         "customer":{"id":3,"email":"a@example.com","phone":null},"data_request":{"id":4}}"#;
@@ -141,6 +199,11 @@ mod tests {
         assert!(serde_json::from_str::<AppUninstalled>(r#"{"id":1,"created_at":"an order"}"#).is_err());
         let shop = r#"{"id":1,"domain":null,"myshopify_domain":null}"#;
         assert!(serde_json::from_str::<AppUninstalled>(shop).is_ok());
+        assert!(serde_json::from_str::<CustomersDataRequest>(DATA_REQUEST).is_ok());
+        let order = r#"{"id":1,"admin_graphql_api_id":"gid://shopify/Order/1","email":null,"phone":null,
+            "updated_at":"2026-11-20T15:00:00Z"}"#;
+        assert!(serde_json::from_str::<CustomersUpdate>(order).is_err());
+        assert!(serde_json::from_str::<CustomersUpdate>(&order.replace("Order", "Customer")).is_ok());
         let twice = r#"{"shop_id":1,"shop_domain":"a.myshopify.com","shop_domain":"b.myshopify.com"}"#;
         assert!(serde_json::from_str::<ShopRedact>(twice).is_err());
     }

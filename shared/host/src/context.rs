@@ -106,6 +106,12 @@ pub enum Queue {
     RedactSubject,
     /// Installations to purge.
     PurgeShop,
+    /// Accounts to rectify.
+    RectifySubject,
+    /// People to tell what is stored.
+    ExportSubject,
+    /// Shops to compare with what Shopify has.
+    ReconcileShop,
 }
 
 impl Queue {
@@ -114,6 +120,9 @@ impl Queue {
             Self::MatchOrder => Setting::MatchOrderQueueUrl,
             Self::RedactSubject => Setting::RedactSubjectQueueUrl,
             Self::PurgeShop => Setting::PurgeShopQueueUrl,
+            Self::RectifySubject => Setting::RectifySubjectQueueUrl,
+            Self::ExportSubject => Setting::ExportSubjectQueueUrl,
+            Self::ReconcileShop => Setting::ReconcileShopQueueUrl,
         }
     }
 }

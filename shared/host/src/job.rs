@@ -23,6 +23,17 @@ pub struct PurgeOrder {
     pub why: String,
 }
 
+/// What is asked of `reconcile-shop`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReconcileOrder {
+    /// Whose orders are to be compared with what Shopify has.
+    #[serde(flatten)]
+    pub tenant: Tenant,
+    /// From where, when an earlier run did not come to the end; else from where the last one ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
+}
+
 /// Why a message was not worked on to its end, and what is to become of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobError {

@@ -21,7 +21,7 @@ pub use browser::{BrowserError, BrowserRequest, Reply, browser};
 pub use connections::Connections;
 pub use context::{Context, HostError, Queue};
 pub use function::{Function, Invocation, InvokeError, Running};
-pub use job::{JobError, PurgeOrder, job};
+pub use job::{JobError, PurgeOrder, ReconcileOrder, job};
 pub use orders::{order_news, take_news};
 pub use problem::{Problem, ProblemKind};
 pub use schedule::schedule;

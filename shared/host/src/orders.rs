@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use storeward_core::order::Order;
-use storeward_store::{Delivery, Installation, News, Plan, StoreError, Written};
+use storeward_store::{Delivery, Installation, News, Plan, StoreError, Told, Written};
 
 use crate::context::{Context, HostError, Queue};
 use crate::problem::{Problem, ProblemKind};
@@ -27,7 +27,7 @@ pub async fn order_news(ctx: &Context, webhook: Webhook<Order>) -> Result<Answer
     if !installation.is_installed() {
         return Ok(Answer::Refused(RefusedBecause::Uninstalled));
     }
-    Ok(match take_news(ctx, &installation, &webhook.delivery, webhook.body).await? {
+    Ok(match take_news(ctx, &installation, &webhook.delivery, webhook.body, false).await? {
         News::Stored | News::Applied => Answer::Accepted,
         News::Known => Answer::Duplicate,
         News::Stale => Answer::Refused(RefusedBecause::Stale),
@@ -39,6 +39,8 @@ pub async fn order_news(ctx: &Context, webhook: Webhook<Order>) -> Result<Answer
 /// Takes news of an order in, whoever told it. Unlike a new order's, its message is sent after it is written: the order
 /// is there before, and a job that is faster than the write would match what it was.
 ///
+/// With `asked_for` it was not a webhook that told.
+///
 /// # Errors
 /// What the store or the queue failed with; the same delivery can be taken again.
 pub async fn take_news(
@@ -46,11 +48,12 @@ pub async fn take_news(
     installation: &Installation,
     delivery: &Delivery,
     order: Order,
+    asked_for: bool,
 ) -> Result<News, HostError> {
     let store = ctx.store().await?;
-    let enabled = installation.settings()?.enabled;
+    let told = Told { enabled: installation.settings()?.enabled, asked_for };
     for _ in 0..ATTEMPTS {
-        let writing = match store.plan_news(installation, delivery, order.clone(), enabled).await? {
+        let writing = match store.plan_news(installation, delivery, order.clone(), told).await? {
             Plan::Nothing(News::Known) => {
                 // The first delivery may have ended between the write and the message.
                 send_open(ctx, installation, delivery).await?;

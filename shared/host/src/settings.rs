@@ -29,8 +29,14 @@ pub enum Setting {
     MatchOrderQueueUrl,
     /// The URL of the queue of `redact-subject`.
     RedactSubjectQueueUrl,
+    /// The URL of the queue of `rectify-subject`.
+    RectifySubjectQueueUrl,
+    /// The URL of the queue of `export-subject`.
+    ExportSubjectQueueUrl,
     /// The URL of the queue of `purge-shop`.
     PurgeShopQueueUrl,
+    /// The URL of the queue of `reconcile-shop`.
+    ReconcileShopQueueUrl,
     /// The ARN of the queue of `purge-shop`: what a schedule sends to.
     PurgeShopQueueArn,
     /// The group that schedules are made in.
@@ -45,7 +51,7 @@ pub enum Setting {
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::DataTable,
         Self::KeysTable,
         Self::LedgerTable,
@@ -56,7 +62,10 @@ impl Setting {
         Self::AppUrl,
         Self::MatchOrderQueueUrl,
         Self::RedactSubjectQueueUrl,
+        Self::RectifySubjectQueueUrl,
+        Self::ExportSubjectQueueUrl,
         Self::PurgeShopQueueUrl,
+        Self::ReconcileShopQueueUrl,
         Self::PurgeShopQueueArn,
         Self::ScheduleGroup,
         Self::ScheduleRoleArn,
@@ -83,7 +92,10 @@ impl Setting {
             Self::ShopifyScopes => "STOREWARD_SHOPIFY_SCOPES",
             Self::AppUrl => "STOREWARD_APP_URL",
             Self::MatchOrderQueueUrl => "STOREWARD_MATCH_ORDER_QUEUE_URL",
+            Self::ExportSubjectQueueUrl => "STOREWARD_EXPORT_SUBJECT_QUEUE_URL",
+            Self::RectifySubjectQueueUrl => "STOREWARD_RECTIFY_SUBJECT_QUEUE_URL",
             Self::RedactSubjectQueueUrl => "STOREWARD_REDACT_SUBJECT_QUEUE_URL",
+            Self::ReconcileShopQueueUrl => "STOREWARD_RECONCILE_SHOP_QUEUE_URL",
             Self::PurgeShopQueueUrl => "STOREWARD_PURGE_SHOP_QUEUE_URL",
             Self::PurgeShopQueueArn => "STOREWARD_PURGE_SHOP_QUEUE_ARN",
             Self::ScheduleGroup => "STOREWARD_SCHEDULE_GROUP",

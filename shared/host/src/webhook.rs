@@ -11,7 +11,10 @@ use serde_json::Value;
 use storeward_core::order::Order;
 use storeward_core::shop::{ShopDomain, ShopId};
 use storeward_core::time::Timestamp;
-use storeward_core::webhook::{AppScopesUpdate, AppUninstalled, CustomersRedact, ShopRedact, ShopUpdate};
+use storeward_core::webhook::{
+    AppScopesUpdate, AppUninstalled, CustomersDataRequest, CustomersRedact, CustomersUpdate, ShopRedact,
+    ShopUpdate,
+};
 use storeward_store::{Delivery, Store};
 
 use crate::context::{Context, HostError};
@@ -53,6 +56,14 @@ impl Body for CustomersRedact {
         Some(&self.shop_domain)
     }
 }
+
+impl Body for CustomersDataRequest {
+    fn shop(&self) -> Option<&str> {
+        Some(&self.shop_domain)
+    }
+}
+
+impl Body for CustomersUpdate {}
 
 impl Body for ShopRedact {
     fn shop(&self) -> Option<&str> {

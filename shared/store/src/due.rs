@@ -24,6 +24,8 @@ pub enum Action {
     Purge,
     /// The second pass of an erasure, should its delayed message be lost.
     SecondPass,
+    /// An export that a merchant has not been given yet, while there is still time.
+    ExportDue,
 }
 
 impl Action {
@@ -32,6 +34,7 @@ impl Action {
             Self::Resend => "resend",
             Self::Purge => "purge",
             Self::SecondPass => "second-pass",
+            Self::ExportDue => "export-due",
         }
     }
 }
@@ -95,6 +98,7 @@ fn read(stored: &Stored) -> Result<DueRow> {
         "resend" => Action::Resend,
         "purge" => Action::Purge,
         "second-pass" => Action::SecondPass,
+        "export-due" => Action::ExportDue,
         _ => return Err(corrupt),
     };
     let work = match (stored.optional_text("record_ref"), stored.optional_text("delivery")) {

@@ -10,7 +10,7 @@ use storeward_core::data_map::{Kind, LONGEST_WRITER, Table};
 use storeward_core::normalize::{self, Identifier};
 use storeward_core::personal::Personal;
 use storeward_core::time::Timestamp;
-use storeward_core::webhook::CustomersRedact;
+use storeward_core::webhook::{CustomersRedact, RedactedCustomer};
 
 use crate::accept::{Work, completion, completion_due};
 use crate::cases::{Case, Member};
@@ -37,17 +37,18 @@ pub(crate) struct Wanted {
     customer: Option<Personal<u64>>,
     email: Option<Personal<String>>,
     phone: Option<Personal<String>>,
-    orders: Vec<Personal<u64>>,
+    pub(crate) orders: Vec<Personal<u64>>,
+}
+
+impl Wanted {
+    pub(crate) fn new(customer: RedactedCustomer, orders: Vec<Personal<u64>>) -> Self {
+        Self { customer: customer.id, email: customer.email, phone: customer.phone, orders }
+    }
 }
 
 impl From<CustomersRedact> for Wanted {
     fn from(request: CustomersRedact) -> Self {
-        Self {
-            customer: request.customer.id,
-            email: request.customer.email,
-            phone: request.customer.phone,
-            orders: request.orders_to_redact,
-        }
+        Self::new(request.customer, request.orders_to_redact)
     }
 }
 
@@ -214,10 +215,16 @@ impl Store {
         let mut references = named.clone();
         let mut case_references = BTreeSet::new();
         let mut rows = Vec::new();
+        let (mut errands, mut rows_of_errands) = (BTreeSet::new(), Vec::new());
         for partition in &partitions {
             for row in self.all_of(Table::Data, partition).await? {
                 let reference: RecordRef =
                     row.text("sk")?.parse().map_err(|_| StoreError::Corrupt("a subject row"))?;
+                if reference.kind() != Kind::Order {
+                    errands.insert(reference);
+                    rows_of_errands.push(row.key(Kind::Subject)?);
+                    continue;
+                }
                 if let Some(case) = row.optional_text("case_id") {
                     case_references.insert(case.parse().map_err(|_| StoreError::Corrupt("a subject row"))?);
                 }
@@ -259,7 +266,10 @@ impl Store {
             orders.iter().map(|record| record.reference.clone()).chain(newer).chain(listed).collect();
         let strays =
             rows.into_iter().filter(|(reference, _)| !leading.contains(reference)).map(|(_, key)| key);
-        Ok(Found { cases, strays: strays.collect(), orders, unlisted })
+        // What was put together about the person, or is under way, goes as a whole.
+        let mut strays: BTreeSet<Key> = strays.chain(rows_of_errands).collect();
+        strays.extend(self.errand_keys(installation, &errands).await?);
+        Ok(Found { cases, strays: strays.into_iter().collect(), orders, unlisted })
     }
 
     /// Takes members out of a case together with their orders, a few in each transaction. A case that is left with
@@ -445,7 +455,7 @@ impl RightsRequest {
 }
 
 impl Wanted {
-    fn identifiers(&self) -> Vec<Identifier> {
+    pub(crate) fn identifiers(&self) -> Vec<Identifier> {
         let emails: Vec<&Personal<String>> = self.email.iter().collect();
         // Shopify writes a customer's phone number in E.164: it needs no country.
         let phones: Vec<_> = self.phone.iter().map(|phone| (phone, None)).collect();

@@ -216,11 +216,16 @@ pub(crate) fn keys(tenant: &Tenant) -> Key {
     Key { kind: Kind::Keys, pk: shop_partition(&tenant.shop), sk: tenant.generation.to_string() }
 }
 
+/// The partition of one shard of the list of all installations.
+pub(crate) fn directory_partition(shard: u8) -> String {
+    format!("shops#{shard:02}")
+}
+
 /// An installation's entry in the list of all.
 pub(crate) fn directory(tenant: &Tenant) -> Key {
     Key {
         kind: Kind::Directory,
-        pk: format!("shops#{:02}", bucket(tenant.shop.as_str())),
+        pk: directory_partition(bucket(tenant.shop.as_str())),
         sk: tenant.to_string(),
     }
 }

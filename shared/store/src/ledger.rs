@@ -32,6 +32,12 @@ pub enum What {
     SubjectErased,
     /// The second pass found nothing of the person left. This is the receipt.
     SubjectErasureVerified,
+    /// A customer's account was rectified in every record that names it.
+    SubjectRectified,
+    /// Everything stored about a person was put together, because the person asked.
+    SubjectExported,
+    /// The merchant was given what was put together.
+    ExportDelivered,
     /// Nothing of an installation is left but this entry. This is the receipt.
     ShopPurged,
     /// `shop/redact` found the shop purged already.

@@ -140,7 +140,7 @@ pub(crate) fn with_cart(mut row: Item, cart: &CartSignature) -> Item {
 
 /// Whether a matching row tells what was in the cart.
 pub(crate) fn has_cart(row: &Item) -> bool {
-    ["cart", "checkout", "origin"].iter().any(|name| row.attributes.contains_key(*name))
+    ["cart", "checkout"].iter().any(|name| row.attributes.contains_key(*name))
 }
 
 fn cart_of(row: &Stored) -> CartSignature {

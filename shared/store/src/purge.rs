@@ -149,6 +149,7 @@ impl Store {
                 .iter()
                 .flat_map(|member| member.row_keys(installation))
                 .collect(),
+            Kind::Rectification | Kind::Export => Self::rows_of_errand(installation, kind, item)?,
             _ => Vec::new(),
         };
         keys.push(item.key(kind)?);

@@ -32,6 +32,15 @@ pub enum News {
     RefusedErased,
 }
 
+/// Who told, and what is to become of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Whether the guard is on: with it off nothing new is stored and nothing is matched; what is stored stays right.
+    pub enabled: bool,
+    /// Whether it was asked for afterwards: a webhook tells a little more, so that the same telling by one stands.
+    pub asked_for: bool,
+}
+
 /// News of an order, read against what is stored: what is to be written.
 #[derive(Debug)]
 pub enum Plan {
@@ -73,19 +82,18 @@ pub enum Written {
 
 impl Store {
     /// Reads what is stored of an order, and plans what the news changes. An order that is not stored is taken in: its
-    /// creation was lost, or comes later. With the guard off nothing new is stored and nothing is matched; what is
-    /// stored stays right.
+    /// creation was lost, or comes later.
     pub async fn plan_news(
         &self,
         installation: &Installation,
         delivery: &Delivery,
         order: Order,
-        enabled: bool,
+        told: Told,
     ) -> Result<Plan> {
         let reference = keyspace::order_ref(&installation.keys, *order.id.expose());
         match self.order(installation, &reference).await? {
-            Some(record) => self.plan_known(installation, delivery, record, order, enabled).await,
-            None if enabled => self.plan_unknown(installation, delivery, order),
+            Some(record) => self.plan_known(installation, delivery, record, order, told).await,
+            None if told.enabled => self.plan_unknown(installation, delivery, order),
             None => Ok(Plan::Nothing(News::NotKept)),
         }
     }
@@ -114,11 +122,14 @@ impl Store {
         delivery: &Delivery,
         record: OrderRecord,
         mut order: Order,
-        enabled: bool,
+        by: Told,
     ) -> Result<Plan> {
         let version = order.version();
         if version < record.updated_at {
             return Ok(Plan::Nothing(News::Stale));
+        }
+        if version == record.updated_at && by.asked_for {
+            return Ok(Plan::Nothing(News::Known));
         }
         if version == record.updated_at {
             // Of two tellings of one second nobody knows which is later; but what is over stays over.
@@ -140,7 +151,7 @@ impl Store {
             return Ok(touch(installation, &record, items.updated_at));
         }
         let matter = |order: &Order| told(&Order { name: None, cancelled_at: None, ..order.clone() });
-        let match_again = enabled
+        let match_again = by.enabled
             && items.sealed.order.counts()
             && (!record.order.counts() || matter(&record.order)? != matter(&items.sealed.order)?);
         let actions = self.rewrite(installation, &record, &items, case)?;

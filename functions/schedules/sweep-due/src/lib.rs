@@ -16,6 +16,8 @@ pub const FUNCTION: Function = Function {
         &[
             Setting::MatchOrderQueueUrl,
             Setting::RedactSubjectQueueUrl,
+            Setting::RectifySubjectQueueUrl,
+            Setting::ExportSubjectQueueUrl,
             Setting::PurgeShopQueueUrl,
             Setting::Log,
         ],
@@ -42,12 +44,15 @@ async fn act(ctx: &Context, store: &Store, row: &DueRow) -> Result<(), HostError
     let state = store.state_of(&row.tenant).await?;
     let needless = match row.action {
         Action::Resend => state != Some(ShopState::Installed) && is_order(row),
-        Action::SecondPass => state.is_none(),
+        Action::SecondPass | Action::ExportDue => state.is_none(),
         Action::Purge => state != Some(ShopState::Uninstalled),
     };
     if needless || state.is_none() {
         store.due_done(row).await?;
         return Ok(());
+    }
+    if row.action == Action::ExportDue {
+        return warn_of_export(store, row).await;
     }
     // The row moves on first: should the message be lost, the next hour sends another.
     let later = store.due_again(row).await?;
@@ -59,12 +64,24 @@ async fn act(ctx: &Context, store: &Store, row: &DueRow) -> Result<(), HostError
         (_, Some(work)) => {
             let queue = match work.record.kind() {
                 Kind::Request => Queue::RedactSubject,
+                Kind::Rectification => Queue::RectifySubject,
+                Kind::Export => Queue::ExportSubject,
                 _ => Queue::MatchOrder,
             };
             ctx.send(queue, work, Duration::ZERO).await
         }
         (_, None) => store.due_done(&later).await.map_err(HostError::from),
     }
+}
+
+/// An answer that the merchant still does not have, five days before it is due. An alarm on the log finds it.
+async fn warn_of_export(store: &Store, row: &DueRow) -> Result<(), HostError> {
+    if let Some(work) = &row.work
+        && store.export_waits(&row.tenant, &work.record).await?
+    {
+        tracing::error!(export = %work.record, tenant = %row.tenant, "a request for access is due in five days");
+    }
+    store.due_done(row).await.map_err(HostError::from)
 }
 
 fn is_order(row: &DueRow) -> bool {

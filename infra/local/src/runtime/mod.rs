@@ -335,7 +335,7 @@ impl LocalStack {
             Ok(body) => {
                 let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
                 let shop = header("x-shopify-shop-domain").unwrap_or_default().to_owned();
-                let is_order = header("x-shopify-topic") == Some("orders/create");
+                let is_order = header("x-shopify-topic").is_some_and(|topic| topic.starts_with("orders/"));
                 // Before the function runs: its job may tag the order before this is answered.
                 let heard = is_order.then(|| stack.0.shopify.hear_of(&shop, &body)).flatten();
                 let response = stack.call_url(&name, Request::from_parts(parts, body)).await;

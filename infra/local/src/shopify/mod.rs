@@ -4,6 +4,7 @@
 
 pub mod graphql;
 pub mod oauth;
+mod orders;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -79,6 +80,8 @@ pub struct SimulatedOrder {
     pub assessments: Vec<Assessment>,
     /// What keeps it from being sent.
     pub holds: Vec<Hold>,
+    /// What its latest webhook told, where one was heard of: whom it is for, what it costs, what became of it.
+    pub told: Value,
 }
 
 impl SimulatedOrder {
@@ -93,6 +96,7 @@ impl SimulatedOrder {
             tags: Vec::new(),
             assessments: Vec::new(),
             holds: Vec::new(),
+            told: Value::Null,
         }
     }
 
@@ -279,11 +283,10 @@ impl Shopify {
         let placed = order["created_at"].as_str().and_then(Timestamp::parse_rfc3339)?;
         let mut world = self.world();
         let orders = &mut world.shops.get_mut(domain)?.orders;
-        if orders.contains_key(&id) {
-            return None;
-        }
-        orders.insert(id, SimulatedOrder::new(id, order["name"].as_str().unwrap_or_default(), placed));
-        Some(id)
+        let known = orders.contains_key(&id);
+        let name = order["name"].as_str().unwrap_or_default();
+        orders.entry(id).or_insert_with(|| SimulatedOrder::new(id, name, placed)).hear(order);
+        (!known).then_some(id)
     }
 
     /// Takes an order out of a shop again.
@@ -495,6 +498,10 @@ impl Shop {
                 self.require("node", "read_orders")?;
                 Ok(self.order(&field.arguments, "id")?.map_or(Value::Null, |order| describe_order(order)))
             }
+            "orders" => {
+                self.require("orders", "read_orders")?;
+                orders::changed(self.orders.values(), &field.arguments)
+            }
             "tagsAdd" => {
                 self.require("tagsAdd", "write_orders")?;
                 self.tags_add(&field.arguments)
@@ -659,15 +666,17 @@ impl Shop {
 
 fn describe_order(order: &SimulatedOrder) -> Value {
     let fulfillment_order = describe_fulfillment_order(order);
-    json!({
+    let mut described = json!({
         "__typename": "Order", "id": order.gid(), "legacyResourceId": order.id.to_string(), "name": order.name,
-        "createdAt": order.created_at.to_rfc3339(), "cancelledAt": null, "test": false, "tags": order.tags,
+        "createdAt": order.created_at.to_rfc3339(), "tags": order.tags,
         "risk": { "assessments": order.assessments.iter().map(describe_assessment).collect::<Vec<_>>() },
         "fulfillmentOrders": {
             "nodes": [fulfillment_order], "edges": [{ "cursor": "1", "node": fulfillment_order }],
             "pageInfo": { "hasNextPage": false, "hasPreviousPage": false, "startCursor": "1", "endCursor": "1" },
         },
-    })
+    });
+    orders::describe_contents(order, &mut described);
+    described
 }
 
 fn describe_assessment(assessment: &Assessment) -> Value {
@@ -875,7 +884,7 @@ mod tests {
             ("{ order(id: $id) { id } }", json!({}), "argumentLiteralsIncompatible"),
             ("{ order { id } }", json!({}), "missingRequiredArguments"),
             ("{ order(id: \"x\", name: 1) { id } }", json!({}), "argumentNotAccepted"),
-            ("{ order(id: \"x\") { email } }", json!({}), "undefinedField"),
+            ("{ order(id: \"x\") { note } }", json!({}), "undefinedField"),
             ("{ order(id: \"x\") }", json!({}), "selectionMismatch"),
             ("{ shop { name { first } } }", json!({}), "selectionMismatch"),
             ("{ shop { ...Missing } }", json!({}), "useAndDefineFragment"),
