@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use storeward_core::matching::{self, DEFAULT_WINDOW};
+use storeward_core::guard::GuardSettings;
+use storeward_core::matching::{self, CartSignature, Features, KEY_CAP, MatchKey, Rows, Seen, Side};
 use storeward_core::normalize::{self, Identifier};
 use storeward_core::order::Order;
 use storeward_core::shop::Tenant;
@@ -160,15 +161,32 @@ impl Life {
             return;
         }
         let all: Vec<&OrderRecord> = stored.values().copied().collect();
+        let most = self.most_seen();
         for (index, a) in all.iter().enumerate() {
             for b in &all[index + 1..] {
                 let (a_id, b_id) = (a.order.id.expose(), b.order.id.expose());
-                if matching::compare(&a.order, &b.order, DEFAULT_WINDOW, false).is_some() {
+                if is_duplicate(&a.order, &b.order, &most) {
                     let (a_case, b_case) = (case_of.get(a_id), case_of.get(b_id));
                     assert!(a_case.is_some() && a_case == b_case, "orders {a_id} and {b_id} are in no case");
                 }
             }
         }
+    }
+
+    /// The most that any check can have seen under the keys: every order ever sent. Two orders that are one even so
+    /// must be in a case; two that are one when nothing else was seen may be.
+    fn most_seen(&self) -> Seen {
+        let mut counts: BTreeMap<MatchKey, usize> = BTreeMap::new();
+        for (order, _) in self.orders.values() {
+            for key in Features::of(order).keys() {
+                *counts.entry(key.clone()).or_default() += 1;
+            }
+        }
+        let mut seen = Seen::new();
+        for (key, count) in counts {
+            seen.add(key, Rows { count, more: count > KEY_CAP + 1 });
+        }
+        seen
     }
 
     /// For every order ever sent, the smallest number of those it is linked with, directly or through others.
@@ -177,7 +195,7 @@ impl Life {
         let orders: Vec<&Order> = self.orders.values().map(|(order, _)| order).collect();
         for (index, a) in orders.iter().enumerate() {
             for b in &orders[index + 1..] {
-                if matching::compare(a, b, DEFAULT_WINDOW, false).is_some() {
+                if is_duplicate(a, b, &Seen::new()) {
                     let (of_a, of_b) = (group[a.id.expose()], group[b.id.expose()]);
                     for joined in group.values_mut().filter(|joined| **joined == of_a.max(of_b)) {
                         *joined = of_a.min(of_b);
@@ -187,4 +205,10 @@ impl Life {
         }
         group
     }
+}
+
+/// What the check decides of two orders whose carts are not known.
+fn is_duplicate(a: &Order, b: &Order, seen: &Seen) -> bool {
+    let side = |order| Side::of(order, CartSignature::default());
+    matching::judge(&side(a), &side(b), seen, &GuardSettings::default()).is_duplicate
 }

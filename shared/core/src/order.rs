@@ -1,7 +1,12 @@
 //! An order as Shopify's webhooks tell it, cut down to what the duplicate guard may keep (promise DG40).
-//! Line items, notes, IP addresses and everything else in the body are not even read.
+//! What was bought, the checkout and the channel are read to be compared as blinded signatures, and never written.
+//! Notes, IP addresses and everything else in the body are not even read.
 
 use serde::{Deserialize, Deserializer, Serialize};
+
+mod lines;
+
+pub use lines::{LINES_READ, LineItem};
 
 use crate::personal::Personal;
 use crate::time::Timestamp;
@@ -24,6 +29,9 @@ pub struct Order {
     /// When it was cancelled, if it was.
     #[serde(default, with = "rfc3339::option")]
     pub cancelled_at: Option<Timestamp>,
+    /// Whether all of it was sent. Read and not written with the order: it is a state, not a part of what was ordered.
+    #[serde(default, rename = "fulfillment_status", deserialize_with = "is_fulfilled", skip_serializing)]
+    pub fulfilled: bool,
     /// A test order of the merchant's.
     #[serde(default, deserialize_with = "null_is_default")]
     pub test: bool,
@@ -52,6 +60,15 @@ pub struct Order {
     /// an order from the bodies of other topics, which are signed with the same secret.
     #[serde(deserialize_with = "amount")]
     pub total_price: Option<String>,
+    /// What was bought, as far as [`LINES_READ`]. Not in a stored order (promise DG40).
+    #[serde(default, skip_serializing, deserialize_with = "lines::read")]
+    pub line_items: Vec<LineItem>,
+    /// Which checkout it came from; two orders of one checkout are one order placed twice. Not in a stored order.
+    #[serde(default, skip_serializing, deserialize_with = "lines::loose_text")]
+    pub checkout_token: Option<Personal<String>>,
+    /// The channel it came by: `web`, `pos`, or an app's number. Not in a stored order.
+    #[serde(default, skip_serializing, deserialize_with = "lines::loose_text")]
+    pub source_name: Option<Personal<String>>,
 }
 
 /// The customer account an order belongs to.
@@ -113,6 +130,38 @@ impl Order {
         !self.test && self.cancelled_at.is_none()
     }
 
+    /// Which telling of the order this is: later ones are not smaller. Shopify counts in whole seconds, so that two
+    /// different tellings can have the same. A body without `updated_at` is as old as the last that it tells of.
+    #[must_use]
+    pub fn version(&self) -> Timestamp {
+        self.updated_at.unwrap_or_else(|| self.created_at.max(self.cancelled_at.unwrap_or(self.created_at)))
+    }
+
+    /// What is left of an order that serves no purpose any more: which one it was, and that it is over.
+    #[must_use]
+    pub fn stripped(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            name: None,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            cancelled_at: self.cancelled_at,
+            fulfilled: self.fulfilled,
+            test: self.test,
+            email: None,
+            contact_email: None,
+            phone: None,
+            customer: None,
+            billing_address: None,
+            shipping_address: None,
+            currency: None,
+            total_price: None,
+            line_items: Vec::new(),
+            checkout_token: None,
+            source_name: None,
+        }
+    }
+
     /// The addresses, the shipping address first.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.shipping_address.iter().chain(&self.billing_address)
@@ -125,6 +174,11 @@ where
     T: Deserialize<'de> + Default,
 {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Of the states of a fulfilment only one matters: everything was sent. `partial`, `restocked` and null are not that.
+fn is_fulfilled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.as_deref() == Some("fulfilled"))
 }
 
 /// Amounts are strings in most bodies and floats in some: both are kept as the text they were.
@@ -205,6 +259,31 @@ mod tests {
         assert_eq!(order.created_at.to_rfc3339(), "2026-11-01T08:30:00Z");
         assert_eq!(order.total_price.as_deref(), Some("12.5"));
         assert!(order.counts());
+    }
+
+    #[test]
+    fn a_version_is_the_latest_time_told_and_only_a_whole_fulfilment_counts() {
+        let read = |rest: &str| -> Order {
+            let text = format!(r#"{{"id":1,"total_price":null,"created_at":"2026-11-01T09:00:00Z"{rest}}}"#);
+            serde_json::from_str(&text).unwrap()
+        };
+        assert_eq!(read("").version().to_rfc3339(), "2026-11-01T09:00:00Z");
+        let cancelled = read(r#","updated_at":null,"cancelled_at":"2026-11-01T10:00:00Z""#);
+        assert_eq!(cancelled.version().to_rfc3339(), "2026-11-01T10:00:00Z");
+        assert_eq!(
+            read(r#","updated_at":"2026-11-02T00:00:00Z""#).version().to_rfc3339(),
+            "2026-11-02T00:00:00Z"
+        );
+        for (status, fulfilled) in
+            [("null", false), (r#""partial""#, false), (r#""fulfilled""#, true), (r#""restocked""#, false)]
+        {
+            let order = read(&format!(r#","fulfillment_status":{status}"#));
+            assert_eq!(order.fulfilled, fulfilled, "{status}");
+            assert!(
+                !serde_json::to_string(&order).unwrap().contains("fulfil"),
+                "a state is not stored with it"
+            );
+        }
     }
 
     #[test]

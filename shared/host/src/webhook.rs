@@ -85,6 +85,8 @@ pub enum RefusedBecause {
     Installed,
     /// It happened before the app was installed (again).
     BeforeInstallation,
+    /// Something later was told before.
+    Stale,
 }
 
 /// What a webhook's handler answers; all of them are 200.

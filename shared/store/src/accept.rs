@@ -3,25 +3,26 @@
 
 use serde::{Deserialize, Serialize};
 use storeward_core::data_map::{Kind, Purpose};
-use storeward_core::matching;
+use storeward_core::matching::{self, Features};
 use storeward_core::normalize::{self, Identifier};
 use storeward_core::order::Order;
 use storeward_core::shop::Tenant;
 use storeward_core::time::{HOUR, MINUTE, Timestamp};
 use storeward_core::webhook::CustomersRedact;
 
+use crate::cases::Standing;
 use crate::due::{self, DueRow};
 use crate::erasure::Wanted;
 use crate::error::Result;
 use crate::item::{Item, number, text};
-use crate::keyspace::{self, Key, RecordRef};
-use crate::orders::SealedOrder;
+use crate::keyspace::{self, RecordRef};
+use crate::orders::{SealedOrder, sign_cart, with_cart};
 use crate::purge;
 use crate::store::{Action, Change, Condition, Store};
 use crate::tenants::Installation;
 
 /// How long a delivery may stay open before a sweep sends its work again.
-const RESEND_AFTER: std::time::Duration = HOUR;
+pub(crate) const RESEND_AFTER: std::time::Duration = HOUR;
 
 /// Which delivery of which webhook, as the caller names it.
 #[derive(Clone, Debug)]
@@ -90,6 +91,20 @@ pub enum Outcome {
     RefusedErased,
 }
 
+/// An order on its way into the store.
+pub(crate) struct OrderItems {
+    pub(crate) record: RecordRef,
+    pub(crate) sealed: SealedOrder,
+    /// The record as it is when it is new, without its sealed half.
+    pub(crate) item: Item,
+    /// Its matching and subject rows.
+    pub(crate) rows: Vec<Item>,
+    /// That nobody it names was erased.
+    pub(crate) checks: Vec<Action>,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) standing: Standing,
+}
+
 impl Store {
     /// Prepares the acceptance of an order.
     pub fn accept_order(
@@ -98,29 +113,51 @@ impl Store {
         delivery: &Delivery,
         order: Order,
     ) -> Result<Acceptance> {
+        let written = self.order_items(installation, order, None);
+        let OrderItems { record, sealed, item, rows, checks, .. } = written;
+        let item = item.sealed(&installation.keys, &sealed, &*self.entropy)?;
+        let index = rows.into_iter().map(Action::put).collect();
+        Ok(self.acceptance(installation, delivery, record, item, index, checks))
+    }
+
+    /// An order as it is written, new or again. What does not count, or is too old to be anyone's duplicate, is not
+    /// found by matching; its people are found.
+    pub(crate) fn order_items(
+        &self,
+        installation: &Installation,
+        order: Order,
+        rectified_at: Option<Timestamp>,
+    ) -> OrderItems {
         let (tenant, keys) = (&installation.tenant, &installation.keys);
         let record = keyspace::order_ref(keys, *order.id.expose());
         let identifiers = normalize::order_identifiers(&order);
+        let now = self.now();
         // A creation time in the future would stretch the window: the clock's word counts then.
-        let from = order.created_at.min(self.now());
-        let mut rows: Vec<(Key, Item)> = Vec::new();
-        for key in matching::keys(&order) {
-            let partition = keyspace::match_partition(tenant, keys, &key);
-            let row = keyspace::match_row(partition, order.created_at, &record);
-            rows.push((row.clone(), Item::new(row).expiring(from)));
+        let from = order.created_at.min(now);
+        let mut rows: Vec<Item> = Vec::new();
+        if order.counts() && now < from + matching::LARGEST_WINDOW {
+            let cart = sign_cart(keys, &matching::cart_terms(&order));
+            for key in Features::of(&order).keys() {
+                let partition = keyspace::match_partition(tenant, keys, key);
+                let row = keyspace::match_row(partition, order.created_at, &record);
+                rows.push(with_cart(Item::new(row).expiring(from), &cart));
+            }
         }
         for identifier in &identifiers {
             let row = keyspace::subject_row(keyspace::subject_partition(tenant, keys, identifier), &record);
-            rows.push((row.clone(), Item::new(row).expiring_with(Kind::Order, from)));
+            rows.push(Item::new(row).expiring_with(Kind::Order, from));
         }
         let checks = Self::tombstone_checks(installation, &identifiers, &order);
-        let sealed = SealedOrder::new(tenant, order, rows.iter().map(|(key, _)| key));
+        let (updated_at, standing) = (order.version(), Standing::told_by(&order));
         let item = Item::new(keyspace::record(tenant, &record))
-            .set("created_at", number(sealed.order.created_at.millis()))
-            .expiring(from)
-            .sealed(keys, &sealed, &*self.entropy)?;
-        let index = rows.into_iter().map(|(_, item)| Action::put(item)).collect();
-        Ok(self.acceptance(installation, delivery, record, item, index, checks))
+            .set("created_at", number(order.created_at.millis()))
+            .set("updated_at", number(updated_at.millis()))
+            .set("revision", number(1))
+            .set("standing", text(standing.name()))
+            .expiring(from);
+        let mut sealed = SealedOrder::new(tenant, order, rows.iter().map(|row| &row.key));
+        sealed.rectified_at = rectified_at;
+        OrderItems { record, sealed, item, rows, checks, updated_at, standing }
     }
 
     /// Prepares the acceptance of a request to erase a person.
@@ -144,7 +181,7 @@ impl Store {
         Ok(self.acceptance(installation, delivery, record, item, Vec::new(), checks))
     }
 
-    fn acceptance(
+    pub(crate) fn acceptance(
         &self,
         installation: &Installation,
         delivery: &Delivery,

@@ -7,7 +7,8 @@ use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use storeward_core::data_map::{Kind, Table};
 use storeward_core::guard::Decision;
-use storeward_core::matching::{RULE_VERSION, Reason};
+use storeward_core::matching::{Explanation, RULE_VERSION, Reason};
+use storeward_core::order::Order;
 use storeward_core::personal::Personal;
 use storeward_core::time::Timestamp;
 
@@ -78,6 +79,33 @@ pub enum Standing {
     Fulfilled,
 }
 
+impl Standing {
+    /// What an order tells of itself.
+    pub(crate) const fn told_by(order: &Order) -> Self {
+        if order.cancelled_at.is_some() {
+            Self::Cancelled
+        } else if order.fulfilled {
+            Self::Fulfilled
+        } else {
+            Self::Active
+        }
+    }
+
+    /// The word for it on an order's record.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Cancelled => "cancelled",
+            Self::Fulfilled => "fulfilled",
+        }
+    }
+
+    pub(crate) fn of(name: Option<&str>) -> Self {
+        let named = |standing: &Self| Some(standing.name()) == name;
+        [Self::Cancelled, Self::Fulfilled].into_iter().find(named).unwrap_or_default()
+    }
+}
+
 /// A merchant's decision on a case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decided {
@@ -88,7 +116,7 @@ pub struct Decided {
 }
 
 /// An order of a case, with what a merchant needs to recognise it after the order record itself has expired.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Member {
     /// The order's name in the store.
     pub order: RecordRef,
@@ -107,6 +135,9 @@ pub struct Member {
     /// What has become of it.
     #[serde(default)]
     pub standing: Standing,
+    /// Why it was taken for the same as the order it joined with, or that order for it: the strongest verdict.
+    #[serde(default)]
+    pub explanation: Option<Explanation>,
     pub(crate) rows: Vec<(String, String)>,
 }
 
@@ -181,6 +212,16 @@ impl Case {
         Condition { expression: "revision = :revision", values: vec![(":revision", number(self.revision))] }
     }
 
+    /// An open case of which fewer than two orders still stand leaves nothing to decide. Orders that were sent stand:
+    /// two parcels of one order are what a merchant wants to hear of.
+    pub(crate) fn settle(&mut self) {
+        let cancelled = self.members.iter().filter(|member| member.standing == Standing::Cancelled).count();
+        let standing = self.size.saturating_sub(u64::try_from(cancelled).unwrap_or(u64::MAX));
+        if self.state == CaseState::Open && standing < 2 {
+            self.state = CaseState::Settled;
+        }
+    }
+
     /// What stays of a case when its people are erased: a new record under a random name, without a time finer than
     /// a day and without members, that nothing leads to.
     pub(crate) fn anonymised(&self, store: &Store, installation: &Installation) -> Result<Action> {
@@ -202,8 +243,32 @@ impl Case {
     }
 }
 
+/// Why an order joins.
+struct Why {
+    reasons: BTreeSet<Reason>,
+    explanation: Option<Explanation>,
+}
+
+impl Why {
+    /// Each candidate's own verdict; the order that found them has all their reasons and the strongest verdict.
+    fn of_all(reference: &RecordRef, candidates: &[Candidate]) -> Vec<(RecordRef, Self)> {
+        let explanations = || candidates.iter().map(|candidate| &candidate.explanation);
+        let strongest = explanations().max_by(|a, b| a.weight.total_cmp(&b.weight)).cloned();
+        let all = explanations().flat_map(Explanation::reasons).collect();
+        candidates
+            .iter()
+            .map(|candidate| {
+                let explanation = candidate.explanation.clone();
+                let why = Self { reasons: explanation.reasons(), explanation: Some(explanation) };
+                (candidate.record.reference.clone(), why)
+            })
+            .chain([(reference.clone(), Self { reasons: all, explanation: strongest })])
+            .collect()
+    }
+}
+
 impl Member {
-    fn new(installation: &Installation, record: &OrderRecord, reasons: Vec<Reason>) -> Self {
+    fn new(installation: &Installation, record: &OrderRecord, why: Option<&Why>) -> Self {
         let subjects = record.rows.iter().filter(|row| row.kind == Kind::Subject);
         Self {
             order: record.reference.clone(),
@@ -212,10 +277,26 @@ impl Member {
             created_at: record.order.created_at,
             total: record.order.total_price.clone(),
             currency: record.order.currency.clone(),
-            reasons,
-            standing: Standing::Active,
+            reasons: why.map(|why| why.reasons.iter().copied().collect()).unwrap_or_default(),
+            explanation: why.and_then(|why| why.explanation.clone()),
+            standing: record.standing,
             rows: subjects.map(|row| shorten(&installation.tenant, row)).collect(),
         }
+    }
+
+    /// Takes over what the merchant sees of an order that changed, and by which rows its people are found.
+    pub(crate) fn follow<'a>(
+        &mut self,
+        installation: &Installation,
+        order: &Order,
+        standing: Standing,
+        rows: impl Iterator<Item = &'a Key>,
+    ) {
+        self.name.clone_from(&order.name);
+        self.total.clone_from(&order.total_price);
+        self.currency.clone_from(&order.currency);
+        self.standing = standing;
+        self.rows = rows.map(|row| shorten(&installation.tenant, row)).collect();
     }
 
     pub(crate) fn row_keys(&self, installation: &Installation) -> Vec<Key> {
@@ -308,13 +389,7 @@ impl Store {
         candidates: Vec<Candidate>,
     ) -> Result<Option<Joined>> {
         let reference = record.reference.clone();
-        let agreed: BTreeSet<Reason> =
-            candidates.iter().flat_map(|candidate| candidate.reasons.iter().copied()).collect();
-        let reasons: Vec<(RecordRef, Vec<Reason>)> = candidates
-            .iter()
-            .map(|candidate| (candidate.record.reference.clone(), candidate.reasons.clone()))
-            .chain([(reference.clone(), agreed.into_iter().collect())])
-            .collect();
+        let reasons = Why::of_all(&reference, &candidates);
         let references: Vec<RecordRef> = reasons.iter().map(|(reference, _)| reference.clone()).collect();
         let mut records: Vec<OrderRecord> =
             candidates.into_iter().map(|candidate| candidate.record).chain([record]).collect();
@@ -339,6 +414,8 @@ impl Store {
                 Step::Overtaken => {}
             }
             records = self.orders(installation, &references).await?;
+            // What was cancelled meanwhile is nobody's duplicate any more.
+            records.retain(|record| record.order.counts() || record.case.is_some());
         }
         Err(StoreError::Contended("a case"))
     }
@@ -348,7 +425,7 @@ impl Store {
         installation: &Installation,
         reference: &RecordRef,
         records: &[OrderRecord],
-        reasons: &[(RecordRef, Vec<Reason>)],
+        reasons: &[(RecordRef, Why)],
     ) -> Result<Step> {
         let named: BTreeSet<RecordRef> = records.iter().filter_map(|record| record.case.clone()).collect();
         let mut cases = self.resolve_cases(installation, named).await?;
@@ -385,10 +462,9 @@ impl Store {
         }
         for record in &newcomers {
             let why = reasons.iter().find(|(of, _)| *of == record.reference);
-            let why = why.map(|(_, reasons)| reasons.clone()).unwrap_or_default();
             target.size += 1;
             if target.members.len() < LISTED {
-                target.members.push(Member::new(installation, record, why));
+                target.members.push(Member::new(installation, record, why.map(|(_, why)| why)));
                 actions.extend(Self::case_rows(record, &target));
             }
             actions.push(Action::Update {
@@ -400,10 +476,8 @@ impl Store {
                         (":pending", text("pending")),
                     ],
                 },
-                condition: Some(Condition {
-                    expression: "attribute_exists(pk) AND attribute_not_exists(case_id)",
-                    values: Vec::new(),
-                }),
+                // An update or a cancellation since it was read counts: it is read again.
+                condition: Some(record.unchanged()),
             });
         }
         actions.push(target.put(self, installation)?);

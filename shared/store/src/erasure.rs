@@ -151,10 +151,7 @@ impl Store {
         let wanted = request.wanted()?;
         // A purge that ran in between leaves nothing, and nothing is written behind its back.
         let not_purged = || purge::not_begun(tenant);
-        let tombstone = |key: Key| {
-            let item = Item::new(key).set("erased_at", number(request.received_at.millis()));
-            item.expiring(request.received_at)
-        };
+        let tombstone = |key: Key| tombstone(key, request);
         for identifier in wanted.identifiers() {
             let put = Action::Put {
                 item: tombstone(keyspace::subject_tombstone(tenant, keys, &identifier)),
@@ -283,7 +280,7 @@ impl Store {
             let mut counted = 0;
             while let Some(member) = waiting.peek() {
                 let deletions = match of(member) {
-                    Some(record) => deletions(installation, record, Condition::PRESENT),
+                    Some(record) => deletions(installation, request, record),
                     None => member.row_keys(installation).into_iter().map(Action::delete).collect(),
                 };
                 if !actions.is_empty() && actions.len() + deletions.len() > TRANSACTION_ITEMS - CASE_ITEMS {
@@ -355,7 +352,7 @@ impl Store {
             let mut actions = Vec::new();
             let mut counted = 0;
             while let Some(record) = waiting.peek() {
-                let deletions = deletions(installation, record, in_the_same_case(record));
+                let deletions = deletions(installation, request, record);
                 if !actions.is_empty() && actions.len() + deletions.len() >= TRANSACTION_ITEMS {
                     break;
                 }
@@ -506,24 +503,22 @@ fn advance(
     }
 }
 
-/// That an order joined no case since it was read: the case would go on naming it when it is gone.
-fn in_the_same_case(record: &OrderRecord) -> Condition {
-    match &record.case {
-        None => Condition {
-            expression: "attribute_exists(pk) AND attribute_not_exists(case_id)",
-            values: Vec::new(),
-        },
-        Some(case) => {
-            Condition { expression: "case_id = :case", values: vec![(":case", text(case.to_string()))] }
-        }
-    }
+/// An order, if nobody changed it since it was read (its rows would be others, or its case would go on naming it), and
+/// every index row it wrote. Its number is remembered, so that an update that names the person otherwise, or nobody,
+/// does not bring it back.
+fn deletions(installation: &Installation, request: &RightsRequest, record: &OrderRecord) -> Vec<Action> {
+    let (tenant, keys) = (&installation.tenant, &installation.keys);
+    let order = Action::Delete {
+        key: keyspace::record(tenant, &record.reference),
+        condition: Some(record.unchanged()),
+    };
+    let tombstone = tombstone(keyspace::order_tombstone(tenant, keys, *record.order.id.expose()), request);
+    let rows = record.rows.iter().cloned().map(Action::delete);
+    [order, Action::put(tombstone)].into_iter().chain(rows).collect()
 }
 
-/// An order, if `condition` holds, and every index row it wrote.
-fn deletions(installation: &Installation, record: &OrderRecord, condition: Condition) -> Vec<Action> {
-    let order = Action::Delete {
-        key: keyspace::record(&installation.tenant, &record.reference),
-        condition: Some(condition),
-    };
-    [order].into_iter().chain(record.rows.iter().cloned().map(Action::delete)).collect()
+/// That what `key` names was erased with a request.
+fn tombstone(key: Key, request: &RightsRequest) -> Item {
+    let item = Item::new(key).set("erased_at", number(request.received_at.millis()));
+    item.expiring(request.received_at)
 }

@@ -16,6 +16,7 @@ mod orders;
 mod purge;
 mod store;
 mod tenants;
+mod updates;
 
 pub use accept::{Acceptance, Delivery, Outcome, Work};
 pub use cases::{Case, CaseState, Decided, Member, Standing};
@@ -30,3 +31,4 @@ pub use purge::PurgeReport;
 pub use store::{Store, TableNames};
 pub use storeward_core::oauth::{Access, AccessToken};
 pub use tenants::{Installation, Profile};
+pub use updates::{News, Plan, Writing, Written};

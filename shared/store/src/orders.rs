@@ -1,16 +1,22 @@
 //! Orders as the duplicate guard keeps them, and finding the orders that agree with one.
 
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
-use storeward_core::data_map::{Kind, Table};
-use storeward_core::matching::{self, KEY_CAP, KeyKind, Reason};
+use storeward_core::data_map::{Kind, Purpose, Table};
+use storeward_core::guard::GuardSettings;
+use storeward_core::matching::{
+    self, CartSignature, CartTerms, Explanation, Features, KEY_CAP, Origin, Rows, Seen, Side,
+};
 use storeward_core::order::Order;
 use storeward_core::shop::Tenant;
+use storeward_core::time::Timestamp;
 
+use crate::cases::Standing;
+use crate::crypto::TenantKeys;
 use crate::error::{Result, StoreError};
-use crate::item::{Stored, text};
+use crate::item::{Item, Stored, number, text};
 use crate::keyspace::{self, Key, RecordRef};
 use crate::store::{Action, Change, Condition, Expired, Query, Range, Store, TRANSACTION_ITEMS};
 use crate::tenants::Installation;
@@ -21,11 +27,14 @@ use crate::tenants::Installation;
 pub(crate) struct SealedOrder {
     pub(crate) order: Order,
     rows: Vec<(String, String)>,
+    /// Of which time the customer's account is as the order names it, where it was rectified since.
+    #[serde(default)]
+    pub(crate) rectified_at: Option<Timestamp>,
 }
 
 impl SealedOrder {
     pub(crate) fn new<'a>(tenant: &Tenant, order: Order, rows: impl Iterator<Item = &'a Key>) -> Self {
-        Self { order, rows: rows.map(|key| shorten(tenant, key)).collect() }
+        Self { order, rows: rows.map(|key| shorten(tenant, key)).collect(), rectified_at: None }
     }
 
     pub(crate) fn rows(&self, tenant: &Tenant) -> Vec<Key> {
@@ -66,16 +75,89 @@ pub struct OrderRecord {
     pub case: Option<RecordRef>,
     /// Whether that was told to Shopify.
     pub flag: FlagState,
+    /// What has become of it.
+    pub standing: Standing,
+    /// Which telling of Shopify's it is: an older one does not replace it.
+    pub updated_at: Timestamp,
+    pub(crate) rectified_at: Option<Timestamp>,
+    /// How often it was written: whoever changes it makes sure that nobody else did.
+    pub(crate) revision: i64,
     pub(crate) rows: Vec<Key>,
 }
 
-/// An order that agrees with another, and in what.
+impl OrderRecord {
+    /// That nobody wrote the order since it was read, and that it is in the same case.
+    pub(crate) fn unchanged(&self) -> Condition {
+        let revision = (":revision", number(self.revision));
+        match &self.case {
+            None => Condition {
+                expression: "revision = :revision AND attribute_not_exists(case_id)",
+                values: vec![revision],
+            },
+            Some(case) => Condition {
+                expression: "revision = :revision AND case_id = :case",
+                values: vec![revision, (":case", text(case.to_string()))],
+            },
+        }
+    }
+}
+
+/// An order that is taken for the same as another, and why.
 #[derive(Debug)]
 pub struct Candidate {
     /// The order.
     pub record: OrderRecord,
-    /// What agrees.
-    pub reasons: Vec<Reason>,
+    /// Why.
+    pub explanation: Explanation,
+}
+
+/// How much of a blind a cart's line keeps: enough that two of a shop's products never look alike.
+const CART_BLIND: usize = 16;
+
+/// A cart as its rows carry it: blinded for this purpose, in attributes that end with the row.
+pub(crate) fn sign_cart(keys: &TenantKeys, terms: &CartTerms) -> CartSignature {
+    CartSignature::of(terms, |label, term| {
+        let mut blind = keys.blind(Purpose::Duplicates, &format!("cart-{label}"), term);
+        blind.truncate(CART_BLIND);
+        blind
+    })
+}
+
+/// Writes a cart's signature into a matching row.
+pub(crate) fn with_cart(mut row: Item, cart: &CartSignature) -> Item {
+    if !cart.lines.is_empty() {
+        let lines: Vec<&str> = cart.lines.iter().map(String::as_str).collect();
+        row = row.set("cart", text(lines.join(" ")));
+    }
+    if let Some(checkout) = &cart.checkout {
+        row = row.set("checkout", text(checkout));
+    }
+    if let Some(origin) = cart.origin {
+        row = row.set("origin", text(origin.name()));
+    }
+    row
+}
+
+/// Whether a matching row tells what was in the cart.
+pub(crate) fn has_cart(row: &Item) -> bool {
+    ["cart", "checkout", "origin"].iter().any(|name| row.attributes.contains_key(*name))
+}
+
+fn cart_of(row: &Stored) -> CartSignature {
+    let lines = row.optional_text("cart").unwrap_or_default();
+    CartSignature {
+        lines: lines.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>(),
+        checkout: row.optional_text("checkout").map(str::to_owned),
+        origin: row.optional_text("origin").and_then(Origin::by_name),
+    }
+}
+
+/// An order that stands under one of another's keys, as its row tells.
+#[derive(Default)]
+struct Found {
+    /// Under how many keys that are not saturated, and under how many in all.
+    keys: (usize, usize),
+    cart: CartSignature,
 }
 
 impl Store {
@@ -90,6 +172,10 @@ impl Store {
                 Some("pending") => FlagState::Pending,
                 Some(_) => FlagState::Done,
             },
+            standing: Standing::of(stored.optional_text("standing")),
+            updated_at: Timestamp(stored.optional_number("updated_at").unwrap_or_default()),
+            rectified_at: sealed.rectified_at,
+            revision: stored.optional_number("revision").unwrap_or_default(),
             rows: sealed.rows(&installation.tenant),
             order: sealed.order,
         })
@@ -133,16 +219,49 @@ impl Store {
         &self,
         installation: &Installation,
         record: &OrderRecord,
-        window: Duration,
+        settings: &GuardSettings,
     ) -> Result<Vec<Candidate>> {
         let created_at = record.order.created_at;
-        let keys = matching::keys(&record.order);
+        let features = Features::of(&record.order);
+        let (mut found, seen) = self.under_keys(installation, &features, record, settings).await?;
+        let cart = found.remove(&record.reference).unwrap_or_default().cart;
+        let one = Side::new(&record.order, features, cart);
+        let mut references: Vec<RecordRef> = found.keys().cloned().collect();
+        // What shares most keys is read: the rest shares what many do.
+        references.sort_by_key(|reference| std::cmp::Reverse(found.get(reference).map(|found| found.keys)));
+        references.truncate(TRANSACTION_ITEMS);
+        let mut candidates: Vec<Candidate> = self
+            .orders(installation, &references)
+            .await?
+            .into_iter()
+            .filter_map(|other| {
+                let cart = found.remove(&other.reference).unwrap_or_default().cart;
+                let verdict = matching::judge(&one, &Side::of(&other.order, cart), &seen, settings);
+                verdict.is_duplicate.then_some(Candidate { record: other, explanation: verdict.explanation })
+            })
+            .collect();
+        candidates.sort_by_key(|candidate| {
+            let other = candidate.record.order.created_at;
+            (other.since(created_at).max(created_at.since(other)), candidate.record.reference.clone())
+        });
+        Ok(candidates)
+    }
+
+    /// What stands under an order's keys inside the window, the order itself included, and how much under each.
+    async fn under_keys(
+        &self,
+        installation: &Installation,
+        features: &Features,
+        record: &OrderRecord,
+        settings: &GuardSettings,
+    ) -> Result<(BTreeMap<RecordRef, Found>, Seen)> {
+        let (created_at, window) = (record.order.created_at, settings.window());
         let range = Range::Between(
             keyspace::sortable(created_at - window),
             // '$' follows '#': the last millisecond of the window is inside, whatever record it belongs to.
             format!("{}$", keyspace::sortable(created_at + window)),
         );
-        let found = try_join_all(keys.iter().map(|key| {
+        let read = try_join_all(features.keys().iter().map(|key| {
             let range = range.clone();
             async move {
                 let partition = keyspace::match_partition(&installation.tenant, &installation.keys, key);
@@ -151,42 +270,24 @@ impl Store {
                 query.newest_first = true;
                 // The order itself, and one more than the cap to see that there are more.
                 query.limit = i32::try_from(KEY_CAP + 2).unwrap_or(i32::MAX);
-                self.query(query).await.map(|(rows, _)| (key.kind, rows))
+                self.query(query).await.map(|(rows, _)| (key, rows))
             }
         }))
         .await?;
-        let mut references = Vec::new();
-        let mut address_saturated = false;
-        for (kind, rows) in found {
-            let saturated = rows.len() > KEY_CAP + 1;
-            if saturated && kind == KeyKind::Address {
-                // So many orders at one address say nothing about any two of them.
-                address_saturated = true;
-                continue;
-            }
+        let mut found: BTreeMap<RecordRef, Found> = BTreeMap::new();
+        let mut seen = Seen::new();
+        for (key, rows) in read {
+            let more = rows.len() > KEY_CAP + 1;
+            seen.add(key.clone(), Rows { count: rows.len(), more });
             for row in rows {
                 let id = row.text("sk")?.rsplit_once('#').ok_or(StoreError::Corrupt("a matching row"))?.1;
-                let reference = RecordRef::new(Kind::Order, id.to_owned());
-                if reference != record.reference && !references.contains(&reference) {
-                    references.push(reference);
-                }
+                let found = found.entry(RecordRef::new(Kind::Order, id.to_owned())).or_default();
+                found.keys.0 += usize::from(!more);
+                found.keys.1 += 1;
+                found.cart = cart_of(&row);
             }
         }
-        references.truncate(TRANSACTION_ITEMS);
-        let mut candidates: Vec<Candidate> = self
-            .orders(installation, &references)
-            .await?
-            .into_iter()
-            .filter_map(|other| {
-                let reasons = matching::compare(&record.order, &other.order, window, address_saturated)?;
-                Some(Candidate { record: other, reasons })
-            })
-            .collect();
-        candidates.sort_by_key(|candidate| {
-            let other = candidate.record.order.created_at;
-            (other.since(created_at).max(created_at.since(other)), candidate.record.reference.clone())
-        });
-        Ok(candidates)
+        Ok((found, seen))
     }
 
     /// Remembers that Shopify was told that these orders are in a case.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use storeward_clients::ClientError;
-use storeward_core::matching::DEFAULT_WINDOW;
+use storeward_core::guard::GuardSettings;
 use storeward_core::time::Timestamp;
 use storeward_host::{Context, Function, JobError, Setting, job};
 use storeward_store::{FlagState, Installation, RecordRef, Work};
@@ -39,7 +39,7 @@ pub async fn handle(ctx: &Context, work: Work, _deadline: Timestamp) -> Result<(
         store.complete(&work).await?;
         return Err(JobError::Drop("there is no such order"));
     };
-    let candidates = store.candidates(&installation, &record, DEFAULT_WINDOW).await?;
+    let candidates = store.candidates(&installation, &record, &GuardSettings::default()).await?;
     if !candidates.is_empty() {
         let reference = record.reference.clone();
         if let Some(joined) = store.join_case(&installation, record, candidates).await? {

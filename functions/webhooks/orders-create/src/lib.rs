@@ -31,7 +31,7 @@ pub async fn handle(ctx: &Context, webhook: Webhook<Order>) -> Result<Answer, We
     if !installation.is_installed() {
         return Ok(Answer::Refused(RefusedBecause::Uninstalled));
     }
-    if !webhook.body.counts() {
+    if !webhook.body.counts() || !installation.settings()?.enabled {
         return Ok(Answer::NothingToDo);
     }
     let acceptance = store.accept_order(&installation, &webhook.delivery, webhook.body)?;

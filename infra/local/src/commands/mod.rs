@@ -4,6 +4,7 @@
 pub mod client;
 pub mod deliver;
 pub mod demo;
+pub mod evaluate;
 pub mod history;
 pub mod serve;
 pub mod webhooks;
@@ -68,6 +69,12 @@ pub enum Command {
         #[arg(long)]
         same_id: bool,
     },
+    /// Measure the matching on a file with known answers.
+    Evaluate {
+        /// What is measured.
+        #[command(subcommand)]
+        what: evaluate::Evaluate,
+    },
 }
 
 /// Why a command could not do its work: what went wrong, and what to do about it.
@@ -119,6 +126,9 @@ async fn command(cli: Cli) -> Result<bool, Trouble> {
         Some(Command::Demo { json: false }) => demo::tell_people(&mut out).await,
         Some(Command::Deliver { event, port, same_id }) => {
             deliver::deliver(&event, port, same_id, &mut out).await
+        }
+        Some(Command::Evaluate { what }) => {
+            evaluate::evaluate(&what, &mut std::io::BufWriter::new(out), &mut std::io::stderr())
         }
     }
 }
