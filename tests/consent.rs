@@ -450,7 +450,7 @@ async fn an_instance_that_ends_anywhere_in_a_renewal_leaves_a_shop_that_can_be_r
             let (world, calm, first) = World::connected().await;
             world.bench.clock.advance(HOUR * 2);
             let app = world.bench.app_through(world.bench.transport(), FaultPlan::none().at(at, fault));
-            let ended = app.connector.run(app.context(JOB).admin_access(&first)).await;
+            let ended = Box::pin(app.connector.run(app.context(JOB).admin_access(&first))).await;
             let undisturbed = app.connector.requests().len() <= at;
             struck += usize::from(!matches!(ended, Outcome::Finished(Ok(Some(_)))));
             // The lease ends by itself.

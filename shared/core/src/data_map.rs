@@ -219,7 +219,7 @@ impl Kind {
             Self::Shop => Row {
                 kind: self,
                 table: Table::Data,
-                holds: "state of the installation; sealed: domain, e-mail, plan and access token of the merchant",
+                holds: "state of the installation; sealed: domains, e-mail, plan, scopes and tokens of the merchant",
                 purpose: Purpose::Operation,
                 legal_basis: LegalBasis::Contract,
                 categories: &[MerchantAccount],

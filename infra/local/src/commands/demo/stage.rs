@@ -73,7 +73,7 @@ impl Stage {
         self.served.bundle.stack.now()
     }
 
-    /// Installs the app in a shop, on both sides. There is no function for it yet: the store's is called.
+    /// Installs the app in a shop, on both sides, without the redirects of a browser.
     pub(super) async fn install(&mut self, shop: &str) -> Result<Tenant, Trouble> {
         Ok(history::install(&self.served.bundle, shop, "Storeward Demo").await?.tenant)
     }
