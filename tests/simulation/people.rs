@@ -39,7 +39,7 @@ pub(super) fn order(id: u64, person: usize, placed: Timestamp, dice: &mut Dice) 
     let household = person / 2;
     let mut body = json!({
         "id": id, "name": format!("#{id}"), "created_at": placed.to_rfc3339(),
-        "currency": "EUR", "total_price": format!("{}.50", 10 + id % 7),
+        "currency": "EUR", "total_price": format!("{}.50", if dice.chance(80) { 10 + person as u64 } else { id }),
         "shipping_address": {
             "first_name": format!("Given{person}"), "last_name": format!("Family{household}"),
             "address1": format!("{} Example Street", household + 1), "zip": "20001", "country_code": "US",

@@ -286,7 +286,8 @@ impl Kind {
             Self::Match => Row {
                 kind: self,
                 table: Table::Data,
-                holds: "blinded e-mail, phone or address, and the record it leads to",
+                holds: "blinded e-mail, phone, parts of name and address, and the record each leads to; blinded lines of the \
+                        cart and checkout; the channel",
                 purpose: Purpose::Duplicates,
                 legal_basis: LegalBasis::LegitimateInterest,
                 categories: &[Pseudonym],

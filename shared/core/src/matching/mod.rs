@@ -17,6 +17,9 @@ mod seen;
 mod text;
 mod weights;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 pub use batch::{BATCH_CAP, Batch, Pair, pairs};

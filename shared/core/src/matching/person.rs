@@ -48,15 +48,20 @@ pub fn same_person(a: &Features, b: &Features, seen: &Seen) -> PersonMatch {
     }
     let address_bits: f64 = address.iter().map(|step| step.bits).sum();
     evidence.append(&mut address);
-    if contact <= 0.0 && names.household && address_bits > 0.0 {
-        evidence.push(Evidence::step(Field::Household, weights::HOUSEHOLD));
+    if contact == 0.0 && names.household && address_bits > 0.0 {
+        // As much as the address adds, up to that: more agreement never makes less.
+        evidence.push(Evidence::step(Field::Household, weights::HOUSEHOLD.max(-address_bits)));
     }
     let sum = |evidence: &[Evidence]| evidence.iter().map(|step| step.bits).sum::<f64>();
     let weight = sum(&evidence);
-    // Whatever the address says, it says it of a house.
+    // Whatever the address says, it says it of a house; and who has another given name and is reached elsewhere is
+    // someone else in it.
     let limit = PERSON_THRESHOLD - 1.0;
-    if contact <= 0.0 && name_bits <= 0.0 && weight > limit {
-        evidence.push(Evidence::step(Field::AddressAlone, limit - weight));
+    let alone = contact <= 0.0 && name_bits <= 0.0;
+    let other_member = contact < 0.0 && names.household;
+    if weight > limit && (alone || other_member) {
+        let field = if other_member { Field::Household } else { Field::AddressAlone };
+        evidence.push(Evidence::step(field, limit - weight));
     }
     PersonMatch { weight: sum(&evidence), evidence }
 }

@@ -51,6 +51,8 @@ fn table(text: &'static str, section: &str) -> HashMap<&'static str, &'static st
 pub(super) struct Line {
     /// The street's own name, run together.
     pub(super) name: String,
+    /// All of it but the number, run together: for lines whose words were parted in the wrong place.
+    whole: String,
     direction: Option<&'static str>,
     kind: Option<&'static str>,
     /// The house number, with what belongs to it.
@@ -119,6 +121,7 @@ impl Line {
             }
             self.number = Some(format!("{number}{}", letter.unwrap_or_default()));
         }
+        self.whole = text::cut(&words.concat());
         let mut name = Vec::new();
         for word in &words {
             if let Some(direction) = DIRECTIONS.get(word.as_str()).copied().filter(|_| words.len() > 1) {
@@ -157,7 +160,11 @@ impl Line {
 
     /// How alike the streets of two lines are. The kind of street hardly tells, the direction does.
     pub(super) fn likeness(&self, other: &Self) -> Likeness {
-        let likeness = text::likeness(&self.name, &other.name);
+        let mut likeness = text::likeness(&self.name, &other.name);
+        if self.kind.is_none() != other.kind.is_none() {
+            // "Examplestreet" or "Example Stret": one of the two was not taken apart.
+            likeness = likeness.max(text::likeness(&self.whole, &other.whole));
+        }
         let turned = matches!((self.direction, other.direction), (Some(a), Some(b)) if a != b);
         if turned { likeness.min(Likeness::Similar) } else { likeness }
     }

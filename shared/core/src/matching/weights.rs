@@ -26,8 +26,8 @@ impl Levels {
 /// That two orders picked out of a window are one person's: about one in 4,000.
 pub(super) const PRIOR: f64 = -12.0;
 
-pub(super) const EMAIL: Levels = Levels { same: 15.0, near: 9.0, similar: 5.0, unlike: -2.5 };
-pub(super) const PHONE: Levels = Levels { same: 15.0, near: 5.0, similar: 5.0, unlike: -2.0 };
+pub(super) const EMAIL: Levels = Levels { same: 17.0, near: 9.0, similar: 5.0, unlike: -2.5 };
+pub(super) const PHONE: Levels = Levels { same: 16.0, near: 5.0, similar: 5.0, unlike: -2.0 };
 pub(super) const CUSTOMER: f64 = 14.0;
 pub(super) const CUSTOMER_BESIDE_EMAIL: f64 = 1.0;
 pub(super) const GIVEN: Levels = Levels { same: 9.0, near: 7.0, similar: 2.5, unlike: -4.0 };
