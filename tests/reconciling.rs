@@ -142,7 +142,7 @@ async fn many_orders_are_gone_through_in_pages_and_runs_and_none_twice() {
 async fn a_shop_without_access_or_with_the_guard_off_is_not_asked_and_a_refusal_stops_nothing() {
     let (bench, app, installation, shopify) = connected().await;
     happens(&shopify, &told(order(1, 1), 1));
-    let off = storeward_core::guard::GuardSettings { enabled: false, ..Default::default() };
+    let off = GuardSettings { enabled: false, ..GuardSettings::default() };
     assert!(app.store().await.change_settings(&installation, &off).await.unwrap());
     bench.clock.advance(MINUTE * 60);
     assert_eq!(compare(&bench, &app, &shopify).await, 0);
