@@ -12,6 +12,7 @@ use aws_sdk_scheduler::types::{
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::Serialize;
+use storeward_clients::resend::Resend;
 use storeward_clients::shopify::Shopify;
 use storeward_core::shop::{ShopDomain, Tenant};
 use storeward_core::time::{Clock, Timestamp};
@@ -97,6 +98,8 @@ pub struct AdminAccess {
 pub enum Queue {
     /// Orders to look for duplicates of.
     MatchOrder,
+    /// Cases that a merchant is to learn of.
+    NotifyMerchant,
     /// People to erase.
     RedactSubject,
     /// Installations to purge.
@@ -107,6 +110,7 @@ impl Queue {
     const fn setting(self) -> Setting {
         match self {
             Self::MatchOrder => Setting::MatchOrderQueueUrl,
+            Self::NotifyMerchant => Setting::NotifyMerchantQueueUrl,
             Self::RedactSubject => Setting::RedactSubjectQueueUrl,
             Self::PurgeShop => Setting::PurgeShopQueueUrl,
         }
@@ -125,6 +129,7 @@ pub struct Context {
     store: OnceCell<Store>,
     shopify_secrets: OnceCell<ShopifySecrets>,
     shopify: OnceCell<Shopify>,
+    resend: OnceCell<Resend>,
 }
 
 impl fmt::Debug for Context {
@@ -145,6 +150,7 @@ impl Context {
             store: OnceCell::new(),
             shopify_secrets: OnceCell::new(),
             shopify: OnceCell::new(),
+            resend: OnceCell::new(),
         }
     }
 
@@ -195,6 +201,23 @@ impl Context {
                     .map_err(|_| HostError::Secret("no TLS roots for outgoing calls"))
             })
             .await
+    }
+
+    /// The client for platform mail. The first call decrypts its key.
+    pub async fn resend(&self) -> Result<&Resend, HostError> {
+        self.resend
+            .get_or_try_init(|| async {
+                let ciphertext = self.settings.get(Setting::ResendKey)?;
+                let plain = zeroized(secrets::decrypt(self.kms().await, ciphertext, "resend").await?);
+                Resend::new(self.settings.get(Setting::ResendEndpoint)?, secrets::resend_key(&plain)?)
+                    .map_err(|_| HostError::Secret("no TLS roots for outgoing calls"))
+            })
+            .await
+    }
+
+    /// A setting that the function said it needs.
+    pub fn setting(&self, setting: Setting) -> Result<&str, HostError> {
+        Ok(self.settings.get(setting)?)
     }
 
     /// What to call the shop's Admin API with; `None` when there is no token: the merchant sees what we found in the

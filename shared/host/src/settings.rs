@@ -21,6 +21,8 @@ pub enum Setting {
     ShopifySecrets,
     /// The URL of the queue of `match-order`.
     MatchOrderQueueUrl,
+    /// The URL of the queue of `notify-merchant`.
+    NotifyMerchantQueueUrl,
     /// The URL of the queue of `redact-subject`.
     RedactSubjectQueueUrl,
     /// The URL of the queue of `purge-shop`.
@@ -33,25 +35,38 @@ pub enum Setting {
     ScheduleRoleArn,
     /// Where the Admin API is; `{shop}` stands for the shop's domain.
     ShopifyEndpoint,
+    /// The API key of Resend as KMS encrypted it, base64.
+    ResendKey,
+    /// Where Resend is.
+    ResendEndpoint,
+    /// Whom platform mail comes from: an address of a domain that is verified with Resend.
+    MailFrom,
+    /// Where a merchant opens the app; `{shop}` stands for the shop's domain.
+    AppUrl,
     /// What is logged, as `tracing-subscriber` filters read it.
     Log,
 }
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::DataTable,
         Self::KeysTable,
         Self::LedgerTable,
         Self::DeploymentKey,
         Self::ShopifySecrets,
         Self::MatchOrderQueueUrl,
+        Self::NotifyMerchantQueueUrl,
         Self::RedactSubjectQueueUrl,
         Self::PurgeShopQueueUrl,
         Self::PurgeShopQueueArn,
         Self::ScheduleGroup,
         Self::ScheduleRoleArn,
         Self::ShopifyEndpoint,
+        Self::ResendKey,
+        Self::ResendEndpoint,
+        Self::MailFrom,
+        Self::AppUrl,
         Self::Log,
     ];
 
@@ -68,12 +83,17 @@ impl Setting {
             Self::DeploymentKey => "STOREWARD_DEPLOYMENT_KEY",
             Self::ShopifySecrets => "STOREWARD_SHOPIFY_SECRETS",
             Self::MatchOrderQueueUrl => "STOREWARD_MATCH_ORDER_QUEUE_URL",
+            Self::NotifyMerchantQueueUrl => "STOREWARD_NOTIFY_MERCHANT_QUEUE_URL",
             Self::RedactSubjectQueueUrl => "STOREWARD_REDACT_SUBJECT_QUEUE_URL",
             Self::PurgeShopQueueUrl => "STOREWARD_PURGE_SHOP_QUEUE_URL",
             Self::PurgeShopQueueArn => "STOREWARD_PURGE_SHOP_QUEUE_ARN",
             Self::ScheduleGroup => "STOREWARD_SCHEDULE_GROUP",
             Self::ScheduleRoleArn => "STOREWARD_SCHEDULE_ROLE_ARN",
             Self::ShopifyEndpoint => "STOREWARD_SHOPIFY_ENDPOINT",
+            Self::ResendKey => "STOREWARD_RESEND_KEY",
+            Self::ResendEndpoint => "STOREWARD_RESEND_ENDPOINT",
+            Self::MailFrom => "STOREWARD_MAIL_FROM",
+            Self::AppUrl => "STOREWARD_APP_URL",
             Self::Log => "STOREWARD_LOG",
         }
     }
@@ -83,6 +103,7 @@ impl Setting {
     pub const fn default(self) -> Option<&'static str> {
         match self {
             Self::ShopifyEndpoint => Some("https://{shop}"),
+            Self::ResendEndpoint => Some("https://api.resend.com"),
             Self::Log => Some("info"),
             _ => None,
         }
