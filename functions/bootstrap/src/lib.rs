@@ -7,6 +7,7 @@ pub const FUNCTIONS: &[Function] = &[
     app_uninstalled::FUNCTION,
     customers_redact::FUNCTION,
     match_order::FUNCTION,
+    notify_merchant::FUNCTION,
     orders_create::FUNCTION,
     purge_shop::FUNCTION,
     redact_subject::FUNCTION,

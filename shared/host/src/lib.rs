@@ -17,7 +17,7 @@ pub use connections::Connections;
 pub use context::{AdminAccess, Context, HostError, Queue};
 pub use function::{Function, Invocation, InvokeError, Running};
 pub use job::{JobError, PurgeOrder, job};
-pub use notice::{Notice, What};
+pub use notice::{Happened, Notice};
 pub use problem::{Problem, ProblemKind};
 pub use schedule::schedule;
 pub use settings::{Setting, Settings, SettingsError};

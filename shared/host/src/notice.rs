@@ -15,13 +15,13 @@ pub struct Notice {
     /// The case; for a digest the record that lists its cases.
     pub case: RecordRef,
     /// What happened.
-    pub what: What,
+    pub what: Happened,
 }
 
 /// What happened that a merchant's shop or mailbox is to show.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum What {
+pub enum Happened {
     /// Orders joined a case; it may be new, or open again after a decision.
     Opened {
         /// The orders that joined.

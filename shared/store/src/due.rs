@@ -24,6 +24,8 @@ pub enum Action {
     Purge,
     /// The second pass of an erasure, should its delayed message be lost.
     SecondPass,
+    /// The digest of a shop's cases: its work names the record that lists them.
+    Digest,
 }
 
 impl Action {
@@ -32,6 +34,7 @@ impl Action {
             Self::Resend => "resend",
             Self::Purge => "purge",
             Self::SecondPass => "second-pass",
+            Self::Digest => "digest",
         }
     }
 }
@@ -95,6 +98,7 @@ fn read(stored: &Stored) -> Result<DueRow> {
         "resend" => Action::Resend,
         "purge" => Action::Purge,
         "second-pass" => Action::SecondPass,
+        "digest" => Action::Digest,
         _ => return Err(corrupt),
     };
     let work = match (stored.optional_text("record_ref"), stored.optional_text("delivery")) {
