@@ -73,7 +73,7 @@ impl Resend {
     ///
     /// # Errors
     /// `Throttled` with how long to wait, `Unauthorized` for a key or sender it does not know, `Rejected` with Resend's
-    /// code for what it does not take: with these three, nothing was sent. `Unavailable` leaves that open.
+    /// code for a mail it does not take, and with the status for another reason: with these three, nothing was sent. `Unavailable` leaves that open.
     pub async fn send(&self, email: &Email, idempotency_key: &str) -> Result<Sent, ClientError> {
         if idempotency_key.is_empty() || idempotency_key.len() > 256 {
             return Err(ClientError::Rejected(
@@ -99,7 +99,9 @@ impl Resend {
         match code.as_deref() {
             Some("invalid_idempotent_request") => Ok(Sent::InOtherWords),
             Some(code @ "concurrent_idempotent_requests") => Err(ClientError::Unavailable(code.to_owned())),
-            code => Err(ClientError::Rejected(code.unwrap_or(&status).to_owned())),
+            // 422 is about the mail; another status, 400 for a key that is none among them, about us.
+            Some(code) if status == "status 422" => Err(ClientError::Rejected(code.to_owned())),
+            _ => Err(ClientError::Rejected(status)),
         }
     }
 }

@@ -84,7 +84,9 @@ pub async fn install(bundle: &Bundle, domain: &str, name: &str) -> Result<Instal
         name: name.to_owned(),
         email: "owner@example.com".to_owned(),
         access_token: ACCESS_TOKEN.to_owned(),
-        scopes: ["read_orders", "write_orders"].map(str::to_owned).into(),
+        scopes: ["read_orders", "write_orders", "write_merchant_managed_fulfillment_orders"]
+            .map(str::to_owned)
+            .into(),
     });
     let profile = Profile {
         shopify_id: Some(SHOP_NUMBER),
@@ -140,7 +142,7 @@ async fn recall(bundle: &Bundle, installation: &Installation) -> Result<(), Trou
     for member in cases.map_err(|error| Trouble::new("cases", error))?.iter().flat_map(|case| &case.members) {
         let name = member.name.as_ref().map(|name| name.expose().clone()).unwrap_or_default();
         let mut order = SimulatedOrder::new(*member.id.expose(), name, member.created_at);
-        order.tags = vec![match_order::TAG.to_owned()];
+        order.tags = vec![notify_merchant::TAG.to_owned()];
         bundle.stack.shopify().add_order(SHOP, order);
     }
     Ok(())

@@ -17,8 +17,12 @@ use super::functions::{DeployedFunctions, FunctionsError};
 use super::{LocalStack, StackError};
 use crate::cloud::kms::{Kms, KmsError};
 use crate::cloud::{Cloud, CloudError};
+use crate::resend;
 use crate::shopify::{SchemaError, Shopify};
 use crate::template::{Template, TemplateError};
+
+/// Whom mail comes from on this machine.
+const MAIL_FROM: &str = "Storeward <alerts@storeward.example.com>";
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -120,10 +124,16 @@ impl Bundle {
             .kms()
             .seal_setting(secrets.as_bytes(), &[("purpose", "shopify")])
             .map_err(BundleError::Secret)?;
+        let resend_key = cloud
+            .kms()
+            .seal_setting(resend::KEY.as_bytes(), &[("purpose", "resend")])
+            .map_err(BundleError::Secret)?;
         let parameters = BTreeMap::from([
             ("Stage".to_owned(), "development".to_owned()),
             ("DeploymentKeyCiphertext".to_owned(), deployment_key),
             ("ShopifySecretsCiphertext".to_owned(), secrets),
+            ("ResendKeyCiphertext".to_owned(), resend_key),
+            ("MailFrom".to_owned(), MAIL_FROM.to_owned()),
         ]);
         let template =
             Template::parse(&options.template, &parameters, port).map_err(BundleError::Template)?;
