@@ -15,6 +15,7 @@ mod flagging;
 mod front;
 mod leaks;
 mod ledgers;
+mod notifying;
 mod privileges;
 mod promises;
 mod regressions;

@@ -31,7 +31,7 @@ async fn bill_of(bench: &Bench, app: &App, id: u64) -> Bill {
     count("webhooks/orders-create", before);
     let before = app.connector.requests().len();
     bench.drain(app).await;
-    count("jobs/match-order", before);
+    count("jobs", before);
     bill
 }
 
