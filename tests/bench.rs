@@ -139,9 +139,8 @@ fn template() -> Template {
     static READ: OnceLock<Template> = OnceLock::new();
     let read = || {
         let text = std::fs::read_to_string(root().join("template.yaml")).unwrap();
-        let parameters =
-            ["DeploymentKeyCiphertext", "ShopifySecretsCiphertext", "ResendKeyCiphertext"]
-                .map(|name| (name, "set later"));
+        let parameters = ["DeploymentKeyCiphertext", "ShopifySecretsCiphertext", "ResendKeyCiphertext"]
+            .map(|name| (name, "set later"));
         let more = [("Stage", "development"), ("MailFrom", "Storeward <alerts@example.com>")];
         let parameters = parameters.into_iter().chain(more);
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();

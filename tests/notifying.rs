@@ -10,13 +10,13 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use storeward_core::guard::{Alert, GuardSettings};
 use storeward_core::shop::ShopDomain;
-use storeward_core::time::{DAY, MINUTE, Timestamp};
+use storeward_core::time::{DAY, HOUR, MINUTE, Timestamp};
 use storeward_host::{Happened, Notice, Queue};
 use storeward_local::resend::{self, Resend, Trouble};
 use storeward_local::shopify::{Shopify, SimulatedOrder, SimulatedShop};
 use storeward_store::{AccessToken, Installation, Profile};
 
-use crate::bench::{App, Bench, SHOP, batch, order, sample_body};
+use crate::bench::{App, Bench, SHOP, batch, order, sample, sample_body};
 use crate::support::connector::Outcome;
 use crate::support::faults::{Fault, FaultPlan};
 
@@ -86,10 +86,27 @@ impl World {
         }
     }
 
+    /// Moves all clocks. The queues' is tokio's, which is stopped for as long as nothing is on a socket.
+    async fn advance(&self, by: Duration) {
+        tokio::time::pause();
+        self.bench.advance(by).await;
+        tokio::time::resume();
+    }
+
+    /// Lets hours pass, with their sweeps.
+    async fn live(&self, hours: u32) {
+        for _ in 0..hours {
+            self.advance(HOUR).await;
+            let hourly = sample("schedules/sweep-due/hourly");
+            self.app.invoke("schedules/sweep-due", hourly).await.unwrap();
+            self.bench.drain(&self.app).await;
+        }
+    }
+
     /// Lets what failed come again, until it did or gave up.
     async fn later(&self) {
         for _ in 0..6 {
-            self.bench.advance(MINUTE * 7).await;
+            self.advance(MINUTE * 7).await;
             self.bench.drain(&self.app).await;
         }
     }
@@ -98,7 +115,11 @@ impl World {
     async fn say(&self, what: Happened) {
         let case = self.app.cases(&self.installation).await.remove(0).reference;
         let notice = Notice { tenant: self.installation.tenant.clone(), case, what };
-        self.app.context("jobs/match-order").send(Queue::NotifyMerchant, &notice, Duration::ZERO).await.unwrap();
+        self.app
+            .context("jobs/match-order")
+            .send(Queue::NotifyMerchant, &notice, Duration::ZERO)
+            .await
+            .unwrap();
         self.bench.drain(&self.app).await;
     }
 
@@ -111,8 +132,11 @@ impl World {
                 "UpdateExpression": "SET phase = :phase ADD revision :one",
                 "ExpressionAttributeValues": {":phase": {"S": phase}, ":one": {"N": "1"}},
             });
-            let done =
-                self.bench.cloud.dynamodb().call("DynamoDB_20120810.UpdateItem", update.to_string().as_bytes());
+            let done = self
+                .bench
+                .cloud
+                .dynamodb()
+                .call("DynamoDB_20120810.UpdateItem", update.to_string().as_bytes());
             assert_eq!(done.status(), 200);
         }
     }
@@ -155,19 +179,37 @@ async fn three_clicks_are_one_case_and_one_mail_and_a_case_that_opens_again_is_o
     let queue = "storeward-development-match-order";
     let matching = world.bench.receive(queue).await;
     assert_eq!(matching.len(), 3);
-    join_all(matching.iter().map(|message| world.app.invoke("jobs/match-order", batch(std::slice::from_ref(message))))).await;
+    join_all(
+        matching
+            .iter()
+            .map(|message| world.app.invoke("jobs/match-order", batch(std::slice::from_ref(message)))),
+    )
+    .await;
     let notices = world.bench.receive(QUEUE).await;
     assert!(notices.len() >= 2);
-    join_all(notices.iter().map(|message| world.app.invoke("jobs/notify-merchant", batch(std::slice::from_ref(message))))).await;
+    join_all(
+        notices
+            .iter()
+            .map(|message| world.app.invoke("jobs/notify-merchant", batch(std::slice::from_ref(message)))),
+    )
+    .await;
     // When all of it comes again, as nobody deleted it.
     world.later().await;
     // Then there is one case and one mail, and every order shows it once.
-    assert_eq!(world.app.cases(&world.installation).await.iter().map(|case| case.size).collect::<Vec<_>>(), [3]);
+    assert_eq!(
+        world.app.cases(&world.installation).await.iter().map(|case| case.size).collect::<Vec<_>>(),
+        [3]
+    );
     assert_eq!(world.mails(), 1, "{:?}", world.resend.mails());
     assert_eq!(world.shown()[..3], [(1, 1, 1); 3]);
     let mail = &world.resend.mails()[0];
-    assert_eq!((mail.to.as_slice(), mail.from.as_str()), (&["merchant@example.com".to_owned()][..], "Storeward <alerts@example.com>"));
-    assert!(mail.subject.starts_with("Possible duplicate: ") && mail.text.contains("the same e-mail address"));
+    assert_eq!(
+        (mail.to.as_slice(), mail.from.as_str()),
+        (&["merchant@example.com".to_owned()][..], "Storeward <alerts@example.com>")
+    );
+    assert!(
+        mail.subject.starts_with("Possible duplicate: ") && mail.text.contains("the same e-mail address")
+    );
     assert!(mail.text.contains(&format!("https://{SHOP}/admin/apps/storeward")));
     // And a fourth order that joins is no news, but after a decision it is.
     world.orders(&[order(4, 4)]).await;
@@ -246,14 +288,12 @@ async fn trouble_at_resend_is_waited_out_and_a_mail_that_may_have_been_sent_is_n
         let world = World::new(&GuardSettings::default()).await;
         world.resend.trouble_next(trouble);
         world.orders(&[order(1, 1), order(2, 2)]).await;
-        let lost = world.bench.cloud.sqs().peek(QUEUE).await.unwrap();
-        assert_eq!(lost.len(), 1);
         for _ in 0..6 {
             // Nobody works on it until it is a dead letter.
-            world.bench.advance(MINUTE * 7).await;
+            world.advance(MINUTE * 7).await;
             world.bench.receive(QUEUE).await;
         }
-        world.bench.advance(DAY).await;
+        world.advance(DAY).await;
         world.say(Happened::Opened { newcomers: Vec::new() }).await;
         assert_eq!(world.mails(), sent, "{trouble:?}");
         world.say(Happened::Opened { newcomers: Vec::new() }).await;
@@ -283,7 +323,7 @@ async fn trouble_at_shopify_keeps_nothing_else_from_being_done() {
     // And being told to wait is waited for.
     let world = World::new(&all()).await;
     world.shopify.drain(SHOP);
-    world.bench.advance(Duration::from_millis(1)).await;
+    world.advance(Duration::from_millis(1)).await;
     world.orders(&[order(1, 1), order(2, 2)]).await;
     world.later().await;
     assert_eq!((world.shown()[..2].to_vec(), world.mails()), (vec![(1, 1, 1); 2], 1));
@@ -322,7 +362,9 @@ async fn hostile_names_stay_text() {
     second["currency"] = json!("\"><img src=x>");
     world.orders(&[order(1, 1), second]).await;
     let mail = world.resend.mails().remove(0);
-    assert!(!mail.html.contains("<script") && !mail.html.contains("<img") && mail.html.contains("&lt;script&gt;"));
+    assert!(
+        !mail.html.contains("<script") && !mail.html.contains("<img") && mail.html.contains("&lt;script&gt;")
+    );
     assert!(!mail.subject.contains(['\r', '\n']) && mail.subject.contains("<script>"));
     assert_eq!(mail.to, ["merchant@example.com"]);
     let facts = &world.shopify.orders(SHOP)[0].assessments[0].facts;
@@ -333,12 +375,20 @@ async fn hostile_names_stay_text() {
 async fn a_hold_is_put_on_and_let_go_with_the_decision_and_nobody_elses_with_it() {
     let world = World::new(&all()).await;
     world.orders(&[order(1, 1), order(2, 2)]).await;
-    let holds: BTreeSet<String> =
-        world.shopify.orders(SHOP).iter().flat_map(|order| &order.holds).map(|hold| hold.handle.clone()).collect();
+    let holds: BTreeSet<String> = world
+        .shopify
+        .orders(SHOP)
+        .iter()
+        .flat_map(|order| &order.holds)
+        .map(|hold| hold.handle.clone())
+        .collect();
     assert_eq!(holds.len(), 1, "one name for each case: {holds:?}");
     assert!(holds.iter().all(|handle| handle.len() <= 64));
     let mut other = world.shopify.orders(SHOP).remove(0);
-    assert_eq!((other.holds[0].reason.as_str(), other.holds[0].notes.as_deref().map(|notes| notes.contains("#2"))), ("OTHER", Some(true)));
+    assert_eq!(
+        (other.holds[0].reason.as_str(), other.holds[0].notes.as_deref().map(|notes| notes.contains("#2"))),
+        ("OTHER", Some(true))
+    );
     let mut theirs = other.holds[0].clone();
     (theirs.id, theirs.handle) = (4_711, "another-app".to_owned());
     other.holds.push(theirs);
@@ -348,7 +398,13 @@ async fn a_hold_is_put_on_and_let_go_with_the_decision_and_nobody_elses_with_it(
     world.decide("dismissed");
     world.say(Happened::Decided).await;
     // Then only what this case held is free again, and saying it twice asks Shopify nothing more.
-    let left: Vec<Vec<String>> = world.shopify.orders(SHOP).iter().take(2).map(|order| order.holds.iter().map(|hold| hold.handle.clone()).collect()).collect();
+    let left: Vec<Vec<String>> = world
+        .shopify
+        .orders(SHOP)
+        .iter()
+        .take(2)
+        .map(|order| order.holds.iter().map(|hold| hold.handle.clone()).collect())
+        .collect();
     assert_eq!(left, [vec!["another-app".to_owned()], vec![]]);
     let calls = world.shopify.calls().len();
     world.say(Happened::Decided).await;
@@ -356,7 +412,9 @@ async fn a_hold_is_put_on_and_let_go_with_the_decision_and_nobody_elses_with_it(
     // And a notice from before the decision that comes late puts nothing on again.
     world.say(Happened::Opened { newcomers: Vec::new() }).await;
     assert_eq!(world.shown()[1].2, 0);
-    assert!(world.shopify.calls().iter().all(|call| !call.fields.iter().any(|field| field.contains("ancel"))));
+    assert!(
+        world.shopify.calls().iter().all(|call| !call.fields.iter().any(|field| field.contains("ancel")))
+    );
 }
 
 #[tokio::test]
@@ -367,18 +425,22 @@ async fn a_digest_comes_once_a_day_at_its_hour_and_tells_of_all_open_cases() {
     assert_eq!(world.app.cases(&world.installation).await.len(), 2);
     assert_eq!((world.mails(), world.bench.items("digest").len()), (0, 1));
     // The bench begins at 16:00: at 06:00 there is none, by 08:00 there is one of both cases.
-    world.bench.live(&world.app, 14).await;
+    world.live(14).await;
     assert_eq!(world.mails(), 0);
     world.resend.trouble_next(Trouble::SentAndFails);
-    world.bench.live(&world.app, 1).await;
+    world.live(1).await;
     world.later().await;
     assert_eq!(world.mails(), 1);
     let mail = world.resend.mails().remove(0);
     assert_eq!(mail.at.to_rfc3339().get(..13), Some("2026-11-21T07"));
     assert_eq!(mail.subject, "2 cases of possible duplicates");
-    assert!(["#1,", "#2,", "#3,", "#21,", "#22,"].iter().all(|name| mail.text.contains(name)), "{}", mail.text);
+    assert!(
+        ["#1,", "#2,", "#3,", "#21,", "#22,"].iter().all(|name| mail.text.contains(name)),
+        "{}",
+        mail.text
+    );
     assert!(world.bench.items("digest").is_empty());
-    world.bench.live(&world.app, 30).await;
+    world.live(30).await;
     assert_eq!(world.mails(), 1);
     // What was decided by then is left out; with nothing left, or alerts off, there is no mail.
     for (phase, off) in [("dismissed", false), ("open", true)] {
@@ -389,7 +451,7 @@ async fn a_digest_comes_once_a_day_at_its_hour_and_tells_of_all_open_cases() {
             let settings = GuardSettings { alert: Alert::Off, ..digest.clone() };
             world.app.store().await.change_settings(&world.installation, &settings).await.unwrap();
         }
-        world.bench.live(&world.app, 24).await;
+        world.live(24).await;
         assert_eq!((world.mails(), world.bench.items("digest").len()), (0, 0));
         let rows = world.bench.items("due").into_iter().filter(|row| row["what"]["S"] == "digest");
         assert_eq!(rows.count(), 0);

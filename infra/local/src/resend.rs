@@ -171,8 +171,7 @@ impl Resend {
         match trouble {
             Some(Trouble::TooMany) => {
                 let message = "Too many requests. Please limit the number of requests per second.";
-                let refused =
-                    Answer::refused(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", message);
+                let refused = Answer::refused(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", message);
                 return Answer { retry_after: Some(Duration::from_secs(1)), ..refused };
             }
             Some(Trouble::Fails) => {
@@ -186,7 +185,11 @@ impl Resend {
             return Answer::refused(StatusCode::BAD_REQUEST, "invalid_idempotency_key", message);
         }
         let Some(payload) = serde_json::from_slice(body).ok().filter(Value::is_object) else {
-            return Answer::refused(StatusCode::BAD_REQUEST, "validation_error", "The body is not a JSON object");
+            return Answer::refused(
+                StatusCode::BAD_REQUEST,
+                "validation_error",
+                "The body is not a JSON object",
+            );
         };
         if let Some(key) = key {
             if world.busy.contains(key) {

@@ -108,7 +108,8 @@ impl Resend {
 
 /// A code of Resend's; another text may quote what it was sent.
 fn code(name: &str) -> Option<String> {
-    let known = name.len() <= LONGEST_CODE && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let known =
+        name.len() <= LONGEST_CODE && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     known.then(|| name.to_owned())
 }
 

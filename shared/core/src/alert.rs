@@ -66,7 +66,8 @@ pub fn digest(cases: &[ListedCase], app: &str) -> Mail {
         cases => format!("{} cases of possible duplicates", cases.len()),
     };
     let shown = &cases[..cases.len().min(CASES)];
-    let intro = "Since the last summary, these orders came to look like orders that were placed more than once.";
+    let intro =
+        "Since the last summary, these orders came to look like orders that were placed more than once.";
     compose(subject, intro, shown, cases.len() - shown.len(), app)
 }
 
@@ -88,8 +89,7 @@ fn compose(subject: String, intro: &str, cases: &[ListedCase], unlisted: usize, 
         for order in orders {
             let (head, why) = (head(order), clean(&order.why, LONGEST_REASON));
             let _infallible = write!(text, "- {head}\n  {why}\n");
-            let _infallible =
-                write!(html, "<li><strong>{}</strong><br>{}</li>", escape(&head), escape(&why));
+            let _infallible = write!(html, "<li><strong>{}</strong><br>{}</li>", escape(&head), escape(&why));
         }
         let more = case.size.saturating_sub(orders.len() as u64);
         if more > 0 {
@@ -190,7 +190,10 @@ mod tests {
     fn a_mail_tells_which_orders_why_and_what_to_do() {
         let mail = single(&listed(&["#1001", "#1002"]), APP);
         assert_eq!(mail.subject, "Possible duplicate: #1001 and #1002");
-        assert!(mail.text.contains("- #1001, 55.88 USD, placed 2026-11-20 15:00 UTC\n  the same e-mail address\n"));
+        assert!(
+            mail.text
+                .contains("- #1001, 55.88 USD, placed 2026-11-20 15:00 UTC\n  the same e-mail address\n")
+        );
         assert!(mail.text.contains(&format!("Open the app: {APP}\n")) && mail.text.contains("Settings"));
         assert!(mail.html.contains("<strong>#1002, 55.88 USD, placed 2026-11-20 15:00 UTC</strong>"));
         assert!(mail.html.contains(&format!("href=\"{APP}\"")));

@@ -2,6 +2,7 @@
 //! it is put on, so that whoever comes after a crash knows what may have happened. Doing it is not the store's.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use storeward_core::alert::next_digest;
@@ -17,6 +18,10 @@ use crate::item::{Stored, expiry, number, text};
 use crate::keyspace::{self, Key, RecordRef};
 use crate::store::{Action, Change, Condition, Store};
 use crate::tenants::Installation;
+
+/// How long whoever took an order to show it can still be at it: longer than its function runs, shorter than it takes the
+/// queue to call it again.
+const SHOWING: Duration = Duration::from_mins(2);
 
 /// A mail that was announced and not seen to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,10 +109,8 @@ fn mailing(stored: &Stored) -> Result<Option<Mailing>> {
 /// The update that announces a mail: for the first time, or once more.
 fn announcing(opening: u64, known: Option<&Mailing>, now: Timestamp) -> (Change, Condition, Mailing) {
     if let Some(known) = known.filter(|known| known.opening == opening) {
-        let change = Change {
-            expression: "SET tries = tries + :one".to_owned(),
-            values: vec![(":one", number(1))],
-        };
+        let change =
+            Change { expression: "SET tries = tries + :one".to_owned(), values: vec![(":one", number(1))] };
         let condition = Condition {
             expression: "mailing = :mailing AND tries = :tries",
             values: vec![(":mailing", count(opening)), (":tries", count(known.tries))],
@@ -229,14 +232,31 @@ impl Store {
         Action::Check { key, condition: Condition::PRESENT }
     }
 
+    /// Takes an order that is in a case and not shown in the shop yet, to show it now. `false` when someone else took it a
+    /// moment ago, who shows it or is called again, or when there is nothing to show any more.
+    pub async fn take_to_show(&self, installation: &Installation, order: &RecordRef) -> Result<bool> {
+        let now = self.now();
+        let update = Action::Update {
+            key: keyspace::record(&installation.tenant, order),
+            update: Change {
+                expression: "SET shown_from = :now".to_owned(),
+                values: vec![(":now", number(now.millis()))],
+            },
+            condition: Some(Condition {
+                expression: "flag = :pending AND (attribute_not_exists(shown_from) OR shown_from < :stale)",
+                values: vec![(":pending", text("pending")), (":stale", number((now - SHOWING).millis()))],
+            }),
+        };
+        Ok(self.transact(vec![update]).await?.is_ok())
+    }
+
     /// Announces that orders of an open case are going to be held. `false` when it is not open any more.
     pub async fn announce_hold(&self, installation: &Installation, case: &Case) -> Result<bool> {
         let change = Change {
             expression: "SET holds = if_not_exists(holds, :none) + :one".to_owned(),
             values: vec![(":none", number(0)), (":one", number(1))],
         };
-        let actions =
-            vec![still_open(installation, case), Self::note_case(installation, case, change, None)];
+        let actions = vec![still_open(installation, case), Self::note_case(installation, case, change, None)];
         Ok(self.transact(actions).await?.is_ok())
     }
 
@@ -275,7 +295,8 @@ impl Store {
         let listed = Action::Update {
             key: keyspace::record(&installation.tenant, &reference),
             update: Change {
-                expression: "SET kind = :kind, due_at = :at, expires_at = :expires_at ADD cases :cases".to_owned(),
+                expression: "SET kind = :kind, due_at = :at, expires_at = :expires_at ADD cases :cases"
+                    .to_owned(),
                 values: vec![
                     (":kind", text(Kind::Digest.name())),
                     (":at", number(at.millis())),
@@ -328,7 +349,8 @@ impl Store {
         let (update, mut condition, mailing) = announcing(1, known.mailing.as_ref(), self.now());
         if mailing.tries == 1 {
             // Not for one that was ended meanwhile.
-            condition.expression = "attribute_exists(due_at) AND (attribute_not_exists(mailing) OR mailing < :mailing)";
+            condition.expression =
+                "attribute_exists(due_at) AND (attribute_not_exists(mailing) OR mailing < :mailing)";
         }
         let key = keyspace::record(&installation.tenant, reference);
         let update = Action::Update { key, update, condition: Some(condition) };

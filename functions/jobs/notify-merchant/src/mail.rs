@@ -131,7 +131,9 @@ async fn send(
             Try::Over
         }
         Err(error @ ClientError::Throttled(_)) => Try::NotSent(JobError::Retry(error.to_string())),
-        Err(error @ ClientError::Unauthorized) => Try::NotSent(JobError::DeadLetter(format!("Resend: {error}"))),
+        Err(error @ ClientError::Unauthorized) => {
+            Try::NotSent(JobError::DeadLetter(format!("Resend: {error}")))
+        }
         Err(error @ ClientError::Unavailable(_)) => Try::Unknown(JobError::Retry(error.to_string())),
     })
 }

@@ -47,6 +47,9 @@ pub(crate) async fn show(
     let mut told = Vec::new();
     let mut later = Ok(());
     for record in waiting {
+        if !store.take_to_show(installation, &record.reference).await? {
+            continue;
+        }
         match showing.order(&record).await {
             Ok(()) => told.push(record.reference),
             Err(error) => {

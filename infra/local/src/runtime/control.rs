@@ -204,9 +204,10 @@ impl LocalStack {
             })
         });
         // Without addresses: it is the merchant's.
-        let mails = self.resend().mails().into_iter().rev().take(SHOWN).map(
-            |mail| json!({ "at": mail.at.to_rfc3339(), "subject": mail.subject, "text": mail.text }),
-        );
+        let mails =
+            self.resend().mails().into_iter().rev().take(SHOWN).map(
+                |mail| json!({ "at": mail.at.to_rfc3339(), "subject": mail.subject, "text": mail.text }),
+            );
         let simulated = self.shopify().shops();
         let domains = simulated.iter().map(|(shop, _)| shop.domain.clone()).collect();
         let orders = simulated.iter().flat_map(|(shop, _)| {

@@ -847,7 +847,8 @@ mod tests {
         assert_eq!(error["code"], "DUPLICATE_FULFILLMENT_HOLD_HANDLE");
         assert_eq!(shopify.orders(DOMAIN)[0].holds.len(), 1);
         // And let go of by its id, which leaves the others.
-        let query = "mutation($id: ID!, $holds: [ID!]) { fulfillmentOrderReleaseHold(id: $id, holdIds: $holds) {
+        let query =
+            "mutation($id: ID!, $holds: [ID!]) { fulfillmentOrderReleaseHold(id: $id, holdIds: $holds) {
             fulfillmentOrder { status } userErrors { code message } } }";
         let part = variables["id"].clone();
         let release = |holds: Value| ask(&shopify, query, &json!({ "id": part, "holds": holds })).1;
