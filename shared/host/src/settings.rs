@@ -42,7 +42,7 @@ pub enum Setting {
     /// Whom platform mail comes from: an address of a domain that is verified with Resend.
     MailFrom,
     /// Where a merchant opens the app; `{shop}` stands for the shop's domain.
-    AppUrl,
+    AdminAppUrl,
     /// What is logged, as `tracing-subscriber` filters read it.
     Log,
 }
@@ -66,7 +66,7 @@ impl Setting {
         Self::ResendKey,
         Self::ResendEndpoint,
         Self::MailFrom,
-        Self::AppUrl,
+        Self::AdminAppUrl,
         Self::Log,
     ];
 
@@ -93,7 +93,7 @@ impl Setting {
             Self::ResendKey => "STOREWARD_RESEND_KEY",
             Self::ResendEndpoint => "STOREWARD_RESEND_ENDPOINT",
             Self::MailFrom => "STOREWARD_MAIL_FROM",
-            Self::AppUrl => "STOREWARD_APP_URL",
+            Self::AdminAppUrl => "STOREWARD_ADMIN_APP_URL",
             Self::Log => "STOREWARD_LOG",
         }
     }

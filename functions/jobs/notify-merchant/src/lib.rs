@@ -21,7 +21,7 @@ pub const FUNCTION: Function = Function {
             Setting::ResendKey,
             Setting::ResendEndpoint,
             Setting::MailFrom,
-            Setting::AppUrl,
+            Setting::AdminAppUrl,
             Setting::Log,
         ],
     ],

@@ -140,7 +140,7 @@ async fn send(
 
 /// Where the merchant opens the app.
 fn app_url(ctx: &Context, domain: &str) -> Result<String, JobError> {
-    Ok(ctx.setting(Setting::AppUrl)?.replace("{shop}", domain))
+    Ok(ctx.setting(Setting::AdminAppUrl)?.replace("{shop}", domain))
 }
 
 fn listed(case: &Case) -> ListedCase {
