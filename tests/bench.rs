@@ -144,13 +144,15 @@ fn template() -> Template {
     static READ: OnceLock<Template> = OnceLock::new();
     let read = || {
         let text = std::fs::read_to_string(root().join("template.yaml")).unwrap();
-        let parameters =
-            ["DeploymentKeyCiphertext", "ShopifySecretsCiphertext"].map(|name| (name, "set later"));
-        let parameters = parameters.into_iter().chain([
+        let parameters = ["DeploymentKeyCiphertext", "ShopifySecretsCiphertext", "ResendKeyCiphertext"]
+            .map(|name| (name, "set later"));
+        let more = [
             ("Stage", "development"),
             ("ShopifyClientId", CLIENT_ID),
             ("AppUrl", APP_URL),
-        ]);
+            ("MailFrom", "Storeward <alerts@example.com>"),
+        ];
+        let parameters = parameters.into_iter().chain(more);
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         Template::parse(&text, &parameters, 1).unwrap()
     };
@@ -167,12 +169,14 @@ impl Bench {
         let key = json!({"id": "1", "key": STANDARD.encode([7; 32])}).to_string();
         let secrets = json!({"client_secrets": SECRETS}).to_string();
         let (key, secrets) = (seal(&key, "deployment"), seal(&secrets, "shopify"));
+        let resend = seal(storeward_local::resend::KEY, "resend");
         let mut template = template();
         for function in &mut template.functions {
             for (variable, value) in &mut function.environment {
                 match variable.as_str() {
                     "STOREWARD_DEPLOYMENT_KEY" => value.clone_from(&key),
                     "STOREWARD_SHOPIFY_SECRETS" => value.clone_from(&secrets),
+                    "STOREWARD_RESEND_KEY" => value.clone_from(&resend),
                     _ => {}
                 }
             }
@@ -393,7 +397,7 @@ impl App {
         self.contexts["webhooks/orders-create"].store().await.unwrap()
     }
 
-    /// Installs the app in the samples' shop, without an access token: nothing outside is called.
+    /// Installs the app in the samples' shop, without an access token and an address: nothing outside is called.
     pub async fn install(&self) -> Installation {
         self.install_in(SHOP).await
     }
@@ -402,7 +406,7 @@ impl App {
     pub async fn install_in(&self, domain: &str) -> Installation {
         let profile = Profile {
             domain: domain.parse::<ShopDomain>().unwrap(),
-            email: Some("merchant@example.com".to_owned().into()),
+            email: None,
             plan: Some("basic".to_owned()),
             // The number that the samples' bodies name the shop by.
             shopify_id: (domain == SHOP).then_some(70_000_000_001),

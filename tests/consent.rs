@@ -157,7 +157,7 @@ async fn a_merchant_installs_the_app_and_the_next_duplicate_is_tagged() {
         world.bench.drain(&app).await;
     }
     for found in world.shopify.orders(SHOP) {
-        assert_eq!(found.tags, [match_order::TAG], "{}", found.id);
+        assert_eq!(found.tags, [notify_merchant::TAG], "{}", found.id);
     }
     assert_eq!(world.token_calls(), 1, "an hour's token needs no renewal yet");
     let stored = format!("{:?}", world.bench.dump());

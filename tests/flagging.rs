@@ -65,7 +65,7 @@ async fn the_orders_of_a_case_are_tagged_and_nothing_else_is_done_to_them() {
     assert_eq!(app.cases(&installation).await.len(), 1);
     // Then the two have the tag, the third is as it was, and tagging is all that was asked of Shopify.
     for found in shopify.orders(SHOP) {
-        let tags: &[&str] = if found.id == 3 { &[] } else { &[match_order::TAG] };
+        let tags: &[&str] = if found.id == 3 { &[] } else { &[notify_merchant::TAG] };
         assert_eq!(found.tags, tags, "{}", found.id);
         assert!(found.assessments.is_empty() && found.holds.is_empty() && !found.fulfilled);
     }

@@ -4,15 +4,18 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::{Value, json};
+use storeward_core::guard::{Alert, GuardSettings};
 use storeward_core::oauth::{Access, Scopes};
 use storeward_core::shop::ShopDomain;
-use storeward_core::time::{Clock as _, HOUR};
+use storeward_core::time::{Clock as _, HOUR, ManualClock, Timestamp};
 use storeward_host::Queue;
+use storeward_local::resend::{self, Resend};
+use storeward_local::shopify::{Shopify, SimulatedOrder, SimulatedShop};
 use storeward_store::{Installation, Profile, RecordRef};
 use tracing_subscriber::EnvFilter;
 
@@ -162,11 +165,17 @@ struct World {
 }
 
 impl World {
+    /// Nobody listens there: what is sent to the Admin API and to Resend fails.
     async fn new(token: Option<&str>) -> Self {
+        Self::beside("http://127.0.0.1:1", token).await
+    }
+
+    /// With a Shopify and a Resend at an address.
+    async fn beside(outside: &str, token: Option<&str>) -> Self {
         listen();
         let mut bench = Bench::new().await;
-        // Nobody listens there: what is sent to the Admin API fails.
-        bench.set("STOREWARD_SHOPIFY_ENDPOINT", "http://127.0.0.1:1/{shop}");
+        bench.set("STOREWARD_SHOPIFY_ENDPOINT", &format!("{outside}/{{shop}}"));
+        bench.set("STOREWARD_RESEND_ENDPOINT", &format!("{outside}{}", resend::PATH));
         let wire = Wire::default();
         let app = bench.app_through(wire.tap(bench.transport()), FaultPlan::none());
         let mut canaries = Canaries::default();
@@ -299,6 +308,8 @@ impl World {
 async fn no_personal_value_is_ever_in_the_clear_and_after_erasure_none_is_left_at_all() {
     // Given two orders of one person with a canary in every field, waiting in the queue and then worked on.
     let world = World::new(None).await;
+    let settings = GuardSettings { alert: Alert::Off, ..GuardSettings::default() };
+    assert!(world.app.store().await.change_settings(&world.installation, &settings).await.unwrap());
     world.deliver_orders().await;
     assert_eq!(world.messages().await.len(), 2);
     world.assert_no_canary("accepted").await;
@@ -357,6 +368,55 @@ async fn no_personal_value_is_ever_in_the_clear_and_after_erasure_none_is_left_a
     }
 }
 
+// Not on paused time: what goes over a socket would run into time-outs that jump.
+#[tokio::test]
+async fn what_goes_to_resend_and_shopify_tells_nothing_of_a_customer() {
+    // Given a shop with everything on, and two orders of one person with a canary in every field.
+    let clock = Arc::new(ManualClock::new(Timestamp::parse_rfc3339("2026-11-20T16:00:00Z").unwrap()));
+    let (shopify, resend) = (Shopify::new(clock.clone()).unwrap(), Resend::new(clock));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let outside = format!("http://{}", listener.local_addr().unwrap());
+    let router = shopify.router().nest(resend::PATH, resend.router());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let world = World::beside(&outside, Some("test-access-token")).await;
+    shopify.install(SimulatedShop {
+        domain: DOMAIN.to_owned(),
+        id: 1,
+        name: "Sample".to_owned(),
+        email: "merchant@example.com".to_owned(),
+        access_token: "test-access-token".to_owned(),
+        scopes: ["write_orders", "write_merchant_managed_fulfillment_orders"].map(str::to_owned).into(),
+    });
+    for order in &world.orders {
+        let order = SimulatedOrder::new(order["id"].as_u64().unwrap(), "#1", Timestamp(0));
+        assert!(shopify.add_order(DOMAIN, order));
+    }
+    let settings = GuardSettings { risk_facts: true, hold_fulfilment: true, ..GuardSettings::default() };
+    assert!(world.app.store().await.change_settings(&world.installation, &settings).await.unwrap());
+    // When they become a case.
+    world.deliver_orders().await;
+    world.bench.drain(&world.app).await;
+    assert_eq!((resend.mails().len(), shopify.orders(DOMAIN)[0].holds.len()), (1, 1));
+    // Then the merchant's own names of the orders went out, the address to the one and the ids to the other, and no more.
+    let names: Vec<&str> = world.orders.iter().map(|order| order["name"].as_str().unwrap()).collect();
+    let ids: Vec<String> = world.orders.iter().map(|order| order["id"].to_string()).collect();
+    let profile = world.installation.profile().unwrap();
+    let address = profile.email.unwrap();
+    let to_resend = resend.requests().concat();
+    let to_shopify: Vec<u8> = shopify.calls().iter().flat_map(|call| call.body.to_vec()).collect();
+    assert!(names.iter().all(|name| holds(&to_resend, name)) && holds(&to_resend, address.expose()));
+    for canary in &world.canaries.0 {
+        let allowed = names.contains(&canary.as_str());
+        let text = canary.trim_start_matches('+');
+        assert!(
+            allowed || canary == address.expose() || !holds(&to_resend, text),
+            "{canary:?} went to Resend"
+        );
+        assert!(allowed || ids.contains(canary) || !holds(&to_shopify, text), "{canary:?} went to Shopify");
+    }
+    world.assert_no_canary("told").await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn dead_letters_and_their_logs_hold_references_only() {
     // Given an installation whose calls to Shopify fail, and a message that nobody can read.
@@ -374,7 +434,7 @@ async fn dead_letters_and_their_logs_hold_references_only() {
     // Then they are in the dead-letter queues, and but for the message that a stranger wrote there is no canary.
     let messages = world.messages().await;
     let dead: Vec<_> = messages.iter().filter(|(queue, _)| queue.ends_with("-dead-letters")).collect();
-    assert!(dead.iter().any(|(queue, _)| queue.contains("match-order")), "{messages:?}");
+    assert!(dead.iter().any(|(queue, _)| queue.contains("notify-merchant")), "{messages:?}");
     assert!(dead.iter().any(|(queue, _)| queue.contains("redact-subject")), "{messages:?}");
     let strange = garbage.to_string();
     let ours: Vec<_> = messages.iter().filter(|(_, body)| *body != strange).collect();

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use storeward_core::data_map::{Erasure, Kind, Retention, Table};
+use storeward_core::guard::{Alert, GuardSettings};
 use storeward_core::time::HOUR;
 use storeward_host::{ProblemKind, Setting};
 use storeward_local::template::Template;
@@ -87,8 +88,8 @@ fn every_function_gets_exactly_the_settings_it_uses() {
         assert_eq!(settings.len(), function.settings().len(), "{}: a setting twice", function.name);
         let variables: BTreeSet<&str> = settings
             .iter()
-            // Only a local run or a test puts something in the place of Shopify.
-            .filter(|setting| **setting != Setting::ShopifyEndpoint)
+            // Only a local run or a test puts something in the place of Shopify and Resend.
+            .filter(|setting| ![Setting::ShopifyEndpoint, Setting::ResendEndpoint].contains(setting))
             .map(|setting| setting.variable())
             .collect();
         let given: BTreeSet<&str> = deployed.environment.keys().map(String::as_str).collect();
@@ -218,7 +219,15 @@ async fn life() -> (Bench, Vec<(String, Value)>) {
             seen.extend(items.into_iter().map(|item| (table.clone(), item)));
         }
     };
-    app.install().await;
+    let profile = storeward_store::Profile {
+        email: Some("merchant@example.com".to_owned().into()),
+        ..app.install().await.profile().unwrap()
+    };
+    let store = app.store().await;
+    let installation = store.install(&profile).await.unwrap();
+    // One mail a day: nothing goes out at once, and the day's digest is listed.
+    let settings = GuardSettings { alert: Alert::Digest, ..GuardSettings::default() };
+    assert!(store.change_settings(&installation, &settings).await.unwrap());
     look(&mut seen);
     for id in 1..=3 {
         app.order(&format!("w{id}"), &order(id, u32::try_from(id).unwrap())).await;
@@ -272,6 +281,7 @@ fn began(kind: Kind, item: &Value) -> Option<i64> {
         Kind::Delivery => number(item, "accepted_at"),
         Kind::Request => number(item, "received_at"),
         Kind::Tombstone => number(item, "erased_at"),
+        Kind::Digest => number(item, "due_at"),
         Kind::Match => sort.split('#').next().unwrap().parse().ok(),
         Kind::Due => number(item, "at").or_else(|| number(item, "hour").map(|hour| hour * 3_600_000)),
         Kind::Case => number(item, "opened_at").or_else(|| {

@@ -16,6 +16,7 @@ mod flagging;
 mod front;
 mod leaks;
 mod ledgers;
+mod notifying;
 pub mod parsers;
 mod privileges;
 mod promises;

@@ -14,6 +14,7 @@ pub const FUNCTIONS: &[Function] = &[
     oauth_callback::FUNCTION,
     oauth_install::FUNCTION,
     orders_cancelled::FUNCTION,
+    notify_merchant::FUNCTION,
     orders_create::FUNCTION,
     orders_fulfilled::FUNCTION,
     orders_updated::FUNCTION,

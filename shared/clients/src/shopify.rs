@@ -130,6 +130,58 @@ struct Refused {
     error: String,
 }
 
+/// A part of an order that is sent on its own.
+#[derive(Clone, Debug)]
+pub struct FulfilmentOrder {
+    /// Its global id.
+    pub id: Personal<String>,
+    /// Whether something of it is still to be sent, so that it can be held.
+    pub open: bool,
+    /// What this app holds it with.
+    pub holds: Vec<Hold>,
+}
+
+/// A hold of this app on a part of an order.
+#[derive(Clone, Debug)]
+pub struct Hold {
+    /// Its global id.
+    pub id: String,
+    /// The app's own name for it.
+    pub handle: String,
+}
+
+#[derive(Deserialize)]
+struct Nodes<T> {
+    nodes: Vec<T>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FulfilmentOrderNode {
+    id: String,
+    status: String,
+    fulfillment_holds: Vec<HoldNode>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HoldNode {
+    id: String,
+    handle: Option<String>,
+    held_by_requesting_app: bool,
+}
+
+impl From<FulfilmentOrderNode> for FulfilmentOrder {
+    fn from(node: FulfilmentOrderNode) -> Self {
+        let own = node.fulfillment_holds.into_iter().filter(|hold| hold.held_by_requesting_app);
+        Self {
+            id: node.id.into(),
+            open: matches!(node.status.as_str(), "OPEN" | "SCHEDULED" | "ON_HOLD"),
+            holds: own.filter_map(|hold| Some(Hold { id: hold.id, handle: hold.handle? })).collect(),
+        }
+    }
+}
+
 /// The client. One for each Lambda instance; it knows every shop's bucket.
 #[derive(Debug)]
 pub struct Shopify {
@@ -329,6 +381,127 @@ impl Shopify {
         let input = json!({"input": {"orderId": order.expose(), "riskLevel": "MEDIUM", "facts": facts}});
         let data: Data = self.graphql(shop, token, QUERY, input, 10.0).await?;
         accepted(data.order_risk_assessment_create)
+    }
+
+    /// The facts that the order's risk assessments tell already, this app's and others'. None for an unknown order.
+    ///
+    /// # Errors
+    /// As Shopify answers.
+    pub async fn known_facts(
+        &self,
+        shop: &ShopDomain,
+        token: &str,
+        order: &Personal<String>,
+    ) -> Result<Vec<String>, ClientError> {
+        #[derive(Deserialize)]
+        struct Data {
+            order: Option<Order>,
+        }
+        #[derive(Deserialize)]
+        struct Order {
+            risk: Risk,
+        }
+        #[derive(Deserialize)]
+        struct Risk {
+            assessments: Vec<Assessment>,
+        }
+        #[derive(Deserialize)]
+        struct Assessment {
+            facts: Vec<Fact>,
+        }
+        #[derive(Deserialize)]
+        struct Fact {
+            description: String,
+        }
+        const QUERY: &str =
+            "query($id: ID!) { order(id: $id) { risk { assessments { facts { description } } } } }";
+        let data: Data = self.graphql(shop, token, QUERY, json!({"id": order.expose()}), 10.0).await?;
+        let assessments = data.order.map(|order| order.risk.assessments).unwrap_or_default();
+        Ok(assessments.into_iter().flat_map(|of| of.facts).map(|fact| fact.description).collect())
+    }
+
+    /// The parts of an order, and what this app holds them with. None for an unknown order.
+    ///
+    /// # Errors
+    /// As Shopify answers.
+    pub async fn fulfilment_orders(
+        &self,
+        shop: &ShopDomain,
+        token: &str,
+        order: &Personal<String>,
+    ) -> Result<Vec<FulfilmentOrder>, ClientError> {
+        #[derive(Deserialize)]
+        struct Data {
+            order: Option<Order>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Order {
+            fulfillment_orders: Nodes<FulfilmentOrderNode>,
+        }
+        // An order has a part for each place it is sent from: more than 20 are not seen in practice.
+        const QUERY: &str = "query($id: ID!) { order(id: $id) { fulfillmentOrders(first: 20) { nodes { \
+            id status fulfillmentHolds { id handle heldByRequestingApp } } } } }";
+        let data: Data = self.graphql(shop, token, QUERY, json!({"id": order.expose()}), 20.0).await?;
+        let found = data.order.map(|order| order.fulfillment_orders.nodes).unwrap_or_default();
+        Ok(found.into_iter().map(FulfilmentOrder::from).collect())
+    }
+
+    /// Holds a part of an order (`fulfillmentOrderHold`) under a name of the app's, of at most 64 characters. A hold of
+    /// that name that is there already is the one that was asked for.
+    ///
+    /// # Errors
+    /// `Unauthorized` without the scope, `Rejected` with Shopify's code when the part cannot be held (any more), else as
+    /// Shopify answers.
+    pub async fn hold(
+        &self,
+        shop: &ShopDomain,
+        token: &str,
+        part: &Personal<String>,
+        handle: &str,
+        notes: &str,
+    ) -> Result<(), ClientError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Data {
+            fulfillment_order_hold: Option<Changed>,
+        }
+        const QUERY: &str = "mutation($id: ID!, $hold: FulfillmentOrderHoldInput!) { \
+            fulfillmentOrderHold(id: $id, fulfillmentHold: $hold) { userErrors { code field message } } }";
+        let hold = json!({"reason": "OTHER", "reasonNotes": notes, "handle": handle});
+        let variables = json!({"id": part.expose(), "hold": hold});
+        let data: Data = self.graphql(shop, token, QUERY, variables, 10.0).await?;
+        match accepted(data.fulfillment_order_hold) {
+            Err(ClientError::Rejected(code)) if code == "DUPLICATE_FULFILLMENT_HOLD_HANDLE" => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Lets go of these holds and of no other (`fulfillmentOrderReleaseHold`).
+    ///
+    /// # Errors
+    /// `Unauthorized` without the scope, `Rejected` when they cannot be let go, else as Shopify answers.
+    pub async fn release_holds(
+        &self,
+        shop: &ShopDomain,
+        token: &str,
+        part: &Personal<String>,
+        holds: &[&str],
+    ) -> Result<(), ClientError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Data {
+            fulfillment_order_release_hold: Option<Changed>,
+        }
+        const QUERY: &str = "mutation($id: ID!, $holds: [ID!]) { \
+            fulfillmentOrderReleaseHold(id: $id, holdIds: $holds) { userErrors { code field message } } }";
+        // Without ids, Shopify lets go of everybody's holds.
+        if holds.is_empty() {
+            return Ok(());
+        }
+        let variables = json!({"id": part.expose(), "holds": holds});
+        let data: Data = self.graphql(shop, token, QUERY, variables, 10.0).await?;
+        accepted(data.fulfillment_order_release_hold)
     }
 
     /// Sends one query. `cost` is what it is expected to cost, in points: with less in the bucket, it waits first.

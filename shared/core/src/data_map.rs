@@ -28,6 +28,10 @@ pub enum Kind {
     Subject,
     /// A cluster of orders that look like one.
     Case,
+    /// What was done outside about a case: mails and holds, each recorded before and after.
+    Notice,
+    /// Which cases the next digest tells of.
+    Digest,
     /// A request to erase a person.
     Request,
     /// A customer's account as it is now, until every record says so.
@@ -114,6 +118,9 @@ pub enum Processor {
     CloudHost,
     /// Shopify, from where the data comes.
     Shopify,
+    /// Resend, which carries mail to the merchant: the merchant's address, and of a case the orders' names, dates and
+    /// totals. Never a customer's name, address, e-mail or phone.
+    Resend,
 }
 
 /// How long a kind is kept.
@@ -170,7 +177,7 @@ pub struct Row {
 
 impl Kind {
     /// Every kind, in the order of the map.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Shop,
         Self::Directory,
         Self::Keys,
@@ -179,6 +186,8 @@ impl Kind {
         Self::Match,
         Self::Subject,
         Self::Case,
+        Self::Notice,
+        Self::Digest,
         Self::Request,
         Self::Rectification,
         Self::Export,
@@ -200,6 +209,8 @@ impl Kind {
             Self::Match => "match",
             Self::Subject => "subject",
             Self::Case => "case",
+            Self::Notice => "notice",
+            Self::Digest => "digest",
             Self::Request => "request",
             Self::Rectification => "rectification",
             Self::Export => "export",
@@ -227,7 +238,7 @@ impl Kind {
                 erasure: Erasure::Keep,
                 bucketed: false,
                 exported: false,
-                processors: &[Processor::CloudHost, Processor::Shopify],
+                processors: &[Processor::CloudHost, Processor::Shopify, Processor::Resend],
             },
             Self::Directory => Row {
                 kind: self,
@@ -322,6 +333,34 @@ impl Kind {
                 erasure: Erasure::Anonymise,
                 bucketed: true,
                 exported: true,
+                processors: &[Processor::CloudHost, Processor::Shopify, Processor::Resend],
+            },
+            // It stands under its case's name and goes with it: what is in no case leads to nobody.
+            Self::Notice => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "how often a case was told of by mail, and whether orders are held for it",
+                purpose: Purpose::Operation,
+                legal_basis: LegalBasis::Contract,
+                categories: &[Pseudonym],
+                retention: Retention::WithRecord,
+                erasure: Erasure::Delete,
+                bucketed: true,
+                exported: false,
+                processors: &[Processor::CloudHost],
+            },
+            // Gone when it is sent, a day later at most. A case's name is random: without the case it leads nowhere.
+            Self::Digest => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "names of the cases that the next digest tells of, and whether it is being sent",
+                purpose: Purpose::Operation,
+                legal_basis: LegalBasis::Contract,
+                categories: &[Pseudonym],
+                retention: Retention::Window(Duration::from_hours(7 * 24)),
+                erasure: Erasure::Keep,
+                bucketed: true,
+                exported: false,
                 processors: &[Processor::CloudHost],
             },
             Self::Request => Row {

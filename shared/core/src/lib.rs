@@ -1,6 +1,7 @@
 //! The pure domain that everything shares: time, orders, normalisation, matching, retention.
 //! No I/O, no async, no AWS; it knows no other crate of the workspace.
 
+pub mod alert;
 pub mod data_map;
 pub mod guard;
 pub mod ledger;

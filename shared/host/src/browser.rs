@@ -246,11 +246,6 @@ impl Context {
         Ok(format!("{}{path}", endpoint.replace("{shop}", shop.as_str())))
     }
 
-    /// The value of a setting that the function named.
-    pub fn setting(&self, setting: Setting) -> Result<&str, HostError> {
-        Ok(self.settings.get(setting)?)
-    }
-
     /// 256 bits that nobody can guess.
     pub fn random(&self) -> Result<[u8; 32], HostError> {
         let mut bytes = [0; 32];

@@ -13,6 +13,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::Serialize;
 use storeward_clients::ClientError;
+use storeward_clients::resend::Resend;
 use storeward_clients::shopify::Shopify;
 use storeward_core::shop::Tenant;
 use storeward_core::time::{Clock, Timestamp};
@@ -102,6 +103,8 @@ impl From<SettingsError> for HostError {
 pub enum Queue {
     /// Orders to look for duplicates of.
     MatchOrder,
+    /// Cases that a merchant is to learn of.
+    NotifyMerchant,
     /// People to erase.
     RedactSubject,
     /// Installations to purge.
@@ -118,6 +121,7 @@ impl Queue {
     const fn setting(self) -> Setting {
         match self {
             Self::MatchOrder => Setting::MatchOrderQueueUrl,
+            Self::NotifyMerchant => Setting::NotifyMerchantQueueUrl,
             Self::RedactSubject => Setting::RedactSubjectQueueUrl,
             Self::PurgeShop => Setting::PurgeShopQueueUrl,
             Self::RectifySubject => Setting::RectifySubjectQueueUrl,
@@ -139,6 +143,7 @@ pub struct Context {
     store: OnceCell<Store>,
     shopify_secrets: OnceCell<ShopifySecrets>,
     shopify: OnceCell<Shopify>,
+    resend: OnceCell<Resend>,
 }
 
 impl fmt::Debug for Context {
@@ -159,6 +164,7 @@ impl Context {
             store: OnceCell::new(),
             shopify_secrets: OnceCell::new(),
             shopify: OnceCell::new(),
+            resend: OnceCell::new(),
         }
     }
 
@@ -209,6 +215,23 @@ impl Context {
                     .map_err(|_| HostError::Secret("no TLS roots for outgoing calls"))
             })
             .await
+    }
+
+    /// The client for platform mail. The first call decrypts its key.
+    pub async fn resend(&self) -> Result<&Resend, HostError> {
+        self.resend
+            .get_or_try_init(|| async {
+                let ciphertext = self.settings.get(Setting::ResendKey)?;
+                let plain = zeroized(secrets::decrypt(self.kms().await, ciphertext, "resend").await?);
+                Resend::new(self.settings.get(Setting::ResendEndpoint)?, secrets::resend_key(&plain)?)
+                    .map_err(|_| HostError::Secret("no TLS roots for outgoing calls"))
+            })
+            .await
+    }
+
+    /// A setting that the function said it needs.
+    pub fn setting(&self, setting: Setting) -> Result<&str, HostError> {
+        Ok(self.settings.get(setting)?)
     }
 
     /// Puts a reference on a queue, to be worked on after `delay` (at most 15 minutes; longer ones are cut to that,

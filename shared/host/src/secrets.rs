@@ -90,6 +90,15 @@ pub(crate) fn deployment_key(plain: &[u8]) -> Result<DeploymentKey, HostError> {
     DeploymentKey::new(file.id, &key).map_err(|_| malformed)
 }
 
+/// The API key of Resend, as an HTTP header can carry it.
+pub(crate) fn resend_key(plain: &[u8]) -> Result<String, HostError> {
+    let key = std::str::from_utf8(plain).map(str::trim).unwrap_or_default();
+    if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(HostError::Secret("the Resend key is not as documented"));
+    }
+    Ok(key.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,5 +126,13 @@ mod tests {
         assert!(!secrets.verify(b"body", "not base64!"));
         assert!(shopify_secrets(br#"{"client_secrets":[]}"#).is_err());
         assert!(shopify_secrets(br#"{"client_secrets":[""]}"#).is_err());
+    }
+
+    #[test]
+    fn a_key_with_the_line_end_of_a_terminal_is_read_and_what_is_no_key_is_refused() {
+        assert_eq!(resend_key(b"re_test_key\n").unwrap(), "re_test_key");
+        for wrong in [&b""[..], b" \n", b"two words", b"\xff", "sch\u{fc}ssel".as_bytes()] {
+            assert!(resend_key(wrong).is_err());
+        }
     }
 }

@@ -27,6 +27,8 @@ pub enum Setting {
     AppUrl,
     /// The URL of the queue of `match-order`.
     MatchOrderQueueUrl,
+    /// The URL of the queue of `notify-merchant`.
+    NotifyMerchantQueueUrl,
     /// The URL of the queue of `redact-subject`.
     RedactSubjectQueueUrl,
     /// The URL of the queue of `rectify-subject`.
@@ -45,13 +47,21 @@ pub enum Setting {
     ScheduleRoleArn,
     /// Where the Admin API is; `{shop}` stands for the shop's domain.
     ShopifyEndpoint,
+    /// The API key of Resend as KMS encrypted it, base64.
+    ResendKey,
+    /// Where Resend is.
+    ResendEndpoint,
+    /// Whom platform mail comes from: an address of a domain that is verified with Resend.
+    MailFrom,
+    /// Where a merchant opens the app; `{shop}` stands for the shop's domain.
+    AdminAppUrl,
     /// What is logged, as `tracing-subscriber` filters read it.
     Log,
 }
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 24] = [
         Self::DataTable,
         Self::KeysTable,
         Self::LedgerTable,
@@ -61,6 +71,7 @@ impl Setting {
         Self::ShopifyScopes,
         Self::AppUrl,
         Self::MatchOrderQueueUrl,
+        Self::NotifyMerchantQueueUrl,
         Self::RedactSubjectQueueUrl,
         Self::RectifySubjectQueueUrl,
         Self::ExportSubjectQueueUrl,
@@ -70,6 +81,10 @@ impl Setting {
         Self::ScheduleGroup,
         Self::ScheduleRoleArn,
         Self::ShopifyEndpoint,
+        Self::ResendKey,
+        Self::ResendEndpoint,
+        Self::MailFrom,
+        Self::AdminAppUrl,
         Self::Log,
     ];
 
@@ -94,6 +109,7 @@ impl Setting {
             Self::MatchOrderQueueUrl => "STOREWARD_MATCH_ORDER_QUEUE_URL",
             Self::ExportSubjectQueueUrl => "STOREWARD_EXPORT_SUBJECT_QUEUE_URL",
             Self::RectifySubjectQueueUrl => "STOREWARD_RECTIFY_SUBJECT_QUEUE_URL",
+            Self::NotifyMerchantQueueUrl => "STOREWARD_NOTIFY_MERCHANT_QUEUE_URL",
             Self::RedactSubjectQueueUrl => "STOREWARD_REDACT_SUBJECT_QUEUE_URL",
             Self::ReconcileShopQueueUrl => "STOREWARD_RECONCILE_SHOP_QUEUE_URL",
             Self::PurgeShopQueueUrl => "STOREWARD_PURGE_SHOP_QUEUE_URL",
@@ -101,6 +117,10 @@ impl Setting {
             Self::ScheduleGroup => "STOREWARD_SCHEDULE_GROUP",
             Self::ScheduleRoleArn => "STOREWARD_SCHEDULE_ROLE_ARN",
             Self::ShopifyEndpoint => "STOREWARD_SHOPIFY_ENDPOINT",
+            Self::ResendKey => "STOREWARD_RESEND_KEY",
+            Self::ResendEndpoint => "STOREWARD_RESEND_ENDPOINT",
+            Self::MailFrom => "STOREWARD_MAIL_FROM",
+            Self::AdminAppUrl => "STOREWARD_ADMIN_APP_URL",
             Self::Log => "STOREWARD_LOG",
         }
     }
@@ -110,6 +130,7 @@ impl Setting {
     pub const fn default(self) -> Option<&'static str> {
         match self {
             Self::ShopifyEndpoint => Some("https://{shop}"),
+            Self::ResendEndpoint => Some("https://api.resend.com"),
             Self::Log => Some("info"),
             _ => None,
         }

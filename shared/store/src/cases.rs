@@ -166,6 +166,9 @@ pub struct Case {
     pub members: Vec<Member>,
     /// Everything any of its orders agreed on.
     pub reasons: BTreeSet<Reason>,
+    /// How often it was opened: once, and once more for each time an order joined after a decision. What is told of it
+    /// outside is told once for each.
+    pub openings: u64,
     /// The merchant's latest decision. It stays when another order joins and opens the case again.
     pub decided: Option<Decided>,
     pub(crate) opened_at: Timestamp,
@@ -193,6 +196,7 @@ impl Case {
             .set("opened_at", number(self.opened_at.millis()))
             .set("rule", text(&self.rule))
             .set("members", number(i64::try_from(self.size).unwrap_or(i64::MAX)))
+            .set("openings", number(i64::try_from(self.openings).unwrap_or(i64::MAX)))
             .set("revision", number(self.revision + 1))
             .expiring(self.opened_at);
         if let Some(into) = &self.merged_into {
@@ -329,6 +333,7 @@ impl Store {
                 None => sealed.members.iter().flat_map(|member| member.reasons.iter().copied()).collect(),
             },
             members: sealed.members,
+            openings: stored.optional_number("openings").and_then(|n| u64::try_from(n).ok()).unwrap_or(1),
             decided: sealed.decided,
             opened_at,
             revision: stored.number("revision")?,
@@ -450,6 +455,7 @@ impl Store {
         }
         // Another order is something new to decide on, whatever was decided before.
         let opened = opened || target.state != CaseState::Open;
+        target.openings += u64::from(opened);
         target.state = CaseState::Open;
         let mut actions = Vec::new();
         for mut source in merged {
@@ -499,6 +505,7 @@ impl Store {
             size: 0,
             members: Vec::new(),
             reasons: BTreeSet::new(),
+            openings: 0,
             decided: None,
             opened_at: now,
             revision: 0,

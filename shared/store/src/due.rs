@@ -26,6 +26,8 @@ pub enum Action {
     SecondPass,
     /// An export that a merchant has not been given yet, while there is still time.
     ExportDue,
+    /// The digest of a shop's cases: its work names the record that lists them.
+    Digest,
 }
 
 impl Action {
@@ -35,6 +37,7 @@ impl Action {
             Self::Purge => "purge",
             Self::SecondPass => "second-pass",
             Self::ExportDue => "export-due",
+            Self::Digest => "digest",
         }
     }
 }
@@ -99,6 +102,7 @@ fn read(stored: &Stored) -> Result<DueRow> {
         "purge" => Action::Purge,
         "second-pass" => Action::SecondPass,
         "export-due" => Action::ExportDue,
+        "digest" => Action::Digest,
         _ => return Err(corrupt),
     };
     let work = match (stored.optional_text("record_ref"), stored.optional_text("delivery")) {

@@ -19,6 +19,7 @@ use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, text};
 use crate::keyspace::{self, Key, RecordRef};
 use crate::ledger::{Entry, What};
+use crate::notices;
 use crate::orders::OrderRecord;
 use crate::purge;
 use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS};
@@ -311,6 +312,7 @@ impl Store {
             } else {
                 cases = 1;
                 actions.push(case.anonymised(self, installation)?);
+                actions.push(notices::forgotten(installation, &case.reference));
                 actions.push(Action::Delete {
                     key: keyspace::record(&installation.tenant, &case.reference),
                     condition: Some(case.unchanged()),

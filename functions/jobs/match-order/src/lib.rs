@@ -1,21 +1,16 @@
-//! Looks for duplicates of one order: puts it into a case with those it agrees with, and marks the orders in the
-//! shop. What agreeing means is `core::matching`'s; how a case stays one is the store's.
+//! Looks for duplicates of one order and puts it into a case with those it agrees with. What agreeing means is
+//! `core::matching`'s; how a case stays one is the store's; telling the merchant is `notify-merchant`'s.
 
-use std::collections::BTreeSet;
+use std::time::Duration;
 
-use storeward_clients::ClientError;
-use storeward_core::guard::GuardSettings;
 use storeward_core::time::Timestamp;
-use storeward_host::{Context, Function, JobError, Setting, job};
-use storeward_store::{FlagState, Installation, RecordRef, Work};
-
-/// The tag that orders of a case get in the shop.
-pub const TAG: &str = "possible-duplicate";
+use storeward_host::{Context, Function, Happened, JobError, Notice, Queue, Setting, job};
+use storeward_store::Work;
 
 /// The function.
 pub const FUNCTION: Function = Function {
     name: "jobs/match-order",
-    needs: &[&Setting::STORE, &Setting::ADMIN, &[Setting::Log]],
+    needs: &[&Setting::STORE, &[Setting::NotifyMerchantQueueUrl, Setting::Log]],
     run: |ctx, invocation| Box::pin(job(ctx, invocation, "jobs/match-order", handle)),
 };
 
@@ -39,47 +34,23 @@ pub async fn handle(ctx: &Context, work: Work, _deadline: Timestamp) -> Result<(
         store.complete(&work).await?;
         return Err(JobError::Drop("there is no such order"));
     };
-    let candidates = store.candidates(&installation, &record, &GuardSettings::default()).await?;
+    let settings = installation.settings()?;
+    if !settings.enabled {
+        store.complete(&work).await?;
+        return Err(JobError::Drop("the merchant switched the duplicate guard off"));
+    }
+    let candidates = store.candidates(&installation, &record, &settings).await?;
     if !candidates.is_empty() {
         let reference = record.reference.clone();
         if let Some(joined) = store.join_case(&installation, record, candidates).await? {
             tracing::info!(case = %joined.case, opened = joined.opened, joined = joined.newcomers.len(), "case");
-            // The order itself also when it had joined before: that try may have ended before anyone was told.
-            let members: BTreeSet<RecordRef> = joined.newcomers.into_iter().chain([reference]).collect();
-            tell(ctx, &installation, &members).await?;
+            // Also when it had joined before: that try may have ended before anyone was told.
+            let newcomers = if joined.newcomers.is_empty() { vec![reference] } else { joined.newcomers };
+            let what = Happened::Opened { newcomers };
+            let notice = Notice { tenant: work.tenant.clone(), case: joined.case, what };
+            ctx.send(Queue::NotifyMerchant, &notice, Duration::ZERO).await?;
         }
     }
     store.complete(&work).await?;
-    Ok(())
-}
-
-/// Tags the orders in the shop. Tagging twice is harmless, so it is only remembered once all of it is done. Without
-/// access there is nobody to tell: the merchant sees the case in the app.
-async fn tell(
-    ctx: &Context,
-    installation: &Installation,
-    members: &BTreeSet<RecordRef>,
-) -> Result<(), JobError> {
-    let Some(access) = ctx.admin_access(installation).await? else { return Ok(()) };
-    let (store, shopify) = (ctx.store().await?, ctx.shopify().await?);
-    let mut told = Vec::new();
-    for member in members {
-        let Some(record) = store.order(installation, member).await? else { continue };
-        if record.flag != FlagState::Pending {
-            continue;
-        }
-        match shopify.tags_add(&access.domain, access.token.expose(), &record.order.gid(), &[TAG]).await {
-            Ok(()) => {}
-            Err(error @ (ClientError::Unauthorized | ClientError::Rejected(_))) => {
-                // The case stands without the tag.
-                tracing::warn!(order = %member, %error, "not tagged");
-            }
-            Err(error) => return Err(JobError::Retry(error.to_string())),
-        }
-        told.push(record.reference);
-    }
-    if !told.is_empty() {
-        store.flagged(installation, &told).await?;
-    }
     Ok(())
 }

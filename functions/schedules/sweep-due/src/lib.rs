@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use storeward_core::data_map::Kind;
 use storeward_core::shop::ShopState;
-use storeward_host::{Context, Function, HostError, PurgeOrder, Queue, Setting, schedule};
+use storeward_host::{Context, Function, Happened, HostError, Notice, PurgeOrder, Queue, Setting, schedule};
 use storeward_store::{Action, DueRow, Store};
 
 /// The function.
@@ -15,6 +15,7 @@ pub const FUNCTION: Function = Function {
         &Setting::STORE,
         &[
             Setting::MatchOrderQueueUrl,
+            Setting::NotifyMerchantQueueUrl,
             Setting::RedactSubjectQueueUrl,
             Setting::RectifySubjectQueueUrl,
             Setting::ExportSubjectQueueUrl,
@@ -45,6 +46,7 @@ async fn act(ctx: &Context, store: &Store, row: &DueRow) -> Result<(), HostError
     let needless = match row.action {
         Action::Resend => state != Some(ShopState::Installed) && is_order(row),
         Action::SecondPass | Action::ExportDue => state.is_none(),
+        Action::Digest => state != Some(ShopState::Installed),
         Action::Purge => state != Some(ShopState::Uninstalled),
     };
     if needless || state.is_none() {
@@ -60,6 +62,11 @@ async fn act(ctx: &Context, store: &Store, row: &DueRow) -> Result<(), HostError
         (Action::Purge, _) => {
             let order = PurgeOrder { tenant: row.tenant.clone(), why: "sweep".to_owned() };
             ctx.send(Queue::PurgeShop, &order, Duration::ZERO).await
+        }
+        (Action::Digest, Some(work)) => {
+            let what = Happened::Digest { due_at: work.due_at };
+            let notice = Notice { tenant: row.tenant.clone(), case: work.record.clone(), what };
+            ctx.send(Queue::NotifyMerchant, &notice, Duration::ZERO).await
         }
         (_, Some(work)) => {
             let queue = match work.record.kind() {

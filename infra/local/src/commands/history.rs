@@ -21,7 +21,7 @@ pub const SHOP: &str = "storeward-demo.myshopify.com";
 pub const ACCESS_TOKEN: &str = "shpat_test_storeward_demo";
 
 /// What the demo shop's merchant granted.
-const GRANTED: &str = "read_orders,write_orders";
+const GRANTED: &str = "read_orders,write_orders,write_merchant_managed_fulfillment_orders";
 
 /// The demo shop's number in the sample events.
 const SHOP_NUMBER: u64 = 70_000_000_001;
@@ -146,7 +146,7 @@ async fn recall(bundle: &Bundle, installation: &Installation) -> Result<(), Trou
     for member in cases.map_err(|error| Trouble::new("cases", error))?.iter().flat_map(|case| &case.members) {
         let name = member.name.as_ref().map(|name| name.expose().clone()).unwrap_or_default();
         let mut order = SimulatedOrder::new(*member.id.expose(), name, member.created_at);
-        order.tags = vec![match_order::TAG.to_owned()];
+        order.tags = vec![notify_merchant::TAG.to_owned()];
         bundle.stack.shopify().add_order(SHOP, order);
     }
     Ok(())

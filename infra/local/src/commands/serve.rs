@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::history::{self, ACCESS_TOKEN, SHOP};
 use super::webhooks::SECRET;
 use super::{PORT, ServeArgs, Trouble};
+use crate::resend;
 use crate::runtime::bundle::{Bundle, Keep, Options};
 use crate::shopify::API_VERSION;
 use crate::template::Template;
@@ -168,6 +169,10 @@ fn welcome(port: u16, template: &Template, args: &ServeArgs) -> String {
     let note = if routed { "" } else { "  (no function is routed there yet)" };
     line("API", &format!("{here}/api/{note}"));
     line("Simulated Shopify", &format!("{here}/<shop>/admin/api/{API_VERSION}/graphql.json"));
+    line(
+        "Simulated Resend",
+        &format!("{here}{}/emails  (mails are shown on the control page)", resend::PATH),
+    );
     line("AWS endpoint", &format!("{here}  (DynamoDB, SQS, KMS, EventBridge Scheduler)"));
     line("Client secret", &format!("{SECRET}  (what webhooks are signed with here)"));
     if !args.empty {

@@ -17,12 +17,16 @@ use super::functions::{DeployedFunctions, FunctionsError};
 use super::{LocalStack, StackError};
 use crate::cloud::kms::{Kms, KmsError};
 use crate::cloud::{Cloud, CloudError};
+use crate::resend;
 use crate::shopify::oauth::AppCredentials;
 use crate::shopify::{SchemaError, Shopify};
 use crate::template::{Template, TemplateError};
 
 /// The app's client id in the local run: visibly no real one.
 pub const CLIENT_ID: &str = "test-client-id";
+
+/// Whom mail comes from on this machine.
+const MAIL_FROM: &str = "Storeward <alerts@storeward.example.com>";
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -125,12 +129,18 @@ impl Bundle {
             .seal_setting(secrets.as_bytes(), &[("purpose", "shopify")])
             .map_err(BundleError::Secret)?;
         let app_url = format!("http://127.0.0.1:{port}");
+        let resend_key = cloud
+            .kms()
+            .seal_setting(resend::KEY.as_bytes(), &[("purpose", "resend")])
+            .map_err(BundleError::Secret)?;
         let parameters = BTreeMap::from([
             ("Stage".to_owned(), "development".to_owned()),
             ("DeploymentKeyCiphertext".to_owned(), deployment_key),
             ("ShopifySecretsCiphertext".to_owned(), secrets),
             ("ShopifyClientId".to_owned(), CLIENT_ID.to_owned()),
             ("AppUrl".to_owned(), app_url.clone()),
+            ("ResendKeyCiphertext".to_owned(), resend_key),
+            ("MailFrom".to_owned(), MAIL_FROM.to_owned()),
         ]);
         let template =
             Template::parse(&options.template, &parameters, port).map_err(BundleError::Template)?;

@@ -1,6 +1,6 @@
 //! The control page: what waits, what failed, what was done, the clock and the buttons to move it and to
-//! replay dead letters; the same as JSON for programs. Shows references and counts, never bodies of requests
-//! or records.
+//! replay dead letters; the same as JSON for programs. Shows references and counts, and the mails that a merchant
+//! would get; never bodies of requests or records.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -31,7 +31,7 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;ma
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}table{border-collapse:collapse;width:100%}\
 th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #ddd;vertical-align:top}\
 th{font-weight:600}code{font-size:.9em;overflow-wrap:anywhere}.bad{color:#a00}.none{color:#777}\
-time{white-space:nowrap}td{overflow-wrap:anywhere}button,input{font:inherit;padding:.2rem .6rem}form{display:inline}\
+time{white-space:nowrap}td{overflow-wrap:anywhere;white-space:pre-line}button,input{font:inherit;padding:.2rem .6rem}form{display:inline}\
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}th,td{border-color:#444}.bad{color:#f88}}";
 
 /// The routes of the page.
@@ -203,6 +203,11 @@ impl LocalStack {
                 "status": call.status, "outcome": call.outcome,
             })
         });
+        // Without addresses: it is the merchant's.
+        let mails =
+            self.resend().mails().into_iter().rev().take(SHOWN).map(
+                |mail| json!({ "at": mail.at.to_rfc3339(), "subject": mail.subject, "text": mail.text }),
+            );
         let simulated = self.shopify().shops();
         let domains = simulated.iter().map(|(shop, _)| shop.domain.clone()).collect();
         let orders = simulated.iter().flat_map(|(shop, _)| {
@@ -222,6 +227,7 @@ impl LocalStack {
             "functions": functions.collect::<Vec<_>>(),
             "invocations": invocations.collect::<Vec<_>>(),
             "shopify_calls": calls.collect::<Vec<_>>(),
+            "mails": mails.collect::<Vec<_>>(),
         }))
     }
 }
@@ -256,6 +262,7 @@ fn render(state: &Value) -> String {
     table(&mut out, "Shops", &state["shops"], &["domain", "state", "blinded"]);
     let columns = ["opened", "shop", "orders", "reasons", "size", "state", "case"];
     table(&mut out, "Cases", &of_shops("cases"), &columns);
+    table(&mut out, "Mails to merchants", &state["mails"], &["at", "subject", "text"]);
     let columns = ["placed", "shop", "order", "tags"];
     table(&mut out, "Orders in the simulated Shopify", &state["shopify_orders"], &columns);
     let columns = ["at", "shop", "what", "why", "counts", "verified"];

@@ -20,11 +20,15 @@ use storeward_store::SystemEntropy;
 
 use super::{Functions, Invoked, Invoking, Looking, insight};
 use crate::cloud::scheduler::Scheduler;
+use crate::resend;
 use crate::template::Template;
 
 /// The variable that says where the Admin API is. The template leaves it out: deployed functions call Shopify
 /// itself.
 const SHOPIFY_ENDPOINT: &str = "STOREWARD_SHOPIFY_ENDPOINT";
+
+/// The same for Resend.
+const RESEND_ENDPOINT: &str = "STOREWARD_RESEND_ENDPOINT";
 
 /// Why the template's functions cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +69,7 @@ impl std::error::Error for FunctionsError {
 pub struct DeployedFunctions(BTreeMap<String, (&'static Function, Arc<Context>)>);
 
 impl DeployedFunctions {
-    /// The functions of a template, on the cloud and the Shopify at `port` on loopback. `clock` is theirs
+    /// The functions of a template, on the cloud, the Shopify and the Resend at `port` on loopback. `clock` is theirs
     /// too.
     pub fn new(template: &Template, port: u16, clock: &Arc<dyn Clock>) -> Result<Self, FunctionsError> {
         let client =
@@ -82,6 +86,7 @@ impl DeployedFunctions {
             let code = bootstrap::function(handler).ok_or_else(|| FunctionsError::NoCode(handler.clone()))?;
             let lookup = |name: &str| match wired.environment.get(name) {
                 None if name == SHOPIFY_ENDPOINT => Some(format!("http://127.0.0.1:{port}/{{shop}}")),
+                None if name == RESEND_ENDPOINT => Some(format!("http://127.0.0.1:{port}{}", resend::PATH)),
                 value => value.cloned(),
             };
             let settings = Settings::from_lookup(&code.settings(), &lookup)

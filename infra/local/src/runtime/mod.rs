@@ -32,6 +32,7 @@ use crate::cloud::dynamodb::DatabaseError;
 use crate::cloud::scheduler::{Firing, SchedulerError};
 use crate::cloud::sqs::{SqsFault, queue_arn};
 use crate::cloud::{Cloud, require_loopback};
+use crate::resend::{self, Resend};
 use crate::shopify::Shopify;
 use crate::template::{Function, QueueMapping, Template};
 
@@ -148,6 +149,7 @@ impl From<DatabaseError> for StackError {
 struct Inner {
     cloud: Cloud,
     shopify: Shopify,
+    resend: Resend,
     template: Template,
     functions: Arc<dyn Functions>,
     /// The hand of the clock, where it can be moved.
@@ -221,9 +223,11 @@ impl LocalStack {
             cloud.scheduler().put(&schedule.name, &schedule.request)?;
         }
         let hour = cloud.clock().now().hour();
+        let resend = Resend::new(cloud.clock().clone());
         Ok(Self(Arc::new(Inner {
             cloud,
             shopify,
+            resend,
             template,
             functions,
             hand,
@@ -243,6 +247,12 @@ impl LocalStack {
     #[must_use]
     pub fn shopify(&self) -> &Shopify {
         &self.0.shopify
+    }
+
+    /// The Resend the bundle sends mail through.
+    #[must_use]
+    pub fn resend(&self) -> &Resend {
+        &self.0.resend
     }
 
     /// The wiring the bundle runs with.
@@ -305,8 +315,8 @@ impl LocalStack {
         }
     }
 
-    /// Everything in one router: `/lambda-url/`, `/api/`, `/_local/`, the simulated Admin API, and the cloud
-    /// for the rest.
+    /// Everything in one router: `/lambda-url/`, `/api/`, `/_local/`, the simulated Resend and Admin API,
+    /// and the cloud for the rest.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/lambda-url/{function}", any(Self::serve_url))
@@ -320,6 +330,7 @@ impl LocalStack {
             .route("/api/{*path}", any(Self::serve_api))
             .merge(control::router())
             .with_state(self.clone())
+            .nest(resend::PATH, self.0.resend.router())
             .merge(self.0.shopify.router())
             .fallback_service(self.0.cloud.router())
     }

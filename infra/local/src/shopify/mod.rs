@@ -514,6 +514,11 @@ impl Shop {
                 self.require("fulfillmentOrderHold", "write_merchant_managed_fulfillment_orders")?;
                 self.hold(&field.arguments, next_hold)
             }
+            "fulfillmentOrderReleaseHold" => {
+                let scope = "write_merchant_managed_fulfillment_orders";
+                self.require("fulfillmentOrderReleaseHold", scope)?;
+                self.release(&field.arguments)
+            }
             other => {
                 Err(fault("INTERNAL_SERVER_ERROR", &format!("{other} is in the schema and not simulated")))
             }
@@ -662,6 +667,27 @@ impl Shop {
             "remainingFulfillmentOrder": null, "userErrors": [],
         }))
     }
+
+    fn release(&mut self, arguments: &Map<String, Value>) -> Resolved {
+        let id = text(arguments, "id");
+        let Some(number) = number(id, "FulfillmentOrder") else {
+            return Err(fault("INVALID_GLOBAL_ID", &format!("Invalid global id '{id}'")));
+        };
+        let Some(order) = self.orders.get_mut(&number) else {
+            let message = "Fulfillment order does not exist";
+            let error = json!({ "code": "FULFILLMENT_ORDER_NOT_FOUND", "field": ["id"], "message": message });
+            return Ok(json!({ "fulfillmentOrder": null, "userErrors": [error] }));
+        };
+        match arguments.get("holdIds").and_then(Value::as_array) {
+            Some(ids) => order.holds.retain(|hold| {
+                let its = gid("FulfillmentHold", hold.id);
+                !ids.iter().any(|id| id.as_str() == Some(its.as_str()))
+            }),
+            // Everybody's, as Shopify warns.
+            None => order.holds.clear(),
+        }
+        Ok(json!({ "fulfillmentOrder": describe_fulfillment_order(order), "userErrors": [] }))
+    }
 }
 
 fn describe_order(order: &SimulatedOrder) -> Value {
@@ -702,7 +728,7 @@ fn describe_fulfillment_order(order: &SimulatedOrder) -> Value {
 fn describe_hold(hold: &Hold) -> Value {
     json!({
         "__typename": "FulfillmentHold", "id": gid("FulfillmentHold", hold.id), "handle": hold.handle,
-        "reason": hold.reason, "reasonNotes": hold.notes, "displayReason": hold.reason,
+        "reason": hold.reason, "reasonNotes": hold.notes, "heldByRequestingApp": true, "displayReason": hold.reason,
     })
 }
 
@@ -855,6 +881,18 @@ mod tests {
         let error = &answer["data"]["fulfillmentOrderHold"]["userErrors"][0];
         assert_eq!(error["code"], "DUPLICATE_FULFILLMENT_HOLD_HANDLE");
         assert_eq!(shopify.orders(DOMAIN)[0].holds.len(), 1);
+        // And let go of by its id, which leaves the others.
+        let query =
+            "mutation($id: ID!, $holds: [ID!]) { fulfillmentOrderReleaseHold(id: $id, holdIds: $holds) {
+            fulfillmentOrder { status } userErrors { code message } } }";
+        let part = variables["id"].clone();
+        let release = |holds: Value| ask(&shopify, query, &json!({ "id": part, "holds": holds })).1;
+        release(json!(["gid://shopify/FulfillmentHold/4711"]));
+        assert_eq!(shopify.orders(DOMAIN)[0].holds.len(), 1);
+        let own = gid("FulfillmentHold", shopify.orders(DOMAIN)[0].holds[0].id);
+        let answer = release(json!([own]));
+        assert_eq!(answer["data"]["fulfillmentOrderReleaseHold"]["fulfillmentOrder"]["status"], "OPEN");
+        assert!(shopify.orders(DOMAIN)[0].holds.is_empty());
     }
 
     #[test]

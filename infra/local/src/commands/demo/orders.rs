@@ -82,12 +82,42 @@ pub(super) async fn tags(stage: &mut Stage, claims: &mut Claims) -> Result<(), T
     Ok(())
 }
 
+pub(super) fn alert(stage: &Stage, claims: &mut Claims) -> Result<(), Trouble> {
+    let mails = stage.mails();
+    claims.that("mails that the merchant got", 1, mails.len());
+    let mail = mails.first().cloned().ok_or_else(|| Trouble("there is no mail".to_owned()))?;
+    claims.that("it is sent to", "owner@example.com", mail.to.join(", "));
+    claims.that("its subject", "Possible duplicate: #1001 and #1002", swapped(&mail.subject));
+    let why = "the same e-mail address, the same phone number, the same name";
+    claims.holds(
+        "it says why",
+        mail.text.contains(why),
+        why,
+        mail.text.lines().nth(3).unwrap_or_default().trim(),
+    );
+    let told = [&mail.subject, &mail.text, &mail.html].map(|text| text.to_ascii_lowercase()).concat();
+    let customer = ["sample.customer", "sample customer", "2025550143", "washington"];
+    let found: Vec<&str> = customer.into_iter().filter(|text| told.contains(text)).collect();
+    claims.that(
+        "what it tells of the customer",
+        "nothing",
+        if found.is_empty() { "nothing" } else { "something" },
+    );
+    Ok(())
+}
+
+/// The two orders may have joined in either order.
+fn swapped(subject: &str) -> String {
+    subject.replace("#1002 and #1001", "#1001 and #1002")
+}
+
 pub(super) async fn repetition(stage: &mut Stage, claims: &mut Claims) -> Result<(), Trouble> {
     let before = stage.items()?;
     let again = Webhook::recorded(SECOND)?;
     claims.that("the same delivery is answered", "200 duplicate", stage.post(&again).await?);
     claims.that("something stored changed by it", "no", yes_no(stage.items()? != before));
     claims.that("times Shopify was told, still", 2, stage.taggings());
+    claims.that("mails, still", 1, stage.mails().len());
     Ok(())
 }
 

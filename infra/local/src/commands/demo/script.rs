@@ -67,6 +67,13 @@ pub(crate) const SCRIPT: &[Step] = &[
         act: |stage, claims| Box::pin(orders::tags(stage, claims)),
     },
     Step {
+        name: "alert",
+        title: "The merchant is alerted",
+        text: "One mail for the case, by way of the simulated Resend: which orders, why, and where to decide. It \
+               tells nothing of the customer.",
+        act: |stage, claims| Box::pin(ready(orders::alert(stage, claims))),
+    },
+    Step {
         name: "repetition",
         title: "Shopify delivers the second order once more",
         text: "It does that whenever it is not sure that a delivery arrived.",

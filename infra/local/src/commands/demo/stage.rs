@@ -14,6 +14,7 @@ use crate::commands::client::{self, Answer};
 use crate::commands::history::{self, ACCESS_TOKEN, SHOP};
 use crate::commands::serve::Served;
 use crate::commands::webhooks::Webhook;
+use crate::resend::Mail;
 use crate::shopify::API_VERSION;
 
 /// The second shop.
@@ -152,6 +153,11 @@ impl Stage {
         let answer =
             client::send(self.served.port, "POST", &path, &headers, &query.to_string()).await?.json();
         Ok(answer["data"]["order"]["tags"].to_string())
+    }
+
+    /// The mails that the simulated Resend took.
+    pub(super) fn mails(&self) -> Vec<Mail> {
+        self.served.bundle.stack.resend().mails()
     }
 
     /// How often an order was tagged, by Shopify's own record of the calls it got.

@@ -1,0 +1,61 @@
+//! Tells a merchant of a case: in the shop (tag, risk facts, a hold) and by mail, as its settings say, and lets go of
+//! what was held once the case is decided. It does what the case as it stands still lacks, whatever the message said.
+//! Nothing is cancelled here, ever (promise DG41).
+
+mod mail;
+mod shop;
+
+use storeward_core::time::Timestamp;
+use storeward_host::{Context, Function, Happened, JobError, Notice, Setting, job};
+use storeward_store::CaseState;
+
+pub use shop::TAG;
+
+/// The function.
+pub const FUNCTION: Function = Function {
+    name: "jobs/notify-merchant",
+    needs: &[
+        &Setting::STORE,
+        &[
+            Setting::ShopifyEndpoint,
+            Setting::ResendKey,
+            Setting::ResendEndpoint,
+            Setting::MailFrom,
+            Setting::AdminAppUrl,
+            Setting::Log,
+        ],
+    ],
+    run: |ctx, invocation| Box::pin(job(ctx, invocation, "jobs/notify-merchant", handle)),
+};
+
+/// Works on one notice. Doing it again finds everything done.
+///
+/// # Errors
+/// Retry while something is unavailable; drop when shop or case are gone; dead letter when Resend does not accept the
+/// key or the sender, which somebody has to see to.
+pub async fn handle(ctx: &Context, notice: Notice, _deadline: Timestamp) -> Result<(), JobError> {
+    let store = ctx.store().await?;
+    let Some(installation) = store.tenant(&notice.tenant).await? else {
+        return Err(JobError::Drop("the installation was purged"));
+    };
+    if !installation.is_installed() {
+        return Err(JobError::Drop("the app was uninstalled"));
+    }
+    let newcomers = match notice.what {
+        Happened::Digest { due_at } => {
+            return mail::send_digest(ctx, &installation, &notice.case, due_at).await;
+        }
+        Happened::Opened { newcomers } => newcomers,
+        Happened::Decided => Vec::new(),
+    };
+    let Some(case) = store.case(&installation, &notice.case).await? else {
+        return Err(JobError::Drop("there is no such case"));
+    };
+    if case.state != CaseState::Open {
+        return shop::let_go(ctx, &installation, &case).await;
+    }
+    // Neither keeps the other from being done; what failed is tried again, and finds the rest done.
+    let shown = Box::pin(shop::show(ctx, &installation, &case, &newcomers)).await;
+    let told = mail::alert(ctx, &installation, &case).await;
+    shown.and(told)
+}
