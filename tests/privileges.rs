@@ -185,6 +185,69 @@ impl Watched {
     }
 }
 
+impl Watched {
+    async fn news(&mut self, topic: &str, id: &str, body: &Value) {
+        let function = format!("webhooks/{}", topic.replace(['/', '_'], "-"));
+        self.invoke(&function, crate::bench::delivery(topic, id, body)).await;
+    }
+
+    /// Orders and accounts that change, what is asked about them, and the comparison with Shopify, of which only the
+    /// asking is seen here.
+    async fn changes(&mut self) {
+        let told = |id: u64, minute: u32| {
+            let mut body = order(id, 5);
+            body["updated_at"] = json!(format!("2026-11-20T15:{minute:02}:00Z"));
+            body
+        };
+        for (topic, minute) in [("orders/updated", 10), ("orders/cancelled", 20), ("orders/fulfilled", 30)] {
+            // An order in a case under another address, the same again, and one that nobody told of before.
+            let name = topic.replace('/', "-");
+            for (time, email) in [(1, "one.more@example.com"), (2, "another@example.com")] {
+                let mut changed = told(3, minute + time);
+                changed["email"] = json!(email);
+                self.news(topic, &format!("{name}-{time}"), &changed).await;
+                self.news(topic, &format!("{name}-{time}"), &changed).await;
+                self.drain("jobs/match-order").await;
+            }
+            self.news(topic, &format!("{name}-new"), &told(40 + u64::from(minute), 1)).await;
+            self.drain("jobs/match-order").await;
+        }
+        self.news("customers/update", "account", &sample_body("webhooks/customers-update/new-email")).await;
+        self.drain("jobs/rectify-subject").await;
+        let mut again = sample_body("webhooks/customers-update/new-email");
+        again["email"] = json!("sample.account.again@example.com");
+        again["updated_at"] = json!("2026-11-20T15:50:00Z");
+        self.news("customers/update", "again", &again).await;
+        self.without_time("jobs/rectify-subject").await;
+        self.drain("jobs/rectify-subject").await;
+        let asked = sample_body("webhooks/customers-data-request/by-id");
+        self.news("customers/data_request", "asked", &asked).await;
+        let message = self.peek("export-subject").await;
+        self.drain("jobs/export-subject").await;
+        // Once more, when it is done.
+        let again = json!({"Records": [{"messageId": "m", "receiptHandle": "r", "body": message}]});
+        self.invoke("jobs/export-subject", again).await;
+        self.invoke("schedules/reconcile-orders", sample("schedules/reconcile-orders/hourly")).await;
+        self.drain("jobs/reconcile-shop").await;
+    }
+
+    async fn peek(&self, queue: &str) -> String {
+        let queue = format!("storeward-development-{queue}");
+        self.bench.cloud.sqs().peek(&queue).await.unwrap().remove(0).body
+    }
+
+    /// A run that has no time, on the message that waits.
+    async fn without_time(&mut self, function: &str) {
+        let body = self.peek(function.split_once('/').unwrap().1).await;
+        let event = json!({"Records": [{"messageId": "m", "receiptHandle": "r", "body": body}]});
+        let deadline = storeward_core::time::Clock::now(&self.bench.clock);
+        let known = bootstrap::function(function).unwrap();
+        let ended = storeward_host::Invocation { event, deadline };
+        known.invoke(self.app.context(known.name), ended).await.unwrap();
+        self.book(function);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_function_may_do_what_it_does_and_nothing_else() {
     let bench = Bench::new().await;
@@ -214,6 +277,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     bridge["contact_email"] = json!("someone.else@example.com");
     life.order(23, &bridge).await;
     life.drain("jobs/match-order").await;
+    life.changes().await;
     // Erased in two passes, the second of which is lost and sent again by the sweep.
     life.invoke("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
     life.drain("jobs/redact-subject").await;
