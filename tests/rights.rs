@@ -142,7 +142,7 @@ async fn who_asks_gets_everything_that_is_stored_also_after_an_uninstall() {
     app.order("w3", &other).await;
     bench.drain(&app).await;
     app.post("webhooks/app-uninstalled", sample("webhooks/app-uninstalled/plain")).await;
-    app.post("webhooks/customers-redact", sample("webhooks/customers-redact/email-only")).await;
+    app.post("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
     // When the person asks, and the request is worked on before the erasure.
     let (status, answer) =
         app.post("webhooks/customers-data-request", sample("webhooks/customers-data-request/by-id")).await;
@@ -235,7 +235,7 @@ async fn requests_that_nobody_should_send_are_refused_and_leave_nothing() {
     let mut request = sample_body("webhooks/customers-data-request/by-id");
     request["customer"] = json!({"id": null, "email": null, "phone": null});
     request["orders_requested"] = json!([9_007_199_254_740_993_u64]);
-    let event = delivery("customers/data_request", "nulls", &request);
+    let event = delivery("customers/data_request", "nulls-1", &request);
     assert_eq!(app.post("webhooks/customers-data-request", event).await.0, 200);
     let mut account = sample_body("webhooks/customers-update/new-email");
     for (name, value) in account.as_object_mut().unwrap() {
@@ -243,7 +243,7 @@ async fn requests_that_nobody_should_send_are_refused_and_leave_nothing() {
             *value = json!(null);
         }
     }
-    let event = delivery("customers/update", "nulls", &account);
+    let event = delivery("customers/update", "nulls-2", &account);
     assert_eq!(app.post("webhooks/customers-update", event).await.0, 200);
     bench.drain(&app).await;
     assert_eq!(bench.messages().await, 0);
