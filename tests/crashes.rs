@@ -24,7 +24,9 @@ fn essence(bench: &Bench) -> BTreeMap<String, usize> {
         });
         let case = item.get("case_id").is_some();
         let members = item["members"]["N"].as_str().unwrap_or("-");
-        let line = format!("{kind} {phase} case={case} members={members} {}", what.unwrap_or_default());
+        let standing = item["standing"]["S"].as_str().unwrap_or("-");
+        let what = what.unwrap_or_default();
+        let line = format!("{kind} {phase} case={case} members={members} {standing} {what}");
         *counted.entry(line).or_insert(0) += 1;
     }
     counted
@@ -112,6 +114,83 @@ async fn an_order_is_taken_in_and_matched_once_whatever_ends_in_between() {
         hours: 2,
     };
     the_end_is_the_same("orders/create", history).await;
+}
+
+/// The second order, told later: it went to another address and belongs to another person.
+fn corrected() -> Value {
+    let mut order = order(2, 2);
+    order["updated_at"] = json!("2026-11-20T15:30:00Z");
+    for field in ["email", "contact_email"] {
+        order[field] = json!("someone.else@example.com");
+    }
+    order["total_price"] = json!("1.00");
+    delivery("orders/updated", "w3", &order)
+}
+
+fn cancelled() -> Value {
+    let mut order = order(2, 2);
+    for field in ["updated_at", "cancelled_at"] {
+        order[field] = json!("2026-11-20T15:30:00Z");
+    }
+    delivery("orders/cancelled", "w3", &order)
+}
+
+fn account() -> Value {
+    sample("webhooks/customers-update/new-email")
+}
+
+fn asked() -> Value {
+    sample("webhooks/customers-data-request/by-id")
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_of_a_case_changes_once_whatever_ends_in_between() {
+    let history = History {
+        before: &[("webhooks/orders-create", first), ("webhooks/orders-create", second)],
+        event: ("webhooks/orders-updated", corrected),
+        hours: 2,
+    };
+    the_end_is_the_same("orders/updated", history).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_was_never_told_of_is_taken_in_once_by_its_update_whatever_ends_in_between() {
+    let history = History {
+        before: &[("webhooks/orders-create", first)],
+        event: ("webhooks/orders-updated", corrected),
+        hours: 2,
+    };
+    the_end_is_the_same("orders/updated of an unknown order", history).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_order_settles_its_case_once_whatever_ends_in_between() {
+    let history = History {
+        before: &[("webhooks/orders-create", first), ("webhooks/orders-create", second)],
+        event: ("webhooks/orders-cancelled", cancelled),
+        hours: 2,
+    };
+    the_end_is_the_same("orders/cancelled", history).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_is_rectified_once_whatever_ends_in_between() {
+    let history = History {
+        before: &[("webhooks/orders-create", first), ("webhooks/orders-create", second)],
+        event: ("webhooks/customers-update", account),
+        hours: 2,
+    };
+    the_end_is_the_same("customers/update", history).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_export_is_made_once_whatever_ends_in_between() {
+    let history = History {
+        before: &[("webhooks/orders-create", first), ("webhooks/orders-create", second)],
+        event: ("webhooks/customers-data-request", asked),
+        hours: 2,
+    };
+    the_end_is_the_same("customers/data_request", history).await;
 }
 
 #[tokio::test(start_paused = true)]

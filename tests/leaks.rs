@@ -418,6 +418,63 @@ async fn what_goes_to_resend_and_shopify_tells_nothing_of_a_customer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_changes_and_what_is_asked_for_stays_sealed_and_goes_with_the_person() {
+    // Given a case of one person, and canaries in everything that is told of it later.
+    let mut world = World::new(None).await;
+    world.deliver_orders().await;
+    world.bench.drain(&world.app).await;
+    let mut changed = world.orders[1].clone();
+    world.canaries.fill("", &mut changed["shipping_address"]);
+    world.canaries.fill("email", &mut changed["contact_email"]);
+    changed["updated_at"] = json!("2026-11-20T15:30:00Z");
+    let customer = &world.orders[0]["customer"];
+    let mut account = json!({
+        "id": customer["id"], "admin_graphql_api_id": format!("gid://shopify/Customer/{}", customer["id"]),
+        "email": null, "phone": null, "first_name": null, "updated_at": "2026-11-20T15:40:00Z",
+    });
+    for field in ["email", "phone", "first_name"] {
+        world.canaries.fill(field, &mut account[field]);
+    }
+    let request = json!({
+        "shop_id": 1, "shop_domain": DOMAIN, "orders_requested": [world.orders[0]["id"]],
+        "customer": {"id": customer["id"], "email": customer["email"], "phone": null}, "data_request": {"id": 5},
+    });
+    // When it is told, waits, and is worked on.
+    for (function, topic, body) in [
+        ("webhooks/orders-updated", "orders/updated", &changed),
+        ("webhooks/customers-update", "customers/update", &account),
+        ("webhooks/customers-data-request", "customers/data_request", &request),
+    ] {
+        let answer = world.deliver(function, topic, topic, body).await;
+        assert_eq!(answer["outcome"], "accepted", "{topic}");
+        assert_eq!(world.messages().await.len(), 1, "{topic}");
+        world.assert_no_canary(topic).await;
+        world.bench.drain(&world.app).await;
+        world.assert_no_canary(topic).await;
+    }
+    // Then it is there, sealed: in the orders and in the export.
+    let head = world.bench.items("export").into_iter().find(|item| item["phase"]["S"] == "ready").unwrap();
+    let reference = format!("export/{}", head["sk"]["S"].as_str().unwrap()).parse().unwrap();
+    let export = world.app.store().await.export(&world.installation, &reference).await.unwrap().unwrap();
+    let text = export.document().expose().to_string();
+    for said in [&changed["shipping_address"]["address1"], &changed["contact_email"], &account["email"]] {
+        assert!(text.contains(said.as_str().unwrap()), "{said}");
+    }
+    assert!(!text.contains(account["first_name"].as_str().unwrap()), "it is not read");
+    assert!(!format!("{export:?}").contains(CANARY));
+    // And when the person is erased, no sealed value is left but the merchant's.
+    world.redact().await;
+    world.bench.live(&world.app, 2).await;
+    world.assert_no_canary("erased").await;
+    for item in world.bench.dump().into_values().flatten() {
+        assert!(item.get("sealed").is_none() || item["kind"]["S"] == "shop", "{item}");
+    }
+    for kind in ["order", "match", "subject", "export"] {
+        assert_eq!(world.bench.items(kind).len(), 0, "{kind}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn dead_letters_and_their_logs_hold_references_only() {
     // Given an installation whose calls to Shopify fail, and a message that nobody can read.
     let token = "canary-token-of-the-merchant";

@@ -235,6 +235,15 @@ async fn life() -> (Bench, Vec<(String, Value)>) {
         bench.drain(&app).await;
         look(&mut seen);
     }
+    for (function, event) in [
+        ("webhooks/customers-update", "webhooks/customers-update/new-email"),
+        ("webhooks/customers-data-request", "webhooks/customers-data-request/by-id"),
+    ] {
+        app.post(function, sample(event)).await;
+        look(&mut seen);
+        bench.drain(&app).await;
+        look(&mut seen);
+    }
     app.post("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
     look(&mut seen);
     bench.drain(&app).await;
@@ -279,7 +288,7 @@ fn began(kind: Kind, item: &Value) -> Option<i64> {
     match kind {
         Kind::Order => number(item, "created_at"),
         Kind::Delivery => number(item, "accepted_at"),
-        Kind::Request => number(item, "received_at"),
+        Kind::Request | Kind::Rectification | Kind::Export => number(item, "received_at"),
         Kind::Tombstone => number(item, "erased_at"),
         Kind::Digest => number(item, "due_at"),
         Kind::Match => sort.split('#').next().unwrap().parse().ok(),
@@ -304,7 +313,10 @@ async fn everything_that_is_ever_stored_is_as_the_data_map_says() {
     let mut kinds = BTreeSet::new();
     let records: BTreeSet<i64> = seen
         .iter()
-        .filter(|(_, item)| item["kind"]["S"] == "order" || item["kind"]["S"] == "case")
+        .filter(|(_, item)| {
+            ["order", "case", "rectification", "export"]
+                .contains(&item["kind"]["S"].as_str().unwrap_or_default())
+        })
         .filter_map(|(_, item)| number(item, "expires_at"))
         .collect();
     for (table, item) in &seen {

@@ -23,6 +23,7 @@ mod promises;
 mod reconciling;
 mod regressions;
 mod requests;
+mod rights;
 mod scenarios;
 mod simulation;
 mod simultaneous;

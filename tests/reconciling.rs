@@ -163,6 +163,7 @@ async fn a_shop_without_access_or_with_the_guard_off_is_not_asked_and_a_refusal_
     // Uninstalled in Shopify: there is nobody to ask, and nothing is kept.
     shopify.set_throttling(storeward_local::shopify::Throttling::default());
     shopify.uninstall(SHOP);
+    bench.clock.advance(MINUTE * 60);
     assert_eq!(compare(&bench, &app, &shopify).await, 0);
     assert_eq!(bench.messages().await, 1, "no other");
 }

@@ -205,3 +205,66 @@ async fn a_busy_tenant_spreads_over_partitions() {
     let of_orders = writes.iter().filter(|((_, partition), _)| partition.contains("#order#")).count();
     assert_eq!(of_orders, 16);
 }
+
+/// What news of an order asked for, one request after the other.
+async fn bill_of_news(bench: &Bench, app: &App, topic: &str, webhook_id: &str, body: &Value) -> Vec<String> {
+    let before = app.connector.requests().len();
+    let function = format!("webhooks/{}", topic.replace('/', "-"));
+    let (status, answer) = app.post(&function, delivery(topic, webhook_id, body)).await;
+    assert_eq!(status, 200, "{answer}");
+    let requests = &app.connector.requests()[before..];
+    let made = requests.iter().map(|made| made.footprint.operation.clone()).collect();
+    bench.drain(app).await;
+    made
+}
+
+#[tokio::test(start_paused = true)]
+async fn news_of_an_order_takes_few_requests_and_less_where_nothing_changed_that_is_kept() {
+    // Given a case of two orders, and warm functions.
+    let bench = Bench::new().await;
+    let app = bench.app();
+    app.install().await;
+    for id in 1..=2 {
+        app.order(&format!("w{id}"), &order(id, 1)).await;
+        bench.drain(&app).await;
+    }
+    for topic in ["orders/updated", "orders/cancelled"] {
+        let forged = signed_delivery(topic, "warm", SHOP, "test-wrong-secret", "{}");
+        let function = format!("webhooks/{}", topic.replace('/', "-"));
+        assert_eq!(app.post(&function, forged).await.0, 401);
+    }
+    let told = |id: u64, minute: u32| {
+        let mut body = order(id, 1);
+        body["updated_at"] = json!(format!("2026-11-20T15:{minute:02}:00Z"));
+        body
+    };
+    // A note, a tag, a payment: only the time is written. The keys of the shop are read once.
+    let mut tagged = told(1, 10);
+    tagged["tags"] = json!("possible-duplicate");
+    let made = bill_of_news(&bench, &app, "orders/updated", "n1", &tagged).await;
+    assert_eq!(made, ["Query", "Query", "GetItem", "BatchGetItem", "TransactWriteItems"]);
+    // An order that changed, in its case; one that is not in any; one that nobody told of.
+    let mut changed = told(1, 20);
+    changed["total_price"] = json!("1.00");
+    let made = bill_of_news(&bench, &app, "orders/updated", "n2", &changed).await;
+    assert_eq!(made, ["Query", "GetItem", "BatchGetItem", "TransactWriteItems", "SendMessage"]);
+    let mut alone = told(3, 20);
+    for field in ["customer", "billing_address", "shipping_address", "phone", "contact_email"] {
+        alone[field] = json!(null);
+    }
+    alone["email"] = json!("someone.else@example.com");
+    let made = bill_of_news(&bench, &app, "orders/updated", "n3", &alone).await;
+    assert_eq!(made, ["Query", "GetItem", "TransactWriteItems", "SendMessage"]);
+    alone["updated_at"] = json!("2026-11-20T15:30:00Z");
+    alone["email"] = json!("another@example.com");
+    let made = bill_of_news(&bench, &app, "orders/updated", "n4", &alone).await;
+    assert_eq!(made, ["Query", "GetItem", "TransactWriteItems", "SendMessage"]);
+    // What is late is read and left.
+    let made = bill_of_news(&bench, &app, "orders/updated", "n5", &told(3, 1)).await;
+    assert_eq!(made, ["Query", "GetItem"]);
+    // A cancellation is written and leads to no work.
+    let mut over = told(2, 40);
+    over["cancelled_at"] = over["updated_at"].clone();
+    let made = bill_of_news(&bench, &app, "orders/cancelled", "n6", &over).await;
+    assert_eq!(made, ["Query", "Query", "GetItem", "BatchGetItem", "TransactWriteItems"]);
+}

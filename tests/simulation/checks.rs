@@ -43,7 +43,7 @@ pub(super) fn tables(dump: &BTreeMap<String, Vec<Value>>, tenants: &[&Tenant], n
         leads_somewhere(kind, item, &keys);
         let sealed = item.get("sealed").is_some();
         match (kind, text(item, "phase")) {
-            (Kind::Order, _) | (Kind::Request, "open" | "erased") | (Kind::Case, "open") => {
+            (Kind::Order, _) | (Kind::Request, "open" | "erased") | (Kind::Case, "open" | "settled") => {
                 assert!(sealed, "nothing sealed: {item}");
             }
             (Kind::Request, "done") | (Kind::Case, "anonymised" | "merged") => {

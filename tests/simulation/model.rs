@@ -11,7 +11,7 @@ use storeward_core::order::Order;
 use storeward_core::shop::Tenant;
 use storeward_core::time::Timestamp;
 use storeward_core::webhook::CustomersRedact;
-use storeward_store::{Case, CaseState, OrderRecord};
+use storeward_store::{Case, CaseState, OrderRecord, Standing};
 
 /// A request to erase somebody.
 pub(super) struct Request {
@@ -62,8 +62,9 @@ pub(super) struct Life {
     pub(super) tenant: Tenant,
     /// When the app was installed, or installed again over itself.
     pub(super) installed_at: Timestamp,
-    /// Orders that were sent while this was the shop's installation, and whether they were certainly taken.
-    orders: BTreeMap<u64, (Order, bool)>,
+    /// Orders that were sent while this was the shop's installation: every telling of each, and whether one was certainly
+    /// taken.
+    orders: BTreeMap<u64, (Vec<Order>, bool)>,
     pub(super) requests: Vec<Request>,
     /// Whether somebody tried to end it, and when that was answered first.
     pub(super) uninstall_tried: bool,
@@ -85,7 +86,7 @@ impl Life {
     /// An order is about to be delivered.
     pub(super) fn order_tried(&mut self, body: &Value) {
         let order: Order = serde_json::from_value(body.clone()).unwrap();
-        self.orders.entry(*order.id.expose()).or_insert((order, false));
+        self.orders.entry(*order.id.expose()).or_default().0.push(order);
     }
 
     /// A request is about to be delivered.
@@ -101,13 +102,18 @@ impl Life {
         request.expect("what is answered was tried").answered.get_or_insert(now);
     }
 
-    /// What was answered to an order.
-    pub(super) fn order_answered(&mut self, id: u64, answer: &Value) {
-        let order = &self.orders[&id].0;
-        let may_be_erased = self.requests.iter().any(|request| request.may_erase(order));
+    /// What was answered to news of an order.
+    pub(super) fn order_answered(&mut self, body: &Value, answer: &Value) {
+        let told: Order = serde_json::from_value(body.clone()).unwrap();
+        let id = *told.id.expose();
+        let tellings = &self.orders[&id].0;
         match (answer["outcome"].as_str(), answer["because"].as_str()) {
             (Some("accepted" | "duplicate"), _) => self.orders.get_mut(&id).unwrap().1 = true,
+            (Some("refused"), Some("stale")) => {
+                assert!(latest(tellings).version() > told.version(), "order {id}: nothing later was told");
+            }
             (Some("refused"), Some("erased")) => {
+                let may_be_erased = self.requests.iter().any(|request| request.may_erase(&told));
                 assert!(may_be_erased, "order {id} was refused as erased, and nobody asked for that");
             }
             (Some("refused"), Some("uninstalled")) => {
@@ -120,7 +126,8 @@ impl Life {
     /// Orders that somebody's answered request covers.
     pub(super) fn erased(&self) -> BTreeSet<u64> {
         let covered = |order: &Order| self.requests.iter().any(|request| request.must_erase(order));
-        self.orders.iter().filter(|(_, (order, _))| covered(order)).map(|(id, _)| *id).collect()
+        // Whose an order is does not change with its tellings.
+        self.orders.iter().filter(|(_, (told, _))| covered(&told[0])).map(|(id, _)| *id).collect()
     }
 
     /// When everything has come to rest: what is stored is what was taken and not erased, and whoever looks like one
@@ -135,18 +142,34 @@ impl Life {
             assert!(self.orders.contains_key(id), "order {id} was never sent here");
         }
         if self.uninstalled.is_none() {
-            for (id, (order, taken)) in &self.orders {
-                let may_be_gone = self.requests.iter().any(|request| request.may_erase(order));
+            for (id, (told, taken)) in &self.orders {
+                let may_be_gone = self.requests.iter().any(|request| request.may_erase(&told[0]));
                 assert!(!taken || may_be_gone || stored.contains_key(id), "order {id} is lost");
+                if let Some(record) = stored.get(id).filter(|_| !may_be_gone && !self.uninstall_tried) {
+                    is_as_told_last(record, told);
+                }
             }
         }
-        let open: Vec<&Case> = cases.iter().filter(|case| case.state == CaseState::Open).collect();
+        let lasts = |case: &&Case| matches!(case.state, CaseState::Open | CaseState::Settled);
+        let open: Vec<&Case> = cases.iter().filter(lasts).collect();
         let mut case_of = BTreeMap::new();
         let groups = self.groups();
         for case in &open {
             let ids: Vec<u64> = case.members.iter().map(|member| *member.id.expose()).collect();
             assert!(ids.len() >= 2, "a case of {ids:?}");
             assert_eq!(case.size, ids.len() as u64, "the size of the case of {ids:?}");
+            let stand = case.members.iter().filter(|member| member.standing != Standing::Cancelled).count();
+            assert_eq!(case.state == CaseState::Open, stand >= 2, "{stand} of {ids:?} stand");
+            for member in &case.members {
+                let order = stored.get(member.id.expose()).expect("an order of a case is stored");
+                assert_eq!(member.standing, order.standing, "order {:?} and its case", member.id.expose());
+                assert_eq!(
+                    member.total,
+                    order.order.total_price,
+                    "order {:?} and its case",
+                    member.id.expose()
+                );
+            }
             for id in &ids {
                 let twice = case_of.insert(*id, &case.reference).is_some();
                 assert!(!twice, "order {id} is in two cases, or twice in one");
@@ -177,7 +200,7 @@ impl Life {
     /// must be in a case; two that are one when nothing else was seen may be.
     fn most_seen(&self) -> Seen {
         let mut counts: BTreeMap<MatchKey, usize> = BTreeMap::new();
-        for (order, _) in self.orders.values() {
+        for order in self.orders.values().flat_map(|(told, _)| told) {
             for key in Features::of(order).keys() {
                 *counts.entry(key.clone()).or_default() += 1;
             }
@@ -192,10 +215,10 @@ impl Life {
     /// For every order ever sent, the smallest number of those it is linked with, directly or through others.
     fn groups(&self) -> BTreeMap<u64, u64> {
         let mut group: BTreeMap<u64, u64> = self.orders.keys().map(|id| (*id, *id)).collect();
-        let orders: Vec<&Order> = self.orders.values().map(|(order, _)| order).collect();
+        let orders: Vec<&Order> = self.orders.values().flat_map(|(told, _)| told).collect();
         for (index, a) in orders.iter().enumerate() {
             for b in &orders[index + 1..] {
-                if is_duplicate(a, b, &Seen::new()) {
+                if a.id != b.id && is_duplicate(a, b, &Seen::new()) {
                     let (of_a, of_b) = (group[a.id.expose()], group[b.id.expose()]);
                     for joined in group.values_mut().filter(|joined| **joined == of_a.max(of_b)) {
                         *joined = of_a.min(of_b);
@@ -211,4 +234,22 @@ impl Life {
 fn is_duplicate(a: &Order, b: &Order, seen: &Seen) -> bool {
     let side = |order| Side::of(order, CartSignature::default());
     matching::judge(&side(a), &side(b), seen, &GuardSettings::default()).is_duplicate
+}
+
+/// The telling that counts.
+fn latest(told: &[Order]) -> &Order {
+    told.iter().max_by_key(|order| order.version()).expect("what is known was told")
+}
+
+/// Whatever came first, last or twice: the order is stored as it was told last.
+fn is_as_told_last(record: &OrderRecord, told: &[Order]) {
+    let (id, version) = (record.order.id.expose(), latest(told).version());
+    assert_eq!(record.updated_at, version, "order {id} is not what was told last");
+    let same: Vec<&Order> = told.iter().filter(|order| order.version() == version).collect();
+    let over = same.iter().any(|order| order.cancelled_at.is_some());
+    assert_eq!(record.standing == Standing::Cancelled, over, "order {id} was cancelled or not");
+    if record.standing != Standing::Cancelled {
+        let told_so = same.iter().any(|order| order.total_price == record.order.total_price);
+        assert!(told_so, "order {id} costs what nobody told");
+    }
 }

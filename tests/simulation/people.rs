@@ -1,6 +1,8 @@
 //! Who orders, and the bodies Shopify sends about it. Three households of two; everyone has an account, an e-mail
 //! address and a phone number, written differently each time, and sometimes orders with only some of them.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use storeward_core::time::Timestamp;
 
@@ -61,6 +63,39 @@ pub(super) fn order(id: u64, person: usize, placed: Timestamp, dice: &mut Dice) 
         body["shipping_address"] = json!(null);
     }
     body
+}
+
+/// What becomes of an order next: it goes to another address, costs something else, is sent or cancelled. Whose it is
+/// does not change.
+pub(super) fn news(before: &Value, dice: &mut Dice) -> (&'static str, Value) {
+    let mut body = before.clone();
+    let told = before["updated_at"].as_str().or(before["created_at"].as_str()).unwrap();
+    let step = Duration::from_secs(u64::from(!dice.chance(15)));
+    let at = (Timestamp::parse_rfc3339(told).unwrap() + step).to_rfc3339();
+    body["updated_at"] = json!(at);
+    let topic = match dice.below(10) {
+        0..4 => {
+            if body["shipping_address"].is_object() {
+                body["shipping_address"]["address1"] = json!(format!("{} Example Street", 1 + dice.below(4)));
+            }
+            "orders/updated"
+        }
+        4 | 5 => {
+            body["total_price"] = json!(format!("{}.00", 10 + dice.below(5)));
+            "orders/updated"
+        }
+        6 | 7 => {
+            body["fulfillment_status"] = json!("fulfilled");
+            "orders/fulfilled"
+        }
+        _ => {
+            if body["cancelled_at"].is_null() {
+                body["cancelled_at"] = json!(at);
+            }
+            "orders/cancelled"
+        }
+    };
+    (topic, body)
 }
 
 /// What `customers/redact` says about a person: all of it, the account alone, the e-mail address alone, or nothing

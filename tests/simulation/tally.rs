@@ -11,6 +11,7 @@ pub(super) struct Tally {
     pub(super) faults: usize,
     pub(super) crashes: usize,
     pub(super) orders: usize,
+    pub(super) news: usize,
     pub(super) erasures: usize,
     pub(super) purges: usize,
     /// Everything that happened, in words; of a single history.
@@ -25,6 +26,7 @@ impl std::ops::AddAssign for Tally {
         self.faults += other.faults;
         self.crashes += other.crashes;
         self.orders += other.orders;
+        self.news += other.news;
         self.erasures += other.erasures;
         self.purges += other.purges;
     }
@@ -34,13 +36,14 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} steps, {} invocations, {} requests, {} faults ({} crashes), {} orders, {} erasures, {} purges",
+            "{} steps, {} invocations, {} requests, {} faults ({} crashes), {} orders, {} news, {} erasures, {} purges",
             self.steps,
             self.invocations,
             self.requests,
             self.faults,
             self.crashes,
             self.orders,
+            self.news,
             self.erasures,
             self.purges
         )

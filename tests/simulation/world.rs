@@ -1,6 +1,7 @@
 //! The driver of a history: chooses what happens next, delivers it as Shopify and SQS do, through instances that fail,
 //! and tells the model what was answered.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
@@ -49,6 +50,8 @@ pub(super) struct Shop {
     pub(super) lives: Vec<Life>,
     /// Every order sent so far.
     orders: Vec<(u64, usize)>,
+    /// What was told last of each of them.
+    told: BTreeMap<u64, Value>,
 }
 
 /// One history under way.
@@ -102,7 +105,12 @@ impl World {
         };
         let domain = |shop| format!("simulated-{shop}.myshopify.com");
         let shops = (0..2 + dice.index(2))
-            .map(|shop| Shop { domain: domain(shop), lives: Vec::new(), orders: Vec::new() })
+            .map(|shop| Shop {
+                domain: domain(shop),
+                lives: Vec::new(),
+                orders: Vec::new(),
+                told: BTreeMap::new(),
+            })
             .collect();
         let mut world = Self {
             seed,
@@ -145,8 +153,9 @@ impl World {
         self.bench.advance(Duration::from_secs(seconds)).await;
         let shop = self.dice.index(self.shops.len());
         match self.dice.below(100) {
-            0..40 => self.new_order(shop),
-            40..52 => self.repeat(),
+            0..30 => self.new_order(shop),
+            30..44 => self.news(shop),
+            44..52 => self.repeat(),
             52..62 => self.new_redaction(shop),
             62..66 => self.webhook(
                 shop,
@@ -176,6 +185,9 @@ impl World {
     fn webhook(&mut self, shop: usize, topic: &'static str, body: Value) {
         let function = match topic {
             "orders/create" => "webhooks/orders-create",
+            "orders/updated" => "webhooks/orders-updated",
+            "orders/cancelled" => "webhooks/orders-cancelled",
+            "orders/fulfilled" => "webhooks/orders-fulfilled",
             "customers/redact" => "webhooks/customers-redact",
             "shop/redact" => "webhooks/shop-redact",
             _ => "webhooks/app-uninstalled",
@@ -201,8 +213,20 @@ impl World {
         let placed = self.now() - Duration::from_secs(ago);
         let body = people::order(id, person, placed, &mut self.dice);
         self.shops[shop].orders.push((id, person));
+        self.shops[shop].told.insert(id, body.clone());
         self.tally.orders += 1;
         self.webhook(shop, "orders/create", body);
+    }
+
+    /// Something becomes of an order: now and then two things in the same second.
+    fn news(&mut self, shop: usize) {
+        let Some(last) = self.shops[shop].orders.len().checked_sub(1) else { return };
+        let (id, _) = self.shops[shop].orders[last - self.dice.index(last.min(4) + 1)];
+        let before = self.shops[shop].told[&id].clone();
+        let (topic, body) = people::news(&before, &mut self.dice);
+        self.shops[shop].told.insert(id, body.clone());
+        self.tally.news += 1;
+        self.webhook(shop, topic, body);
     }
 
     /// Shopify sends something again: as it was, or an order under another name.
@@ -369,7 +393,7 @@ impl World {
         let now = self.now();
         let life = self.shops[webhook.shop].lives.last_mut().unwrap();
         match webhook.topic {
-            "orders/create" => life.order_tried(&webhook.body),
+            topic if topic.starts_with("orders/") => life.order_tried(&webhook.body),
             "customers/redact" => life.request_tried(&webhook.id, now, &webhook.body),
             "app/uninstalled" => life.uninstall_tried |= webhook.triggered_at >= life.installed_at,
             _ => {}
@@ -397,7 +421,7 @@ impl World {
         }
         let accepted = matches!(body["outcome"].as_str(), Some("accepted" | "duplicate"));
         match webhook.topic {
-            "orders/create" => life.order_answered(webhook.body["id"].as_u64().unwrap(), &body),
+            topic if topic.starts_with("orders/") => life.order_answered(&webhook.body, &body),
             "customers/redact" if accepted => life.request_answered(&webhook.id, now),
             "customers/redact" => assert!(life.uninstall_tried, "a request was not taken: {body}"),
             "app/uninstalled" if accepted => {

@@ -307,6 +307,7 @@ impl Store {
             let mut cases = 0;
             if case.size.saturating_sub(gone) >= 2 || waiting.peek().is_some() {
                 case.size = case.size.saturating_sub(gone);
+                case.settle();
                 actions.push(case.put(self, installation)?);
                 case.revision += 1;
             } else {

@@ -199,6 +199,7 @@ impl Store {
             let item = Item::new(keyspace::record(tenant, &part_ref))
                 .set("phase", text("part"))
                 .set("part", number(index))
+                .set("received_at", number(received_at.millis()))
                 .expiring(received_at)
                 .sealed(&installation.keys, &part, &*self.entropy)?;
             actions.push(Action::put(item));
