@@ -54,11 +54,11 @@ pub fn same_person(a: &Features, b: &Features, seen: &Seen) -> PersonMatch {
     }
     let sum = |evidence: &[Evidence]| evidence.iter().map(|step| step.bits).sum::<f64>();
     let weight = sum(&evidence);
-    // Whatever the address says, it says it of a house; and who has another given name and is reached elsewhere is
+    // Whatever the address says, it says it of a house; and who has half another name and is reached elsewhere is
     // someone else in it.
     let limit = PERSON_THRESHOLD - 1.0;
     let alone = contact <= 0.0 && name_bits <= 0.0;
-    let other_member = contact < 0.0 && names.household;
+    let other_member = contact < 0.0 && names.differ;
     if weight > limit && (alone || other_member) {
         let field = if other_member { Field::Household } else { Field::AddressAlone };
         evidence.push(Evidence::step(field, limit - weight));
@@ -132,7 +132,10 @@ fn phone_likeness(a: &str, b: &str) -> Likeness {
 
 struct Names {
     evidence: Vec<Evidence>,
+    /// The family name agrees and the given name does not.
     household: bool,
+    /// One of the halves does not agree.
+    differ: bool,
 }
 
 /// The best way to lay two names side by side; with several names on a side, the best of them.
@@ -145,7 +148,7 @@ fn names(a: &[Name], b: &[Name]) -> Names {
             best = Some((bits, found));
         }
     }
-    best.map_or(Names { evidence: Vec::new(), household: false }, |(_, names)| names)
+    best.map_or(Names { evidence: Vec::new(), household: false, differ: false }, |(_, names)| names)
 }
 
 fn name(agreement: &NameAgreement) -> Names {
@@ -156,6 +159,7 @@ fn name(agreement: &NameAgreement) -> Names {
     let agrees = |half: &Option<HalfAgreement>| half.is_some_and(|half| half.likeness >= Likeness::Near);
     let differs = |half: &Option<HalfAgreement>| half.is_some_and(|half| half.likeness == Likeness::Unlike);
     let household = !agreement.swapped && agrees(&agreement.family) && differs(&agreement.given);
+    let differ = differs(&agreement.given) || differs(&agreement.family);
     let mut evidence: Vec<Evidence> = given.into_iter().chain(family).collect();
     if agreement.swapped {
         evidence.sort_by(|a, b| a.bits.total_cmp(&b.bits));
@@ -164,7 +168,7 @@ fn name(agreement: &NameAgreement) -> Names {
         }
         evidence.push(Evidence::step(Field::NamesExchanged, weights::SWAPPED));
     }
-    Names { evidence, household }
+    Names { evidence, household, differ }
 }
 
 /// One half of a name: what a common name says is its own share's worth, and never more than a rare one's.
