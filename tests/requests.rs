@@ -194,7 +194,12 @@ async fn a_busy_tenant_spreads_over_partitions() {
             placed[field] = json!(null);
         }
         placed["email"] = json!(format!("person{number}@example.com"));
-        placed["shipping_address"] = json!({"address1": format!("{number} Example Street"), "zip": "20001"});
+        // Different people live in different streets: each letter begins another.
+        let letters: String = [number / 26 % 26, number % 26, number / 7 % 26]
+            .into_iter()
+            .filter_map(|letter| char::from_digit(letter + 10, 36))
+            .collect();
+        placed["shipping_address"] = json!({"address1": format!("{number} {letters} Street"), "zip": (20_000 + number / 8).to_string()});
         app.order(&format!("w{number}"), &placed).await;
     }
     // Then no partition key takes more than a twelfth of the orders, so that DynamoDB's 1,000 writes a second for one

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use storeward_core::data_map::{Kind, Purpose, Table};
 use storeward_core::guard::GuardSettings;
 use storeward_core::matching::{
-    self, CartSignature, CartTerms, Explanation, Features, KEY_CAP, Origin, Rows, Seen, Side,
+    self, CartSignature, CartTerms, Explanation, Features, KEY_CAP, KeyKind, Origin, Rows, Seen, Side,
 };
 use storeward_core::order::Order;
 use storeward_core::shop::Tenant;
@@ -152,11 +152,15 @@ fn cart_of(row: &Stored) -> CartSignature {
     }
 }
 
+/// What a key says that few orders share, or that is a person's own. As many saturated ones together say the same:
+/// a forwarder's address alone is not worth reading an order for.
+const TELLING: usize = 3;
+
 /// An order that stands under one of another's keys, as its row tells.
 #[derive(Default)]
 struct Found {
-    /// Under how many keys that are not saturated, and under how many in all.
-    keys: (usize, usize),
+    /// How much the keys it stands under say: [`TELLING`] for each, 1 for one that is saturated.
+    keys: usize,
     cart: CartSignature,
 }
 
@@ -226,6 +230,7 @@ impl Store {
         let (mut found, seen) = self.under_keys(installation, &features, record, settings).await?;
         let cart = found.remove(&record.reference).unwrap_or_default().cart;
         let one = Side::new(&record.order, features, cart);
+        found.retain(|_, found| found.keys >= TELLING);
         let mut references: Vec<RecordRef> = found.keys().cloned().collect();
         // What shares most keys is read: the rest shares what many do.
         references.sort_by_key(|reference| std::cmp::Reverse(found.get(reference).map(|found| found.keys)));
@@ -282,8 +287,8 @@ impl Store {
             for row in rows {
                 let id = row.text("sk")?.rsplit_once('#').ok_or(StoreError::Corrupt("a matching row"))?.1;
                 let found = found.entry(RecordRef::new(Kind::Order, id.to_owned())).or_default();
-                found.keys.0 += usize::from(!more);
-                found.keys.1 += 1;
+                let own = matches!(key.kind, KeyKind::Email | KeyKind::Phone);
+                found.keys += if own || !more { TELLING } else { 1 };
                 found.cart = cart_of(&row);
             }
         }

@@ -56,7 +56,7 @@ impl Email {
         let domain = strsim::normalized_damerau_levenshtein(&cut(&self.domain), &cut(&other.domain));
         if local >= 0.75 && domain >= 0.75 {
             Likeness::Near
-        } else if (local >= 1.0) || (local >= 0.6 && domain >= 0.6) {
+        } else if local >= 1.0 || (local >= 0.75 && domain >= 0.5) {
             Likeness::Similar
         } else {
             Likeness::Unlike

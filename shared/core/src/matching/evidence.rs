@@ -39,7 +39,7 @@ pub enum Field {
     Country,
     /// The address is one that many orders share.
     SharedAddress,
-    /// One household: same address and family name, another given name.
+    /// One house, and another name in part: a household, or neighbours.
     Household,
     /// Nothing but the address agrees.
     AddressAlone,

@@ -228,7 +228,7 @@ impl Explanation {
         let has = |field| self.step(field).is_some();
         match strongest.map(|step| step.field) {
             _ if has(Field::AddressAlone) => "an address alone does not make one person",
-            _ if has(Field::Household) => "they look like two people of one household",
+            _ if has(Field::Household) => "they look like two people of one household or house",
             _ if self.step(Field::SharedAddress).is_some_and(|step| step.saturated) => {
                 "many orders share that address"
             }

@@ -48,17 +48,17 @@ pub fn same_person(a: &Features, b: &Features, seen: &Seen) -> PersonMatch {
     }
     let address_bits: f64 = address.iter().map(|step| step.bits).sum();
     evidence.append(&mut address);
-    if contact == 0.0 && names.household && address_bits > 0.0 {
+    if !contact.compared && names.household && address_bits > 0.0 {
         // As much as the address adds, up to that: more agreement never makes less.
         evidence.push(Evidence::step(Field::Household, weights::HOUSEHOLD.max(-address_bits)));
     }
     let sum = |evidence: &[Evidence]| evidence.iter().map(|step| step.bits).sum::<f64>();
     let weight = sum(&evidence);
-    // Whatever the address says, it says it of a house; and who has another given name and is reached elsewhere is
+    // Whatever the address says, it says it of a house; and who has half another name and is reached elsewhere is
     // someone else in it.
     let limit = PERSON_THRESHOLD - 1.0;
-    let alone = contact <= 0.0 && name_bits <= 0.0;
-    let other_member = contact < 0.0 && names.household;
+    let alone = !contact.agrees && name_bits <= 0.0;
+    let other_member = contact.compared && !contact.agrees && names.differ;
     if weight > limit && (alone || other_member) {
         let field = if other_member { Field::Household } else { Field::AddressAlone };
         evidence.push(Evidence::step(field, limit - weight));
@@ -66,24 +66,31 @@ pub fn same_person(a: &Features, b: &Features, seen: &Seen) -> PersonMatch {
     PersonMatch { weight: sum(&evidence), evidence }
 }
 
-/// E-mail, phone and account: how to reach someone. What they add together.
-fn contact(a: &Features, b: &Features, seen: &Seen, evidence: &mut Vec<Evidence>) -> f64 {
+/// Whether e-mail, phone or account were there to compare, and whether one of them agrees but for a slip.
+#[derive(Default)]
+struct Contact {
+    compared: bool,
+    agrees: bool,
+}
+
+/// E-mail, phone and account: how to reach someone.
+fn contact(a: &Features, b: &Features, seen: &Seen, evidence: &mut Vec<Evidence>) -> Contact {
     let (keys_a, keys_b) = (a.keys(), b.keys());
     let rows = |kind| {
         let shared = keys_a.iter().filter(|key: &&MatchKey| key.kind == kind && keys_b.contains(key));
         seen.shared(shared)
     };
-    let mut sum = 0.0;
+    let mut contact = Contact::default();
     let emails = a.emails.iter().flat_map(|a| b.emails.iter().map(|b| a.likeness(b))).max();
     if let Some(likeness) = emails {
         let found = agreed(Field::Email, likeness, weights::EMAIL, rows(KeyKind::Email));
-        sum += found.bits;
+        contact.add(likeness);
         evidence.push(found);
     }
     let phones = a.phones.iter().flat_map(|a| b.phones.iter().map(|b| phone_likeness(a, b))).max();
     if let Some(likeness) = phones {
         let found = agreed(Field::Phone, likeness, weights::PHONE, rows(KeyKind::Phone));
-        sum += found.bits;
+        contact.add(likeness);
         evidence.push(found);
     }
     if let (Some(a), Some(b)) = (&a.customer, &b.customer)
@@ -92,10 +99,17 @@ fn contact(a: &Features, b: &Features, seen: &Seen, evidence: &mut Vec<Evidence>
         // An account is found by its e-mail: where that agrees, the account says the same again.
         let told = emails == Some(Likeness::Same);
         let bits = if told { weights::CUSTOMER_BESIDE_EMAIL } else { weights::CUSTOMER };
-        sum += bits;
+        contact.add(Likeness::Same);
         evidence.push(Evidence::compared(Field::Customer, Level::Exact, bits));
     }
-    sum
+    contact
+}
+
+impl Contact {
+    fn add(&mut self, likeness: Likeness) {
+        self.compared = true;
+        self.agrees |= likeness >= Likeness::Near;
+    }
 }
 
 const fn level(likeness: Likeness) -> Level {
@@ -132,7 +146,10 @@ fn phone_likeness(a: &str, b: &str) -> Likeness {
 
 struct Names {
     evidence: Vec<Evidence>,
+    /// The family name agrees and the given name does not.
     household: bool,
+    /// One of the halves does not agree.
+    differ: bool,
 }
 
 /// The best way to lay two names side by side; with several names on a side, the best of them.
@@ -145,7 +162,7 @@ fn names(a: &[Name], b: &[Name]) -> Names {
             best = Some((bits, found));
         }
     }
-    best.map_or(Names { evidence: Vec::new(), household: false }, |(_, names)| names)
+    best.map_or(Names { evidence: Vec::new(), household: false, differ: false }, |(_, names)| names)
 }
 
 fn name(agreement: &NameAgreement) -> Names {
@@ -156,6 +173,7 @@ fn name(agreement: &NameAgreement) -> Names {
     let agrees = |half: &Option<HalfAgreement>| half.is_some_and(|half| half.likeness >= Likeness::Near);
     let differs = |half: &Option<HalfAgreement>| half.is_some_and(|half| half.likeness == Likeness::Unlike);
     let household = !agreement.swapped && agrees(&agreement.family) && differs(&agreement.given);
+    let differ = differs(&agreement.given) || differs(&agreement.family);
     let mut evidence: Vec<Evidence> = given.into_iter().chain(family).collect();
     if agreement.swapped {
         evidence.sort_by(|a, b| a.bits.total_cmp(&b.bits));
@@ -164,7 +182,7 @@ fn name(agreement: &NameAgreement) -> Names {
         }
         evidence.push(Evidence::step(Field::NamesExchanged, weights::SWAPPED));
     }
-    Names { evidence, household }
+    Names { evidence, household, differ }
 }
 
 /// One half of a name: what a common name says is its own share's worth, and never more than a rare one's.

@@ -335,14 +335,15 @@ impl Place {
     }
 }
 
-/// "12" and "12a", "12" and "12-14", "12" and "21" are near; other numbers are other houses.
+/// "12" and "12a", "12" and "12-14", "12" and "21", "123" and "124" are near; other numbers are other houses.
 fn number_likeness(a: &str, b: &str) -> Likeness {
     if a == b {
         return Likeness::Same;
     }
     let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>();
     let part_of = |a: &str, b: &str| a.split('-').any(|part| part == b);
-    let slip = a.len().max(b.len()) >= 2 && strsim::osa_distance(a, b) == 1;
+    let exchanged = a.len() == b.len() && a.chars().rev().eq(b.chars());
+    let slip = exchanged || (a.len().min(b.len()) >= 3 && strsim::osa_distance(a, b) == 1);
     if digits(a) == digits(b) || part_of(a, b) || part_of(b, a) || slip {
         Likeness::Near
     } else {

@@ -35,7 +35,7 @@ pub(super) const FAMILY: Levels = Levels { same: 10.0, near: 8.0, similar: 3.0, 
 /// How often the same person's name is written the same: the numerator where a name's own share is known.
 pub(super) const NAME_M: f64 = 0.8;
 pub(super) const SWAPPED: f64 = -1.0;
-pub(super) const NUMBER: Levels = Levels { same: 4.5, near: 1.5, similar: 1.5, unlike: -3.0 };
+pub(super) const NUMBER: Levels = Levels { same: 4.5, near: 1.0, similar: 1.0, unlike: -3.0 };
 pub(super) const STREET: Levels = Levels { same: 9.0, near: 7.5, similar: 2.0, unlike: -3.5 };
 pub(super) const OTHER_LINE: Levels = Levels { same: 6.0, near: 5.0, similar: 2.0, unlike: -1.5 };
 pub(super) const UNIT: Levels = Levels { same: 3.0, near: 3.0, similar: 3.0, unlike: -2.0 };

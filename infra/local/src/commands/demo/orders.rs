@@ -66,7 +66,8 @@ pub(super) async fn case(stage: &mut Stage, claims: &mut Claims) -> Result<(), T
     claims.that("its orders", "#1001, #1002", orders.join(", "));
     claims.that(
         "its reasons",
-        "the same e-mail address, the same phone number, the same name",
+        "the same e-mail address, the same phone number, the same delivery address, the same name, the same \
+         customer account, the same cart, the same total",
         list(&case["reasons"]),
     );
     claims.that("cases of the second shop", 0, cases(stage, OTHER_SHOP).await?.len());
