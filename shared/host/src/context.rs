@@ -118,8 +118,8 @@ const LONGEST_DELAY: Duration = Duration::from_mins(15);
 
 /// What one function works with. Made once for each instance.
 pub struct Context {
-    settings: Settings,
-    connections: Connections,
+    pub(crate) settings: Settings,
+    pub(crate) connections: Connections,
     kms: OnceCell<aws_sdk_kms::Client>,
     sqs: OnceCell<aws_sdk_sqs::Client>,
     store: OnceCell<Store>,

@@ -9,15 +9,19 @@ use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 use serde::Deserialize;
 use storeward_store::DeploymentKey;
+use zeroize::Zeroizing;
 
 use crate::context::HostError;
 
 /// The app's client secrets: the current one, and the one before while it is being rotated.
-pub(crate) struct ShopifySecrets(Vec<hmac::Key>);
+pub(crate) struct ShopifySecrets {
+    keys: Vec<hmac::Key>,
+    current: Zeroizing<String>,
+}
 
 impl std::fmt::Debug for ShopifySecrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ShopifySecrets({})", self.0.len())
+        write!(f, "ShopifySecrets({})", self.keys.len())
     }
 }
 
@@ -25,8 +29,17 @@ impl ShopifySecrets {
     /// Whether `signature` (base64) is the HMAC-SHA256 of `body` under any of the secrets. Every secret is tried,
     /// and compared in constant time.
     pub(crate) fn verify(&self, body: &[u8], signature: &str) -> bool {
-        let Ok(signature) = STANDARD.decode(signature) else { return false };
-        self.0.iter().fold(false, |verified, key| hmac::verify(key, body, &signature).is_ok() | verified)
+        STANDARD.decode(signature).is_ok_and(|signature| self.signed(body, &signature))
+    }
+
+    /// The same for a signature's bytes.
+    pub(crate) fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.keys.iter().fold(false, |verified, key| hmac::verify(key, message, signature).is_ok() | verified)
+    }
+
+    /// The current secret: what the app names itself with to Shopify.
+    pub(crate) fn current(&self) -> &str {
+        &self.current
     }
 }
 
@@ -64,8 +77,10 @@ pub(crate) fn shopify_secrets(plain: &[u8]) -> Result<ShopifySecrets, HostError>
     if file.client_secrets.is_empty() || file.client_secrets.iter().any(String::is_empty) {
         return Err(HostError::Secret("a Shopify secret is empty"));
     }
-    let keys = file.client_secrets.iter().map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()));
-    Ok(ShopifySecrets(keys.collect()))
+    let key = |secret: &String| hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let keys = file.client_secrets.iter().map(key).collect();
+    let current = Zeroizing::new(file.client_secrets.into_iter().next().unwrap_or_default());
+    Ok(ShopifySecrets { keys, current })
 }
 
 pub(crate) fn deployment_key(plain: &[u8]) -> Result<DeploymentKey, HostError> {

@@ -19,6 +19,12 @@ pub enum Setting {
     DeploymentKey,
     /// The app's client secrets as KMS encrypted them, base64.
     ShopifySecrets,
+    /// The app's client id, as the Partner Dashboard shows it.
+    ShopifyClientId,
+    /// What a merchant must let the app do: access scopes, separated by commas.
+    ShopifyScopes,
+    /// Where a browser reaches the app, without a slash at the end: `/auth` and `/auth/callback` are below it.
+    AppUrl,
     /// The URL of the queue of `match-order`.
     MatchOrderQueueUrl,
     /// The URL of the queue of `redact-subject`.
@@ -39,12 +45,15 @@ pub enum Setting {
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::DataTable,
         Self::KeysTable,
         Self::LedgerTable,
         Self::DeploymentKey,
         Self::ShopifySecrets,
+        Self::ShopifyClientId,
+        Self::ShopifyScopes,
+        Self::AppUrl,
         Self::MatchOrderQueueUrl,
         Self::RedactSubjectQueueUrl,
         Self::PurgeShopQueueUrl,
@@ -67,6 +76,9 @@ impl Setting {
             Self::LedgerTable => "STOREWARD_LEDGER_TABLE",
             Self::DeploymentKey => "STOREWARD_DEPLOYMENT_KEY",
             Self::ShopifySecrets => "STOREWARD_SHOPIFY_SECRETS",
+            Self::ShopifyClientId => "STOREWARD_SHOPIFY_CLIENT_ID",
+            Self::ShopifyScopes => "STOREWARD_SHOPIFY_SCOPES",
+            Self::AppUrl => "STOREWARD_APP_URL",
             Self::MatchOrderQueueUrl => "STOREWARD_MATCH_ORDER_QUEUE_URL",
             Self::RedactSubjectQueueUrl => "STOREWARD_REDACT_SUBJECT_QUEUE_URL",
             Self::PurgeShopQueueUrl => "STOREWARD_PURGE_SHOP_QUEUE_URL",
