@@ -2,13 +2,16 @@
 //! No I/O, no async, no AWS; it knows no other crate of the workspace.
 
 pub mod data_map;
+pub mod exception;
 pub mod guard;
 pub mod ledger;
 pub mod matching;
+pub mod money;
 pub mod normalize;
 pub mod oauth;
 pub mod order;
 pub mod personal;
+pub mod preview;
 pub mod session;
 pub mod shop;
 pub mod time;

@@ -3,28 +3,38 @@
 //! code path cannot reach another's items.
 
 mod accept;
+mod case_list;
 mod cases;
 mod crypto;
+mod decisions;
 mod due;
 mod erasure;
 mod error;
+mod exceptions;
 mod item;
 mod keyspace;
 mod ledger;
 mod orders;
 mod purge;
+mod sample;
+mod statistics;
 mod store;
 mod tenants;
 
-pub use accept::{Acceptance, Delivery, Outcome, Work};
+pub use accept::{Acceptance, Delivery, Outcome, Recheck, Task, Work};
+pub use case_list::{CaseFilter, CasePage};
 pub use cases::{Case, CaseState, Decided, Member, Standing};
 pub use crypto::{DeploymentKey, Entropy, SystemEntropy};
+pub use decisions::{Deciding, Deleting};
 pub use due::{Action, DueRow};
 pub use erasure::{RequestState, RightsRequest, SecondPass};
 pub use error::{Result, StoreError};
-pub use keyspace::RecordRef;
+pub use exceptions::Exception;
+pub use keyspace::{NotARecordRef, RecordRef};
 pub use ledger::{Entry, What};
 pub use orders::{Candidate, FlagState, OrderRecord};
 pub use purge::PurgeReport;
+pub use sample::Sample;
+pub use statistics::MonthlyStatistics;
 pub use store::{Store, TableNames};
 pub use tenants::{AccessToken, Installation, Profile};

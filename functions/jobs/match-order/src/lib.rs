@@ -7,7 +7,7 @@ use storeward_clients::ClientError;
 use storeward_core::matching::DEFAULT_WINDOW;
 use storeward_core::time::Timestamp;
 use storeward_host::{Context, Function, JobError, Setting, job};
-use storeward_store::{FlagState, Installation, RecordRef, Work};
+use storeward_store::{FlagState, Installation, RecordRef, Task};
 
 /// The tag that orders of a case get in the shop.
 pub const TAG: &str = "possible-duplicate";
@@ -23,23 +23,28 @@ pub const FUNCTION: Function = Function {
 ///
 /// # Errors
 /// Retry while something is unavailable or the order is not written yet; drop when it is gone for good.
-pub async fn handle(ctx: &Context, work: Work, _deadline: Timestamp) -> Result<(), JobError> {
+pub async fn handle(ctx: &Context, task: Task, _deadline: Timestamp) -> Result<(), JobError> {
     let store = ctx.store().await?;
-    let Some(installation) = store.tenant(&work.tenant).await? else {
+    let Some(installation) = store.tenant(task.tenant()).await? else {
         return Err(JobError::Drop("the installation was purged"));
     };
     if !installation.is_installed() {
         return Err(JobError::Drop("the app was uninstalled"));
     }
-    let Some(record) = store.order(&installation, &work.record).await? else {
-        if work.may_still_be_written(ctx.now()) {
-            return Err(JobError::Retry("the order is not written yet".to_owned()));
+    let Some(record) = store.order(&installation, task.record()).await? else {
+        if let Task::Delivered(work) = &task {
+            if work.may_still_be_written(ctx.now()) {
+                return Err(JobError::Retry("the order is not written yet".to_owned()));
+            }
+            // Refused, erased or expired. A delivery that was accepted is done with it.
+            store.complete(work).await?;
         }
-        // Refused, erased or expired. A delivery that was accepted is done with it.
-        store.complete(&work).await?;
         return Err(JobError::Drop("there is no such order"));
     };
-    let candidates = store.candidates(&installation, &record, DEFAULT_WINDOW).await?;
+    let mut candidates = store.candidates(&installation, &record, DEFAULT_WINDOW).await?;
+    if !candidates.is_empty() {
+        candidates = store.not_excepted(&installation, &record, candidates).await?;
+    }
     if !candidates.is_empty() {
         let reference = record.reference.clone();
         if let Some(joined) = store.join_case(&installation, record, candidates).await? {
@@ -49,7 +54,9 @@ pub async fn handle(ctx: &Context, work: Work, _deadline: Timestamp) -> Result<(
             tell(ctx, &installation, &members).await?;
         }
     }
-    store.complete(&work).await?;
+    if let Task::Delivered(work) = &task {
+        store.complete(work).await?;
+    }
     Ok(())
 }
 
