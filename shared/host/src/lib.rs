@@ -1,6 +1,7 @@
 //! What turns a handler into a Lambda: settings, connections, verification of who calls, idempotency, queues
 //! and schedules, errors to answers, logs. What a function does with a verified event is its own.
 
+mod api;
 mod connections;
 mod context;
 mod function;
@@ -13,6 +14,7 @@ mod settings;
 mod telemetry;
 mod webhook;
 
+pub use api::{Answering, ApiError, ApiRequest, MAX_API_BODY, Reply, Route, api, authorize, document};
 pub use connections::Connections;
 pub use context::{AdminAccess, Context, HostError, Queue};
 pub use function::{Function, Invocation, InvokeError, Running};

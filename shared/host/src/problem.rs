@@ -4,6 +4,8 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::session::SessionTokenError;
+
 /// Every problem that an endpoint answers with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind {
@@ -25,11 +27,33 @@ pub enum ProblemKind {
     NotInstalled,
     /// Something the request needs is not available.
     Unavailable,
+    /// A session token of the Shopify admin was expired, forged or made for another app.
+    InvalidSession,
+    /// No record of this shop has this name, or the path has none.
+    NotFound,
+    /// A parameter of the query or a header is not one this route knows, or its value is none.
+    InvalidParameter,
+    /// The body of a request to the API is not what the route takes.
+    InvalidBody,
+    /// The body is larger than a request to the API can be.
+    RequestTooLarge,
+    /// A setting has a value that is not allowed.
+    SettingOutOfBounds,
+    /// The case is not at the revision that was decided on.
+    CaseChanged,
+    /// A case that is open cannot be deleted.
+    CaseNotResolved,
+    /// The people of the case were erased.
+    CaseNotDecidable,
+    /// The orders of the case are not kept any more.
+    NothingToExcept,
+    /// More orders or people are in the case than one step can deal with.
+    CaseTooLarge,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 20] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -39,6 +63,17 @@ impl ProblemKind {
         Self::ShopMismatch,
         Self::NotInstalled,
         Self::Unavailable,
+        Self::InvalidSession,
+        Self::NotFound,
+        Self::InvalidParameter,
+        Self::InvalidBody,
+        Self::RequestTooLarge,
+        Self::SettingOutOfBounds,
+        Self::CaseChanged,
+        Self::CaseNotResolved,
+        Self::CaseNotDecidable,
+        Self::NothingToExcept,
+        Self::CaseTooLarge,
     ];
 
     /// The kind's stable id, the last part of its `type`.
@@ -54,6 +89,17 @@ impl ProblemKind {
             Self::ShopMismatch => "shop-mismatch",
             Self::NotInstalled => "not-installed",
             Self::Unavailable => "unavailable",
+            Self::InvalidSession => "invalid-session",
+            Self::NotFound => "not-found",
+            Self::InvalidParameter => "invalid-parameter",
+            Self::InvalidBody => "invalid-body",
+            Self::RequestTooLarge => "request-too-large",
+            Self::SettingOutOfBounds => "setting-out-of-bounds",
+            Self::CaseChanged => "case-changed",
+            Self::CaseNotResolved => "case-not-resolved",
+            Self::CaseNotDecidable => "case-not-decidable",
+            Self::NothingToExcept => "nothing-to-except",
+            Self::CaseTooLarge => "case-too-large",
         }
     }
 
@@ -62,10 +108,20 @@ impl ProblemKind {
     pub const fn status(self) -> u16 {
         match self {
             Self::MethodNotAllowed => 405,
-            Self::MissingHeader | Self::WrongTopic | Self::MalformedBody | Self::ShopMismatch => 400,
-            Self::BodyTooLarge => 413,
-            Self::BadSignature => 401,
-            Self::NotInstalled => 404,
+            Self::MissingHeader
+            | Self::WrongTopic
+            | Self::MalformedBody
+            | Self::ShopMismatch
+            | Self::InvalidParameter
+            | Self::InvalidBody => 400,
+            Self::BodyTooLarge | Self::RequestTooLarge => 413,
+            Self::BadSignature | Self::InvalidSession => 401,
+            Self::NotInstalled | Self::NotFound => 404,
+            Self::CaseNotResolved | Self::CaseNotDecidable | Self::NothingToExcept | Self::CaseTooLarge => {
+                409
+            }
+            Self::CaseChanged => 412,
+            Self::SettingOutOfBounds => 422,
             Self::Unavailable => 503,
         }
     }
@@ -83,6 +139,17 @@ impl ProblemKind {
             Self::ShopMismatch => "Header and body name different shops",
             Self::NotInstalled => "The app is not installed in this shop",
             Self::Unavailable => "Not available now, try again",
+            Self::InvalidSession => "The session token does not count",
+            Self::NotFound => "There is nothing of this name",
+            Self::InvalidParameter => "A parameter is not as documented",
+            Self::InvalidBody => "The body is not as documented",
+            Self::RequestTooLarge => "The request is too large",
+            Self::SettingOutOfBounds => "A setting is out of its bounds",
+            Self::CaseChanged => "The case has changed",
+            Self::CaseNotResolved => "The case is not resolved",
+            Self::CaseNotDecidable => "There is nothing to decide on any more",
+            Self::NothingToExcept => "Nobody to make an exception for is known",
+            Self::CaseTooLarge => "The case is too large for this",
         }
     }
 }
@@ -103,7 +170,13 @@ impl Problem {
         Self { kind, detail: detail.into() }
     }
 
-    /// The answer of a function URL.
+    /// Nothing of this shop has the name that was asked for: the same answer for what is another shop's.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::new(ProblemKind::NotFound, "look it up in the list again")
+    }
+
+    /// The answer of a function URL or an API.
     #[must_use]
     pub fn answer(&self) -> Value {
         let body = json!({
@@ -112,7 +185,13 @@ impl Problem {
             "status": self.kind.status(),
             "detail": self.detail,
         });
-        answer(self.kind.status(), "application/problem+json", &body)
+        let mut answered = answer(self.kind.status(), "application/problem+json", &body);
+        if self.kind == ProblemKind::InvalidSession {
+            let (name, value) = SessionTokenError::RETRY_HEADER;
+            answered["headers"][name] = json!(value);
+            answered["headers"]["www-authenticate"] = json!("Bearer");
+        }
+        answered
     }
 }
 

@@ -127,6 +127,12 @@ impl Store {
         self.deployment.shop_id(domain)
     }
 
+    /// The blinded name of a member of a shop's staff: 32 hexadecimal digits.
+    #[must_use]
+    pub fn actor(&self, shop: &ShopId, user: &str) -> String {
+        self.deployment.actor(shop, user)
+    }
+
     /// Installs the app: a new generation with keys of its own. An earlier installation that waits for its purge
     /// is not touched and not continued. Where the app is installed already, only the profile is renewed.
     pub async fn install(&self, profile: &Profile) -> Result<Installation> {
