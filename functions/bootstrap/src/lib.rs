@@ -5,11 +5,17 @@ use storeward_host::Function;
 /// Every function of the bundle. `template.yaml`, `events/` and the crates are held against it by a test.
 pub const FUNCTIONS: &[Function] = &[
     app_uninstalled::FUNCTION,
+    authorizer::FUNCTION,
+    cases::FUNCTION,
     customers_redact::FUNCTION,
+    exceptions::FUNCTION,
     match_order::FUNCTION,
+    openapi::FUNCTION,
     orders_create::FUNCTION,
     purge_shop::FUNCTION,
     redact_subject::FUNCTION,
+    savings::FUNCTION,
+    settings::FUNCTION,
     shop_redact::FUNCTION,
     sweep_due::FUNCTION,
 ];
