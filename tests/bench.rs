@@ -29,6 +29,11 @@ pub const SHOP: &str = "storeward-demo.myshopify.com";
 /// The client secret the samples are signed with, and the one accepted before it.
 pub const SECRETS: [&str; 2] = ["test-shopify-secret", "test-shopify-secret-before"];
 
+/// The app's client id.
+pub const CLIENT_ID: &str = "test-client-id";
+/// Where browsers reach the app.
+pub const APP_URL: &str = "https://app.example.com";
+
 /// When every test begins: an hour after the samples' orders were placed.
 pub const START: &str = "2026-11-20T16:00:00Z";
 
@@ -141,7 +146,11 @@ fn template() -> Template {
         let text = std::fs::read_to_string(root().join("template.yaml")).unwrap();
         let parameters =
             ["DeploymentKeyCiphertext", "ShopifySecretsCiphertext"].map(|name| (name, "set later"));
-        let parameters = parameters.into_iter().chain([("Stage", "development")]);
+        let parameters = parameters.into_iter().chain([
+            ("Stage", "development"),
+            ("ShopifyClientId", CLIENT_ID),
+            ("AppUrl", APP_URL),
+        ]);
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         Template::parse(&text, &parameters, 1).unwrap()
     };
@@ -397,7 +406,7 @@ impl App {
             plan: Some("basic".to_owned()),
             // The number that the samples' bodies name the shop by.
             shopify_id: (domain == SHOP).then_some(70_000_000_001),
-            access_token: None,
+            public_domain: None,
         };
         self.store().await.install(&profile).await.unwrap()
     }

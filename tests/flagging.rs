@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use storeward_core::oauth::{Access, Scopes};
 use storeward_core::shop::ShopDomain;
 use storeward_core::time::Timestamp;
 use storeward_local::shopify::{Shopify, SimulatedOrder, SimulatedShop};
-use storeward_store::{AccessToken, Profile};
+use storeward_store::Profile;
 
 use crate::bench::{Bench, SHOP, order};
 
@@ -43,9 +44,11 @@ async fn the_orders_of_a_case_are_tagged_and_nothing_else_is_done_to_them() {
         email: None,
         plan: None,
         shopify_id: None,
-        access_token: Some(AccessToken::new(TOKEN.to_owned())),
+        public_domain: None,
     };
-    let installation = app.store().await.install(&profile).await.unwrap();
+    let now = bench.clock.now();
+    let access = Access::lasting(TOKEN, Scopes::parse("write_orders"), now);
+    let installation = app.store().await.connect(&profile, now, &access, now).await.unwrap();
     let mut other = order(3, 3);
     for field in ["customer", "billing_address", "shipping_address", "phone", "contact_email"] {
         other[field] = json!(null);

@@ -9,10 +9,11 @@ use std::sync::Once;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::{Value, json};
+use storeward_core::oauth::{Access, Scopes};
 use storeward_core::shop::ShopDomain;
 use storeward_core::time::HOUR;
 use storeward_host::Queue;
-use storeward_store::{AccessToken, Installation, Profile, RecordRef};
+use storeward_store::{Installation, Profile, RecordRef};
 use tracing_subscriber::EnvFilter;
 
 use crate::bench::{App, Bench, SECRETS, sample_body, signed_delivery};
@@ -174,9 +175,18 @@ impl World {
             domain: DOMAIN.parse::<ShopDomain>().unwrap(),
             email: Some(canaries.next(|n| format!("canary{n:03}@example.com")).into()),
             plan: Some(canaries.next(|n| format!("canary {n:03} plan"))),
-            access_token: token.map(|token| AccessToken::new(token.to_owned())),
+            public_domain: Some(canaries.next(|n| format!("canary{n:03}.example.com"))),
         };
-        let installation = app.store().await.install(&profile).await.unwrap();
+        let store = app.store().await;
+        let now = bench.clock.now();
+        let installation = match token {
+            Some(token) => {
+                let access = Access::lasting(token, Scopes::parse("write_orders"), now);
+                store.connect(&profile, now, &access, now).await
+            }
+            None => store.install(&profile).await,
+        };
+        let installation = installation.unwrap();
         let mut first = sample_body("webhooks/orders-create/first");
         first["note_attributes"] = json!([{"name": "gift", "value": "to whom"}]);
         canaries.fill("", &mut first);

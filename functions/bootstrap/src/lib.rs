@@ -4,6 +4,7 @@ use storeward_host::Function;
 
 /// Every function of the bundle. `template.yaml`, `events/` and the crates are held against it by a test.
 pub const FUNCTIONS: &[Function] = &[
+    app_scopes_update::FUNCTION,
     app_uninstalled::FUNCTION,
     authorizer::FUNCTION,
     cases::FUNCTION,
@@ -11,13 +12,17 @@ pub const FUNCTIONS: &[Function] = &[
     exceptions::FUNCTION,
     match_order::FUNCTION,
     openapi::FUNCTION,
+    oauth_callback::FUNCTION,
+    oauth_install::FUNCTION,
     orders_create::FUNCTION,
     purge_shop::FUNCTION,
     redact_subject::FUNCTION,
     savings::FUNCTION,
     settings::FUNCTION,
     shop_redact::FUNCTION,
+    shop_update::FUNCTION,
     sweep_due::FUNCTION,
+    token_exchange::FUNCTION,
 ];
 
 /// The function of that name.

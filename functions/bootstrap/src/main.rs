@@ -12,7 +12,10 @@ async fn main() -> Result<(), Error> {
     let function = bootstrap::function(&name)
         .ok_or_else(|| format!("_HANDLER names no function of this bundle: {name:?}; see template.yaml"))?;
     let settings = Settings::from_environment(&function.settings())?;
-    start_telemetry(settings.get(Setting::Log)?);
+    if start_telemetry(settings.get(Setting::Log)?, std::io::stdout).is_err() {
+        // A slip in a filter must not stop a deployment.
+        start_telemetry("info", std::io::stdout)?;
+    }
     let context = Arc::new(Context::new(settings, Connections::deployed().await));
     lambda_runtime::run(service_fn(move |event: LambdaEvent<serde_json::Value>| {
         let context = Arc::clone(&context);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use storeward_core::oauth::{Access, AccessToken, Refresh, Scopes};
 use storeward_core::personal::Personal;
 use storeward_core::shop::ShopDomain;
 use storeward_core::time::{Clock, Timestamp};
@@ -90,6 +91,45 @@ struct UserError {
     code: Option<String>,
 }
 
+/// What the app names itself with when it asks for tokens.
+#[derive(Clone, Copy)]
+pub struct App<'a> {
+    /// The client id.
+    pub client_id: &'a str,
+    /// The client secret.
+    pub client_secret: &'a str,
+}
+
+/// What a shop tells of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShopFacts {
+    /// Shopify's number of the shop.
+    pub id: u64,
+    /// Where platform mail goes.
+    pub email: Option<Personal<String>>,
+    /// The plan, as merchants see it.
+    pub plan: Option<String>,
+    /// The domain that customers know.
+    pub public_domain: Option<String>,
+    /// When any of it last changed.
+    pub updated_at: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct Granted {
+    access_token: String,
+    #[serde(default)]
+    scope: String,
+    expires_in: Option<u64>,
+    refresh_token: Option<String>,
+    refresh_token_expires_in: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    error: String,
+}
+
 /// The client. One for each Lambda instance; it knows every shop's bucket.
 #[derive(Debug)]
 pub struct Shopify {
@@ -106,6 +146,139 @@ impl Shopify {
     /// When no HTTP client can be made.
     pub fn new(endpoint: &str, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
         Ok(Self { http: http::client()?, endpoint: endpoint.to_owned(), clock, buckets: Mutex::default() })
+    }
+
+    /// Exchanges the code of an OAuth callback for an expiring offline access. A code counts once.
+    ///
+    /// # Errors
+    /// `Unauthorized` or `Rejected` when Shopify does not know the code (any more).
+    pub async fn exchange_code(
+        &self,
+        shop: &ShopDomain,
+        app: App<'_>,
+        code: &str,
+    ) -> Result<Access, ClientError> {
+        self.ask_for_access(shop, app, json!({"code": code, "expiring": "1"})).await
+    }
+
+    /// Exchanges a session token for an expiring offline access: installed apps need no redirect for that.
+    ///
+    /// # Errors
+    /// `Unauthorized` when the app is not installed or the token does not count, `Rejected` with Shopify's code.
+    pub async fn exchange_session_token(
+        &self,
+        shop: &ShopDomain,
+        app: App<'_>,
+        session_token: &str,
+    ) -> Result<Access, ClientError> {
+        let request = json!({
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token": session_token,
+            "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+            "requested_token_type": "urn:shopify:params:oauth:token-type:offline-access-token",
+            "expiring": "1",
+        });
+        self.ask_for_access(shop, app, request).await
+    }
+
+    /// Renews an access: both tokens are replaced. Until the new refresh token is used, the old one can be used again
+    /// (Shopify's changelog of 2026-08-28), so an answer that got lost is asked for again.
+    ///
+    /// # Errors
+    /// `Unauthorized` when the refresh token does not count any more or the app was uninstalled; all others say nothing
+    /// about the token.
+    pub async fn refresh(
+        &self,
+        shop: &ShopDomain,
+        app: App<'_>,
+        refresh_token: &AccessToken,
+    ) -> Result<Access, ClientError> {
+        let request = json!({"grant_type": "refresh_token", "refresh_token": refresh_token.expose()});
+        self.ask_for_access(shop, app, request).await
+    }
+
+    async fn ask_for_access(
+        &self,
+        shop: &ShopDomain,
+        app: App<'_>,
+        mut request: Value,
+    ) -> Result<Access, ClientError> {
+        // What is granted counts from the answer at the latest: from before the question is on the safe side.
+        let asked_at = self.clock.now();
+        request["client_id"] = json!(app.client_id);
+        request["client_secret"] = json!(app.client_secret);
+        let url = format!("{}/admin/oauth/access_token", self.endpoint.replace("{shop}", shop.as_str()));
+        let sent = self.http.post(&url).header("accept", "application/json").json(&request).send().await;
+        let response = sent.map_err(|error| http::transport_error(&error))?;
+        let status = response.status().as_u16();
+        if matches!(status, 400 | 401) {
+            let refused: Option<Refused> = response.json().await.ok();
+            return Err(refusal(status, refused.as_ref().map(|refused| refused.error.as_str())));
+        }
+        if status == 403 {
+            // The address that calls is not on the app's list: the token may be as good as ever.
+            return Err(ClientError::Rejected("status 403".to_owned()));
+        }
+        if let Some(error) = http::status_error(&response) {
+            return Err(error);
+        }
+        let granted: Granted = response.json().await.map_err(|error| http::transport_error(&error))?;
+        if granted.access_token.is_empty() {
+            return Err(ClientError::Unavailable("an answer without a token".to_owned()));
+        }
+        let end = |seconds: u64| asked_at + Duration::from_secs(seconds);
+        let refresh = granted
+            .refresh_token
+            .zip(granted.refresh_token_expires_in)
+            .map(|(token, seconds)| Refresh { token: AccessToken::new(token), expires_at: end(seconds) });
+        Ok(Access {
+            token: AccessToken::new(granted.access_token),
+            expires_at: granted.expires_in.map(end),
+            refresh,
+            scopes: Scopes::parse(&granted.scope),
+            scopes_at: asked_at,
+        })
+    }
+
+    /// Asks a shop about itself. Needs no scope.
+    ///
+    /// # Errors
+    /// As Shopify answers.
+    pub async fn shop(&self, shop: &ShopDomain, token: &str) -> Result<ShopFacts, ClientError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Shop {
+            id: String,
+            email: Option<Personal<String>>,
+            plan: Option<Plan>,
+            primary_domain: Option<Domain>,
+            updated_at: String,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Plan {
+            public_display_name: String,
+        }
+        #[derive(Deserialize)]
+        struct Domain {
+            host: String,
+        }
+        #[derive(Deserialize)]
+        struct Data {
+            shop: Shop,
+        }
+        const QUERY: &str =
+            "query { shop { id email plan { publicDisplayName } primaryDomain { host } updatedAt } }";
+        let Data { shop } = self.graphql(shop, token, QUERY, json!({}), 5.0).await?;
+        let unusable = || ClientError::Unavailable("a shop that cannot be read".to_owned());
+        let id = shop.id.strip_prefix("gid://shopify/Shop/").and_then(|id| id.parse().ok());
+        Ok(ShopFacts {
+            id: id.ok_or_else(unusable)?,
+            email: shop.email,
+            plan: shop.plan.map(|plan| plan.public_display_name),
+            public_domain: shop.primary_domain.map(|domain| domain.host),
+            updated_at: Timestamp::parse_rfc3339(&shop.updated_at).ok_or_else(unusable)?,
+        })
     }
 
     /// Adds tags to an order (`tagsAdd`); tags that it has already stay as they are, so repeating is harmless.
@@ -225,6 +398,20 @@ impl Shopify {
 
     fn buckets(&self) -> std::sync::MutexGuard<'_, HashMap<ShopDomain, Bucket>> {
         self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a refusal of tokens means. That Shopify does not know the *app* says nothing about a shop's consent.
+fn refusal(status: u16, code: Option<&str>) -> ClientError {
+    let plain = |code: &&str| code.len() <= 40 && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let code = code.filter(plain);
+    match (status, code) {
+        (_, Some(code @ ("invalid_client" | "application_cannot_be_found" | "unauthorized_client"))) => {
+            ClientError::Rejected(code.to_owned())
+        }
+        (401, _) | (_, Some("invalid_grant" | "invalid_subject_token")) => ClientError::Unauthorized,
+        (_, Some(code)) => ClientError::Rejected(code.to_owned()),
+        (status, None) => ClientError::Rejected(format!("status {status}")),
     }
 }
 

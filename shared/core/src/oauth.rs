@@ -177,6 +177,79 @@ impl fmt::Display for Scopes {
     }
 }
 
+/// A secret that stands for a shop's consent: an access or a refresh token.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AccessToken(String);
+
+impl AccessToken {
+    /// Takes the token.
+    #[must_use]
+    pub const fn new(token: String) -> Self {
+        Self(token)
+    }
+
+    /// The token, for the request.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessToken")
+    }
+}
+
+/// What an expiring access is renewed with. Each renewal replaces both tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refresh {
+    /// The refresh token.
+    pub token: AccessToken,
+    /// Until when it counts.
+    pub expires_at: Timestamp,
+}
+
+/// What a shop lets the app do, and with which tokens: stored and replaced as one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// What calls to the Admin API are made with.
+    pub token: AccessToken,
+    /// Until when; `None` for a token of the old kind, which counts until the app is uninstalled.
+    pub expires_at: Option<Timestamp>,
+    /// How it is renewed; `None` for a token of the old kind.
+    pub refresh: Option<Refresh>,
+    /// What the merchant granted.
+    pub scopes: Scopes,
+    /// When Shopify was asked for it or told of it: what is older is no news.
+    pub scopes_at: Timestamp,
+}
+
+/// How long before its end an access token is renewed (as the official library does).
+pub const REFRESH_BEFORE: Duration = Duration::from_mins(5);
+
+impl Access {
+    /// Access by a token that does not expire.
+    #[must_use]
+    pub fn lasting(token: &str, scopes: Scopes, at: Timestamp) -> Self {
+        let token = AccessToken::new(token.to_owned());
+        Self { token, expires_at: None, refresh: None, scopes, scopes_at: at }
+    }
+
+    /// Whether the token counts at `now`.
+    #[must_use]
+    pub fn is_alive(&self, now: Timestamp) -> bool {
+        self.expires_at.is_none_or(|end| now < end)
+    }
+
+    /// Whether the token ends soon enough to be renewed now.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        !self.is_alive(now + REFRESH_BEFORE)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

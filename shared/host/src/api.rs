@@ -44,17 +44,17 @@ impl fmt::Debug for Route {
 }
 
 /// What a route's code comes to.
-pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send + 'a>>;
+pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<ApiReply, ApiError>> + Send + 'a>>;
 
 /// What a route answers.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Reply {
+pub struct ApiReply {
     status: u16,
     body: Value,
     revision: Option<i64>,
 }
 
-impl Reply {
+impl ApiReply {
     /// 200 with a body.
     ///
     /// # Errors
@@ -337,7 +337,7 @@ async fn called(
     deadline: Timestamp,
     route: &Route,
     who: &Who,
-) -> Result<Reply, ApiError> {
+) -> Result<ApiReply, ApiError> {
     // Whatever is not a shop that the authorizer named is nobody: a missing authorizer opens nothing.
     let Some(shop) = &who.shop else {
         let detail = "send a session token that Shopify made for this app in the last minute";

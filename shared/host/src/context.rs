@@ -12,10 +12,11 @@ use aws_sdk_scheduler::types::{
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::Serialize;
+use storeward_clients::ClientError;
 use storeward_clients::shopify::Shopify;
-use storeward_core::shop::{ShopDomain, Tenant};
+use storeward_core::shop::Tenant;
 use storeward_core::time::{Clock, Timestamp};
-use storeward_store::{AccessToken, Installation, Store, StoreError};
+use storeward_store::{Store, StoreError};
 use tokio::sync::OnceCell;
 
 use crate::connections::Connections;
@@ -35,6 +36,10 @@ pub enum HostError {
     },
     /// The store.
     Store(StoreError),
+    /// Shopify.
+    Shopify(ClientError),
+    /// The merchant did not grant these scopes, which the app cannot do without.
+    ScopesLacking(Vec<String>),
     /// A secret cannot be used.
     Secret(&'static str),
     /// A setting is missing.
@@ -53,7 +58,8 @@ impl HostError {
         match self {
             Self::Aws { .. } => true,
             Self::Store(error) => error.is_transient(),
-            Self::Secret(_) | Self::Settings(_) => false,
+            Self::Shopify(error) => error.is_transient(),
+            Self::ScopesLacking(_) | Self::Secret(_) | Self::Settings(_) => false,
         }
     }
 }
@@ -63,6 +69,8 @@ impl fmt::Display for HostError {
         match self {
             Self::Aws { operation, code } => write!(f, "{operation} failed: {code}; try again"),
             Self::Store(error) => error.fmt(f),
+            Self::Shopify(error) => write!(f, "Shopify: {error}"),
+            Self::ScopesLacking(scopes) => write!(f, "not granted: {}", scopes.join(", ")),
             Self::Secret(what) => write!(f, "{what}: encrypt it again (docs/operations.md)"),
             Self::Settings(error) => error.fmt(f),
         }
@@ -77,19 +85,16 @@ impl From<StoreError> for HostError {
     }
 }
 
+impl From<ClientError> for HostError {
+    fn from(error: ClientError) -> Self {
+        Self::Shopify(error)
+    }
+}
+
 impl From<SettingsError> for HostError {
     fn from(error: SettingsError) -> Self {
         Self::Settings(error)
     }
-}
-
-/// What a shop's Admin API is called with.
-#[derive(Clone, Debug)]
-pub struct AdminAccess {
-    /// The shop.
-    pub domain: ShopDomain,
-    /// The token.
-    pub token: AccessToken,
 }
 
 /// A queue that references are sent to.
@@ -195,14 +200,6 @@ impl Context {
                     .map_err(|_| HostError::Secret("no TLS roots for outgoing calls"))
             })
             .await
-    }
-
-    /// What to call the shop's Admin API with; `None` when there is no token: the merchant sees what we found in the
-    /// app alone.
-    #[expect(clippy::unused_async, reason = "renewing an expiring token is a call")]
-    pub async fn admin_access(&self, installation: &Installation) -> Result<Option<AdminAccess>, HostError> {
-        let profile = installation.profile()?;
-        Ok(profile.access_token.map(|token| AdminAccess { domain: profile.domain, token }))
     }
 
     /// Puts a reference on a queue, to be worked on after `delay` (at most 15 minutes; longer ones are cut to that,

@@ -1,7 +1,9 @@
 //! What turns a handler into a Lambda: settings, connections, verification of who calls, idempotency, queues
 //! and schedules, errors to answers, logs. What a function does with a verified event is its own.
 
+mod access;
 mod api;
+mod browser;
 mod connections;
 mod context;
 mod function;
@@ -14,9 +16,11 @@ mod settings;
 mod telemetry;
 mod webhook;
 
-pub use api::{Answering, ApiError, ApiRequest, MAX_API_BODY, Reply, Route, api, authorize, document};
+pub use access::{AdminAccess, Connected};
+pub use api::{Answering, ApiError, ApiReply, ApiRequest, MAX_API_BODY, Route, api, authorize, document};
+pub use browser::{BrowserError, BrowserRequest, Reply, browser};
 pub use connections::Connections;
-pub use context::{AdminAccess, Context, HostError, Queue};
+pub use context::{Context, HostError, Queue};
 pub use function::{Function, Invocation, InvokeError, Running};
 pub use job::{JobError, PurgeOrder, job};
 pub use problem::{Problem, ProblemKind};

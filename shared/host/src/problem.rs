@@ -9,7 +9,7 @@ use crate::session::SessionTokenError;
 /// Every problem that an endpoint answers with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind {
-    /// Not a POST.
+    /// Not the method that the address is for.
     MethodNotAllowed,
     /// A header that every delivery has is missing or malformed.
     MissingHeader,
@@ -25,10 +25,20 @@ pub enum ProblemKind {
     ShopMismatch,
     /// The app is not installed in the shop.
     NotInstalled,
+    /// The query lacks something, has it twice or cannot be read.
+    InvalidQuery,
+    /// The query is not signed by Shopify, or too long ago.
+    UnsignedQuery,
+    /// The state is not the one that this browser was given.
+    StateMismatch,
+    /// The session token does not count.
+    InvalidSession,
+    /// Shopify gives no access for what was brought.
+    ConsentRefused,
+    /// The merchant granted less than the app needs.
+    ScopesLacking,
     /// Something the request needs is not available.
     Unavailable,
-    /// A session token of the Shopify admin was expired, forged or made for another app.
-    InvalidSession,
     /// No record of this shop has this name, or the path has none.
     NotFound,
     /// A parameter of the query or a header is not one this route knows, or its value is none.
@@ -53,7 +63,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 25] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -62,8 +72,13 @@ impl ProblemKind {
         Self::MalformedBody,
         Self::ShopMismatch,
         Self::NotInstalled,
-        Self::Unavailable,
+        Self::InvalidQuery,
+        Self::UnsignedQuery,
+        Self::StateMismatch,
         Self::InvalidSession,
+        Self::ConsentRefused,
+        Self::ScopesLacking,
+        Self::Unavailable,
         Self::NotFound,
         Self::InvalidParameter,
         Self::InvalidBody,
@@ -88,8 +103,13 @@ impl ProblemKind {
             Self::MalformedBody => "malformed-body",
             Self::ShopMismatch => "shop-mismatch",
             Self::NotInstalled => "not-installed",
-            Self::Unavailable => "unavailable",
+            Self::InvalidQuery => "invalid-query",
+            Self::UnsignedQuery => "unsigned-query",
+            Self::StateMismatch => "state-mismatch",
             Self::InvalidSession => "invalid-session",
+            Self::ConsentRefused => "consent-refused",
+            Self::ScopesLacking => "scopes-lacking",
+            Self::Unavailable => "unavailable",
             Self::NotFound => "not-found",
             Self::InvalidParameter => "invalid-parameter",
             Self::InvalidBody => "invalid-body",
@@ -112,10 +132,12 @@ impl ProblemKind {
             | Self::WrongTopic
             | Self::MalformedBody
             | Self::ShopMismatch
+            | Self::InvalidQuery
             | Self::InvalidParameter
             | Self::InvalidBody => 400,
             Self::BodyTooLarge | Self::RequestTooLarge => 413,
-            Self::BadSignature | Self::InvalidSession => 401,
+            Self::BadSignature | Self::UnsignedQuery | Self::InvalidSession => 401,
+            Self::StateMismatch | Self::ConsentRefused | Self::ScopesLacking => 403,
             Self::NotInstalled | Self::NotFound => 404,
             Self::CaseNotResolved | Self::CaseNotDecidable | Self::NothingToExcept | Self::CaseTooLarge => {
                 409
@@ -130,7 +152,7 @@ impl ProblemKind {
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
-            Self::MethodNotAllowed => "Use POST",
+            Self::MethodNotAllowed => "Use another method",
             Self::MissingHeader => "A required header is missing or malformed",
             Self::BodyTooLarge => "The body is too large",
             Self::BadSignature => "The signature does not match the body",
@@ -138,8 +160,13 @@ impl ProblemKind {
             Self::MalformedBody => "The body is not what the topic sends",
             Self::ShopMismatch => "Header and body name different shops",
             Self::NotInstalled => "The app is not installed in this shop",
-            Self::Unavailable => "Not available now, try again",
+            Self::InvalidQuery => "The query lacks something or has it twice",
+            Self::UnsignedQuery => "The query is not signed by Shopify, or too long ago",
+            Self::StateMismatch => "This browser did not ask for that",
             Self::InvalidSession => "The session token does not count",
+            Self::ConsentRefused => "Shopify gives no access for that",
+            Self::ScopesLacking => "The merchant granted less than the app needs",
+            Self::Unavailable => "Not available now, try again",
             Self::NotFound => "There is nothing of this name",
             Self::InvalidParameter => "A parameter is not as documented",
             Self::InvalidBody => "The body is not as documented",

@@ -67,6 +67,9 @@ impl Setting {
     /// What every function needs that uses the store.
     pub const STORE: [Self; 4] = [Self::DataTable, Self::KeysTable, Self::LedgerTable, Self::DeploymentKey];
 
+    /// What every function needs that calls a shop's Admin API: where it is, and what tokens are renewed with.
+    pub const ADMIN: [Self; 3] = [Self::ShopifySecrets, Self::ShopifyClientId, Self::ShopifyEndpoint];
+
     /// The name of its environment variable.
     #[must_use]
     pub const fn variable(self) -> &'static str {

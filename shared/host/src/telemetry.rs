@@ -2,19 +2,26 @@
 //! written: names of functions, blinded references, counts, error codes.
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::writer::MakeWriterExt;
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::fmt::MakeWriter;
 
-/// Starts logging to standard output with the filter in `STOREWARD_LOG`. Calling it again changes nothing.
-pub fn start_telemetry(filter: &str) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+/// Starts logging to `writer`. `filter` is a level or a `tracing-subscriber` filter. Calling it again changes nothing.
+///
+/// # Errors
+/// When the filter cannot be read.
+pub fn start_telemetry<W>(filter: &str, writer: W) -> Result<(), ParseError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     let subscriber = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false)
-        .with_env_filter(filter)
-        .with_writer(std::io::stdout.with_max_level(tracing::Level::TRACE))
+        .with_env_filter(EnvFilter::try_new(filter)?)
+        .with_writer(writer)
         .finish();
     // Only the first subscriber of a process can be the global one.
     let _already_started = tracing::subscriber::set_global_default(subscriber);
+    Ok(())
 }

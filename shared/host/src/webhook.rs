@@ -11,7 +11,7 @@ use serde_json::Value;
 use storeward_core::order::Order;
 use storeward_core::shop::{ShopDomain, ShopId};
 use storeward_core::time::Timestamp;
-use storeward_core::webhook::{AppUninstalled, CustomersRedact, ShopRedact};
+use storeward_core::webhook::{AppScopesUpdate, AppUninstalled, CustomersRedact, ShopRedact, ShopUpdate};
 use storeward_store::{Delivery, Store};
 
 use crate::context::{Context, HostError};
@@ -37,6 +37,14 @@ impl Body for Order {}
 impl Body for AppUninstalled {
     fn shop(&self) -> Option<&str> {
         self.myshopify_domain.as_deref()
+    }
+}
+
+impl Body for AppScopesUpdate {}
+
+impl Body for ShopUpdate {
+    fn shop(&self) -> Option<&str> {
+        Some(&self.myshopify_domain)
     }
 }
 

@@ -3,6 +3,7 @@
 //! code path cannot reach another's items.
 
 mod accept;
+mod access;
 mod case_list;
 mod cases;
 mod crypto;
@@ -37,4 +38,5 @@ pub use purge::PurgeReport;
 pub use sample::Sample;
 pub use statistics::MonthlyStatistics;
 pub use store::{Store, TableNames};
-pub use tenants::{AccessToken, Installation, Profile};
+pub use storeward_core::oauth::{Access, AccessToken};
+pub use tenants::{Installation, Profile};

@@ -2,16 +2,18 @@
 //! marked as uninstalled. Its end is the purge's.
 
 use std::collections::HashMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use storeward_core::data_map::{Kind, Table};
 use storeward_core::guard::GuardSettings;
+use storeward_core::oauth::Access;
 use storeward_core::personal::Personal;
 use storeward_core::shop::{Generation, ShopDomain, ShopId, ShopState, Tenant};
 use storeward_core::time::Timestamp;
 
+use crate::access;
 use crate::crypto::TenantKeys;
 use crate::due::{self, DueRow};
 use crate::error::{Result, StoreError};
@@ -43,33 +45,9 @@ pub struct Profile {
     pub email: Option<Personal<String>>,
     /// The plan, as Shopify names it.
     pub plan: Option<String>,
-    /// What calls to the Admin API are made with; gone from the moment of the uninstall.
-    pub access_token: Option<AccessToken>,
-}
-
-/// An Admin API access token.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct AccessToken(String);
-
-impl AccessToken {
-    /// Takes the token.
-    #[must_use]
-    pub const fn new(token: String) -> Self {
-        Self(token)
-    }
-
-    /// The token, for the request header.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for AccessToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AccessToken")
-    }
+    /// The domain that customers know, where it is another.
+    #[serde(default)]
+    pub public_domain: Option<String>,
 }
 
 /// An installation, as it was when it was read, with its keys.
@@ -84,7 +62,7 @@ pub struct Installation {
     /// When the merchant last installed it, which can be over an installation that was there: its uninstall was not
     /// told yet.
     pub installed_at: Timestamp,
-    stored: Stored,
+    pub(crate) stored: Stored,
     pub(crate) keys: Arc<TenantKeys>,
 }
 
@@ -133,21 +111,53 @@ impl Store {
         self.deployment.actor(shop, user)
     }
 
-    /// Installs the app: a new generation with keys of its own. An earlier installation that waits for its purge
-    /// is not touched and not continued. Where the app is installed already, only the profile is renewed.
+    /// Installs the app without access to the shop: what is told by webhooks is worked on, nothing is done there.
     pub async fn install(&self, profile: &Profile) -> Result<Installation> {
+        self.install_at(profile, None, self.now(), None).await
+    }
+
+    /// Installs the app with what the merchant granted: a new generation with keys of its own. An earlier installation
+    /// that waits for its purge is not touched and not continued. Where the app is installed already, access and profile
+    /// are renewed. `asked_at` is from before Shopify was asked for the grant: an uninstall after it is a newer one.
+    /// `known_at` is from when the profile is.
+    pub async fn connect(
+        &self,
+        profile: &Profile,
+        known_at: Timestamp,
+        access: &Access,
+        asked_at: Timestamp,
+    ) -> Result<Installation> {
+        self.install_at(profile, Some(known_at), asked_at, Some(access)).await
+    }
+
+    async fn install_at(
+        &self,
+        profile: &Profile,
+        known_at: Option<Timestamp>,
+        now: Timestamp,
+        access: Option<&Access>,
+    ) -> Result<Installation> {
         let shop = self.shop_id(&profile.domain);
-        if let Some(current) = self.installation(&shop).await?.filter(Installation::is_installed) {
-            return self.renew(current, profile).await;
+        let latest = self.installation(&shop).await?;
+        if latest.as_ref().and_then(|latest| latest.uninstalled_at).is_some_and(|ended| now < ended) {
+            // What was granted before an uninstall is void: an installation by it would never be told of its end.
+            return Err(StoreError::Contended("the installation"));
         }
-        let now = self.now();
+        if let Some(current) = latest.filter(Installation::is_installed) {
+            return self.renew(current, profile, known_at, now, access).await;
+        }
         let tenant = Tenant { shop, generation: Generation::installed_at(now) };
         let (keys, wrapped) = self.deployment.create(&tenant, &*self.entropy)?;
-        let item = Item::new(keyspace::shop(&tenant)).set("phase", text("installed")).sealed(
-            &keys,
-            profile,
-            &*self.entropy,
-        )?;
+        let key = keyspace::shop(&tenant);
+        let mut item =
+            Item::new(key.clone()).set("phase", text("installed")).sealed(&keys, profile, &*self.entropy)?;
+        if let Some(known_at) = known_at {
+            item = item.set(access::PROFILE_AT, number(known_at.millis()));
+        }
+        if let Some(granted) = access {
+            let sealed = seal_part(&key, access::ACCESS, &keys, granted, &*self.entropy)?;
+            item = item.set(access::ACCESS, sealed).set(access::REVISION, number(1));
+        }
         let stored = Stored(item.attributes.clone());
         let keys_item = Item::new(keyspace::keys(&tenant))
             .set("wrapped", aws_sdk_dynamodb::types::AttributeValue::B(wrapped.into()))
@@ -172,21 +182,49 @@ impl Store {
         })
     }
 
-    async fn renew(&self, mut current: Installation, profile: &Profile) -> Result<Installation> {
-        let now = self.now();
+    async fn renew(
+        &self,
+        current: Installation,
+        profile: &Profile,
+        known_at: Option<Timestamp>,
+        now: Timestamp,
+        access: Option<&Access>,
+    ) -> Result<Installation> {
         let key = keyspace::shop(&current.tenant);
-        let sealed = seal(&key, &current.keys, profile, &*self.entropy)?;
-        let update = Change {
-            expression: "SET sealed = :sealed, installed_at = :now".to_owned(),
-            values: vec![(":sealed", sealed.clone()), (":now", number(now.millis()))],
-        };
+        let mut set = vec!["installed_at = :now".to_owned()];
+        let mut values = vec![(":now", number(now.max(current.installed_at).millis()))];
+        // What a webhook told since is newer than what was asked for before.
+        if known_at.is_none_or(|at| current.profile_at().is_none_or(|known| known <= at)) {
+            set.push("sealed = :sealed".to_owned());
+            values.push((":sealed", seal(&key, &current.keys, profile, &*self.entropy)?));
+            if let Some(known_at) = known_at {
+                set.push(format!("{} = :known", access::PROFILE_AT));
+                values.push((":known", number(known_at.millis())));
+            }
+        }
+        let mut expression = format!("SET {}", set.join(", "));
+        if let Some(granted) = access {
+            // Whatever was there is void by now, or about to be: a new consent needs no condition.
+            write!(
+                expression,
+                ", {} = :access, {} = if_not_exists({}, :none) + :one REMOVE {}, {}",
+                access::ACCESS,
+                access::REVISION,
+                access::REVISION,
+                access::LEASE,
+                access::DISCONNECTED_AT,
+            )
+            .map_err(|_| StoreError::Corrupt("an update"))?;
+            values
+                .push((":access", seal_part(&key, access::ACCESS, &current.keys, granted, &*self.entropy)?));
+            values.extend([(":none", number(0)), (":one", number(1))]);
+        }
+        let update = Change { expression, values };
         let still = Condition::phase("installed");
         if self.transact(vec![Action::Update { key, update, condition: Some(still) }]).await?.is_err() {
             return Err(StoreError::Contended("the installation"));
         }
-        current.installed_at = now;
-        current.stored.0.insert("sealed".to_owned(), sealed);
-        Ok(current)
+        self.tenant(&current.tenant).await?.ok_or(StoreError::Contended("the installation"))
     }
 
     /// Replaces the settings of the duplicate guard; they count from the next order on. `false` when the app is not
@@ -284,22 +322,20 @@ impl Store {
         items.iter().map(|item| Ok((generation_of(item)?, item.binary("wrapped")?.to_vec()))).collect()
     }
 
-    /// Ends an installation: nothing is processed for it from here on, its access token is gone, and a due row
+    /// Ends an installation: nothing is processed for it from here on, its tokens are gone, and a due row
     /// makes sure of the purge should its schedule get lost. Doing it twice changes nothing.
     pub async fn uninstall(&self, installation: &Installation, why: &str) -> Result<()> {
         let tenant = &installation.tenant;
         let now = self.now();
-        let mut profile = installation.profile()?;
-        profile.access_token = None;
         let key = keyspace::shop(tenant);
-        let sealed = seal(&key, &installation.keys, &profile, &*self.entropy)?;
         let update = Change {
-            expression: "SET phase = :phase, uninstalled_at = :now, sealed = :sealed".to_owned(),
-            values: vec![
-                (":phase", text("uninstalled")),
-                (":now", number(now.millis())),
-                (":sealed", sealed),
-            ],
+            expression: format!(
+                "SET phase = :phase, uninstalled_at = :now REMOVE {}, {}, {}",
+                access::ACCESS,
+                access::LEASE,
+                access::DISCONNECTED_AT
+            ),
+            values: vec![(":phase", text("uninstalled")), (":now", number(now.millis()))],
         };
         let actions = vec![
             Action::Update { key, update, condition: Some(Condition::phase("installed")) },

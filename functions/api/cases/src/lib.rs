@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use storeward_api::{CaseBody, CasesBody, DecisionRequest, RecheckBody};
 use storeward_core::data_map::Kind;
 use storeward_host::{
-    ApiError, ApiRequest, Context, Function, Problem, ProblemKind, Queue, Reply, Route, Setting, api,
+    ApiError, ApiReply, ApiRequest, Context, Function, Problem, ProblemKind, Queue, Route, Setting, api,
 };
 use storeward_store::{Case, CaseFilter, CaseState, Deciding, Deleting, Recheck, RecordRef};
 
@@ -51,7 +51,7 @@ fn state(request: &ApiRequest) -> Result<Option<CaseState>, Problem> {
     shown().find(|state| state.name() == word).map(Some).ok_or_else(wrong)
 }
 
-async fn list(ctx: &Context, request: ApiRequest) -> Result<Reply, ApiError> {
+async fn list(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     request.know(&["state", "since", "until", "limit", "cursor"])?;
     let filter =
         CaseFilter { state: state(&request)?, since: request.time("since")?, until: request.time("until")? };
@@ -64,7 +64,7 @@ async fn list(ctx: &Context, request: ApiRequest) -> Result<Reply, ApiError> {
         Problem::new(ProblemKind::InvalidParameter, detail)
     };
     let page = page.ok_or_else(wrong)?;
-    Reply::ok(&CasesBody { cases: page.cases.iter().map(CaseBody::from).collect(), next: page.next })
+    ApiReply::ok(&CasesBody { cases: page.cases.iter().map(CaseBody::from).collect(), next: page.next })
 }
 
 fn wanted(request: &ApiRequest) -> Result<RecordRef, Problem> {
@@ -77,15 +77,15 @@ async fn found(ctx: &Context, request: &ApiRequest) -> Result<Case, ApiError> {
     Ok(case.ok_or_else(Problem::not_found)?)
 }
 
-fn shown(case: &Case) -> Result<Reply, ApiError> {
-    Ok(Reply::ok(&CaseBody::from(case))?.at_revision(case.revision()))
+fn shown(case: &Case) -> Result<ApiReply, ApiError> {
+    Ok(ApiReply::ok(&CaseBody::from(case))?.at_revision(case.revision()))
 }
 
-async fn read(ctx: &Context, request: ApiRequest) -> Result<Reply, ApiError> {
+async fn read(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     shown(&found(ctx, &request).await?)
 }
 
-async fn decide(ctx: &Context, request: ApiRequest) -> Result<Reply, ApiError> {
+async fn decide(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     let (reference, revision) = (wanted(&request)?, request.if_match()?);
     let DecisionRequest { decision } = request.body()?;
     let problem = |kind, detail: &str| Err(Problem::new(kind, detail).into());
@@ -103,7 +103,7 @@ async fn decide(ctx: &Context, request: ApiRequest) -> Result<Reply, ApiError> {
     }
 }
 
-async fn recheck(ctx: &Context, request: ApiRequest) -> Result<Reply, ApiError> {
+async fn recheck(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     let case = found(ctx, &request).await?;
     let references: Vec<RecordRef> = case.members.iter().map(|member| member.order.clone()).collect();
     let orders = ctx.store().await?.orders(&request.installation, &references).await?;
@@ -115,14 +115,14 @@ async fn recheck(ctx: &Context, request: ApiRequest) -> Result<Reply, ApiError> 
             ctx.send(Queue::MatchOrder, &again, Duration::ZERO).await
         })
         .await?;
-    Reply::accepted(&RecheckBody { orders: orders.len() })
+    ApiReply::accepted(&RecheckBody { orders: orders.len() })
 }
 
-async fn delete(ctx: &Context, request: ApiRequest) -> Result<Reply, ApiError> {
+async fn delete(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     let reference = wanted(&request)?;
     let problem = |kind, detail: &str| Err(Problem::new(kind, detail).into());
     match ctx.store().await?.delete_case(&request.installation, &reference).await? {
-        Deleting::Deleted => Ok(Reply::nothing()),
+        Deleting::Deleted => Ok(ApiReply::nothing()),
         Deleting::Missing => Err(Problem::not_found().into()),
         Deleting::NotResolved => problem(ProblemKind::CaseNotResolved, "confirm or dismiss the case first"),
         Deleting::TooLarge => {

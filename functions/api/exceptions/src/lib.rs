@@ -1,7 +1,7 @@
 //! Households and customers that a merchant does not want flagged: listed and ended. They are made by decisions.
 
 use storeward_api::{ExceptionBody, ExceptionsBody};
-use storeward_host::{ApiError, ApiRequest, Context, Function, Problem, Reply, Route, Setting, api};
+use storeward_host::{ApiError, ApiReply, ApiRequest, Context, Function, Problem, Route, Setting, api};
 
 /// The function's routes.
 pub const ROUTES: &[Route] = &[
@@ -20,15 +20,15 @@ pub const FUNCTION: Function = Function {
     run: |ctx, invocation| Box::pin(api(ctx, invocation, "api/exceptions", ROUTES)),
 };
 
-async fn list(ctx: &Context, request: ApiRequest) -> Result<Reply, ApiError> {
+async fn list(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     request.know(&[])?;
     let exceptions = ctx.store().await?.exceptions(&request.installation).await?;
-    Reply::ok(&ExceptionsBody { exceptions: exceptions.into_iter().map(ExceptionBody::from).collect() })
+    ApiReply::ok(&ExceptionsBody { exceptions: exceptions.into_iter().map(ExceptionBody::from).collect() })
 }
 
-async fn end(ctx: &Context, request: ApiRequest) -> Result<Reply, ApiError> {
+async fn end(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     request.know(&[])?;
     let id = request.id()?;
     let ended = ctx.store().await?.end_exception(&request.installation, id).await?;
-    if ended { Ok(Reply::nothing()) } else { Err(Problem::not_found().into()) }
+    if ended { Ok(ApiReply::nothing()) } else { Err(Problem::not_found().into()) }
 }

@@ -2,7 +2,7 @@
 //! have cost.
 
 use storeward_api::SavingsBody;
-use storeward_host::{ApiError, ApiRequest, Context, Function, Reply, Route, Setting, api};
+use storeward_host::{ApiError, ApiReply, ApiRequest, Context, Function, Route, Setting, api};
 
 /// The function's routes.
 pub const ROUTES: &[Route] = &[Route {
@@ -18,9 +18,9 @@ pub const FUNCTION: Function = Function {
     run: |ctx, invocation| Box::pin(api(ctx, invocation, "api/savings", ROUTES)),
 };
 
-async fn months(ctx: &Context, request: ApiRequest) -> Result<Reply, ApiError> {
+async fn months(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     request.know(&["months"])?;
     let months = request.number("months", 12, 24)?;
     let months = ctx.store().await?.statistics(&request.installation, months).await?;
-    Reply::ok(&SavingsBody { months: months.into_iter().map(Into::into).collect() })
+    ApiReply::ok(&SavingsBody { months: months.into_iter().map(Into::into).collect() })
 }

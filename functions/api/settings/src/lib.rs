@@ -9,7 +9,7 @@ use storeward_core::order::Order;
 use storeward_core::preview;
 use storeward_core::time::DAY;
 use storeward_host::{
-    ApiError, ApiRequest, Context, Function, Problem, ProblemKind, Reply, Route, Setting, api,
+    ApiError, ApiReply, ApiRequest, Context, Function, Problem, ProblemKind, Route, Setting, api,
 };
 use storeward_store::Sample;
 
@@ -48,9 +48,9 @@ pub const FUNCTION: Function = Function {
 };
 
 #[expect(clippy::unused_async, reason = "a route's signature")]
-async fn read(_ctx: &Context, request: ApiRequest) -> Result<Reply, ApiError> {
+async fn read(_ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     request.know(&[])?;
-    Reply::ok(&SettingsBody::from(request.installation.settings()?))
+    ApiReply::ok(&SettingsBody::from(request.installation.settings()?))
 }
 
 fn checked(body: SettingsBody) -> Result<GuardSettings, Problem> {
@@ -60,16 +60,16 @@ fn checked(body: SettingsBody) -> Result<GuardSettings, Problem> {
     Ok(settings)
 }
 
-async fn replace(ctx: &Context, request: ApiRequest) -> Result<Reply, ApiError> {
+async fn replace(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     request.know(&[])?;
     let settings = checked(request.body()?)?;
     if !ctx.store().await?.change_settings(&request.installation, &settings).await? {
         return Err(Problem::new(ProblemKind::NotInstalled, "install the app in this shop first").into());
     }
-    Reply::ok(&SettingsBody::from(settings))
+    ApiReply::ok(&SettingsBody::from(settings))
 }
 
-async fn try_on(ctx: &Context, request: ApiRequest) -> Result<Reply, ApiError> {
+async fn try_on(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     request.know(&[])?;
     let body: PreviewRequest = request.body()?;
     let (proposed, current) = (checked(body.settings)?, request.installation.settings()?);
@@ -91,7 +91,7 @@ async fn try_on(ctx: &Context, request: ApiRequest) -> Result<Reply, ApiError> {
         (Ok(a), Ok(b)) => together(a, b),
         _ => false,
     };
-    Reply::ok(&PreviewBody {
+    ApiReply::ok(&PreviewBody {
         orders: orders.len(),
         days: DAYS,
         complete,

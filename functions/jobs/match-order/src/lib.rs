@@ -15,7 +15,7 @@ pub const TAG: &str = "possible-duplicate";
 /// The function.
 pub const FUNCTION: Function = Function {
     name: "jobs/match-order",
-    needs: &[&Setting::STORE, &[Setting::ShopifyEndpoint, Setting::Log]],
+    needs: &[&Setting::STORE, &Setting::ADMIN, &[Setting::Log]],
     run: |ctx, invocation| Box::pin(job(ctx, invocation, "jobs/match-order", handle)),
 };
 
@@ -61,7 +61,7 @@ pub async fn handle(ctx: &Context, task: Task, _deadline: Timestamp) -> Result<(
 }
 
 /// Tags the orders in the shop. Tagging twice is harmless, so it is only remembered once all of it is done. Without
-/// an access token there is nobody to tell: the merchant sees the case in the app.
+/// access there is nobody to tell: the merchant sees the case in the app.
 async fn tell(
     ctx: &Context,
     installation: &Installation,

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use storeward_core::oauth::Scopes;
 use storeward_core::shop::ShopDomain;
 use storeward_core::time::{MINUTE, Timestamp};
-use storeward_store::{AccessToken, Installation, Profile, Store};
+use storeward_store::{Access, Installation, Profile, Store};
 
 use super::Trouble;
 use super::webhooks::Webhook;
@@ -18,6 +19,9 @@ pub const SHOP: &str = "storeward-demo.myshopify.com";
 
 /// What the simulated Shopify gave the app for the demo shop: visibly no real token.
 pub const ACCESS_TOKEN: &str = "shpat_test_storeward_demo";
+
+/// What the demo shop's merchant granted.
+const GRANTED: &str = "read_orders,write_orders";
 
 /// The demo shop's number in the sample events.
 const SHOP_NUMBER: u64 = 70_000_000_001;
@@ -84,17 +88,19 @@ pub async fn install(bundle: &Bundle, domain: &str, name: &str) -> Result<Instal
         name: name.to_owned(),
         email: "owner@example.com".to_owned(),
         access_token: ACCESS_TOKEN.to_owned(),
-        scopes: ["read_orders", "write_orders"].map(str::to_owned).into(),
+        scopes: GRANTED.split(',').map(str::to_owned).collect(),
     });
     let profile = Profile {
         shopify_id: Some(SHOP_NUMBER),
         domain: known,
         email: Some("owner@example.com".to_owned().into()),
         plan: Some("basic".to_owned()),
-        access_token: Some(AccessToken::new(ACCESS_TOKEN.to_owned())),
+        public_domain: None,
     };
     let store = store_of(bundle).await?;
-    let installed = store.get().await?.install(&profile).await;
+    let now = bundle.stack.now();
+    let access = Access::lasting(ACCESS_TOKEN, Scopes::parse(GRANTED), now);
+    let installed = store.get().await?.connect(&profile, now, &access, now).await;
     installed.map_err(|error| Trouble::new("the demo shop cannot be installed", error))
 }
 

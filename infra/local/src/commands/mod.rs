@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use storeward_host::start_telemetry;
 
 /// The port everything is served at when nothing else is said.
 pub const PORT: u16 = 8080;
@@ -94,7 +94,10 @@ impl Trouble {
 pub fn run(cli: Cli) -> ExitCode {
     // A story has its own words for what the functions refuse.
     let quiet = if matches!(cli.command, Some(Command::Demo { .. })) { "off" } else { "warn" };
-    let done = start_logging(cli.log.as_deref().unwrap_or(quiet)).and_then(|()| {
+    // Standard error, so that what is printed for people can be read and piped.
+    let logging = start_telemetry(cli.log.as_deref().unwrap_or(quiet), std::io::stderr)
+        .map_err(|error| Trouble::new("--log takes a level such as info", error));
+    let done = logging.and_then(|()| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         runtime.map_err(|error| Trouble::new("the program cannot start", error))?.block_on(command(cli))
     });
@@ -118,21 +121,4 @@ async fn command(cli: Cli) -> Result<bool, Trouble> {
             deliver::deliver(&event, port, same_id, &mut out).await
         }
     }
-}
-
-/// Logs go to standard error, so that what is printed for people can be read and piped.
-fn start_logging(filter: &str) -> Result<(), Trouble> {
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| Trouble::new("--log takes a level such as info", error))?;
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_span_list(false)
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .finish();
-    // Only the first subscriber of a process can be the global one.
-    let _already_started = tracing::subscriber::set_global_default(subscriber);
-    Ok(())
 }

@@ -17,8 +17,12 @@ use super::functions::{DeployedFunctions, FunctionsError};
 use super::{LocalStack, StackError};
 use crate::cloud::kms::{Kms, KmsError};
 use crate::cloud::{Cloud, CloudError};
+use crate::shopify::oauth::AppCredentials;
 use crate::shopify::{SchemaError, Shopify};
 use crate::template::{Template, TemplateError};
+
+/// The app's client id in the local run: visibly no real one.
+pub const CLIENT_ID: &str = "test-client-id";
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -120,16 +124,24 @@ impl Bundle {
             .kms()
             .seal_setting(secrets.as_bytes(), &[("purpose", "shopify")])
             .map_err(BundleError::Secret)?;
+        let app_url = format!("http://127.0.0.1:{port}");
         let parameters = BTreeMap::from([
             ("Stage".to_owned(), "development".to_owned()),
             ("DeploymentKeyCiphertext".to_owned(), deployment_key),
             ("ShopifySecretsCiphertext".to_owned(), secrets),
+            ("ShopifyClientId".to_owned(), CLIENT_ID.to_owned()),
+            ("AppUrl".to_owned(), app_url.clone()),
         ]);
         let template =
             Template::parse(&options.template, &parameters, port).map_err(BundleError::Template)?;
         let functions =
             Arc::new(DeployedFunctions::new(&template, port, cloud.clock()).map_err(BundleError::Functions)?);
         let shopify = Shopify::new(cloud.clock().clone()).map_err(BundleError::Shopify)?;
+        shopify.set_app(AppCredentials {
+            client_id: CLIENT_ID.to_owned(),
+            client_secrets: options.client_secrets,
+            redirect_urls: vec![format!("{app_url}/auth/callback")],
+        });
         let stack = LocalStack::start(cloud, shopify, template, functions.clone(), hand)
             .await
             .map_err(BundleError::Stack)?;

@@ -312,6 +312,9 @@ impl LocalStack {
             .route("/lambda-url/{function}", any(Self::serve_url))
             .route("/lambda-url/{function}/", any(Self::serve_url))
             .route("/lambda-url/{function}/{*path}", any(Self::serve_url))
+            // What a deployment has under the app's address.
+            .route("/auth", any(|state, request| Self::serve_auth(state, "oauth-install", request)))
+            .route("/auth/callback", any(|state, request| Self::serve_auth(state, "oauth-callback", request)))
             .route("/api", any(Self::serve_api))
             .route("/api/", any(Self::serve_api))
             .route("/api/{*path}", any(Self::serve_api))
@@ -343,6 +346,15 @@ impl LocalStack {
             }
             Err(_) => problem(StatusCode::PAYLOAD_TOO_LARGE, "a function takes at most 6 MB").map(Body::from),
         }
+    }
+
+    async fn serve_auth(
+        State(stack): State<Self>,
+        name: &'static str,
+        request: Request<Body>,
+    ) -> Response<Body> {
+        let (parts, _) = request.into_parts();
+        stack.call_url(name, Request::from_parts(parts, Bytes::new())).await.map(Body::from)
     }
 
     async fn serve_api(State(stack): State<Self>, request: Request<Body>) -> Response<Body> {
@@ -641,7 +653,8 @@ fn request_id() -> String {
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
-    use storeward_store::{AccessToken, Profile};
+    use storeward_core::oauth::{Access, Scopes};
+    use storeward_store::Profile;
 
     use super::bundle::{Bundle, Keep, Options};
     use super::*;
@@ -837,7 +850,7 @@ Resources:
                 shopify_id: None,
                 email: None,
                 plan: None,
-                access_token: None,
+                public_domain: None,
             };
             store.install(&profile).await.unwrap();
             serving.abort();
@@ -937,11 +950,13 @@ Resources:
             email: None,
             plan: None,
             shopify_id: None,
-            access_token: Some(AccessToken::new("shpat_demo".to_owned())),
+            public_domain: None,
         };
         let context = functions.context("jobs/match-order").unwrap();
         let store = context.store().await.unwrap();
-        store.install(&profile).await.unwrap();
+        let now = stack.now();
+        let access = Access::lasting("shpat_demo", Scopes::parse("write_orders"), now);
+        store.connect(&profile, now, &access, now).await.unwrap();
 
         // What Shopify sends, from the sample events, signed under this run's secret.
         let deliver = async |sample: &str, secret: &str| {

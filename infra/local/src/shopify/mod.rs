@@ -3,6 +3,7 @@
 //! rest of Shopify.
 
 pub mod graphql;
+pub mod oauth;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -18,6 +19,7 @@ use serde_json::{Map, Value, json};
 use storeward_core::time::{Clock, Timestamp};
 
 use self::graphql::{Prepared, Schema, Selected};
+use self::oauth::{AppCredentials, Consent};
 
 /// The version of the Admin API that is simulated.
 pub const API_VERSION: &str = "2026-10";
@@ -54,7 +56,7 @@ pub struct SimulatedShop {
     pub name: String,
     /// Where the merchant is reached.
     pub email: String,
-    /// The app's access token.
+    /// The app's access token of the kind that lasts; empty where it has none.
     pub access_token: String,
     /// What the merchant granted, such as `write_orders`.
     pub scopes: BTreeSet<String>,
@@ -172,6 +174,8 @@ struct Shop {
     installed: bool,
     orders: BTreeMap<u64, SimulatedOrder>,
     bucket: Bucket,
+    consent: Consent,
+    updated_at: Timestamp,
 }
 
 /// Points in thousandths, refilled by the clock.
@@ -187,6 +191,8 @@ struct World {
     throttling: Throttling,
     failures: VecDeque<StatusCode>,
     next_hold: u64,
+    app: AppCredentials,
+    next_token: u64,
 }
 
 /// The simulated Shopify. Clones share it.
@@ -227,20 +233,34 @@ impl Shopify {
         Ok(Self { clock, schema: Arc::new(schema), world: Arc::default() })
     }
 
-    /// Installs the app in a shop, again if it was there: its orders stay, its old token is void.
+    /// Installs the app in a shop, again if it was there: its orders stay, its old tokens are void.
     pub fn install(&self, shop: SimulatedShop) {
+        self.put_shop(shop, true);
+    }
+
+    /// A shop that does not have the app yet: its merchant installs it by consent.
+    pub fn open_shop(&self, shop: SimulatedShop) {
+        self.put_shop(shop, false);
+    }
+
+    fn put_shop(&self, shop: SimulatedShop, installed: bool) {
         let now = self.clock.now();
         let mut world = self.world();
         let full = world.throttling.restore_rate * BUCKET_SECONDS * 1000;
         let orders = world.shops.remove(&shop.domain).map(|old| old.orders).unwrap_or_default();
         let bucket = Bucket { thousandths: full, at: now };
-        world.shops.insert(shop.domain.clone(), Shop { profile: shop, installed: true, orders, bucket });
+        world.shops.insert(
+            shop.domain.clone(),
+            Shop { profile: shop, installed, orders, bucket, consent: Consent::default(), updated_at: now },
+        );
     }
 
     /// Uninstalls the app: the token is void from now on.
     pub fn uninstall(&self, domain: &str) {
         if let Some(shop) = self.world().shops.get_mut(domain) {
             shop.installed = false;
+            shop.profile.access_token.clear();
+            shop.consent.revoke();
         }
     }
 
@@ -309,9 +329,12 @@ impl Shopify {
         self.world().failures.push_back(status);
     }
 
-    /// The Admin API at `/{shop}/admin/api/2026-10/graphql.json`.
+    /// The Admin API at `/{shop}/admin/api/2026-10/graphql.json`, and consent at `/{shop}/admin/oauth/…`.
     pub fn router(&self) -> Router {
-        Router::new().route("/{shop}/admin/api/{version}/graphql.json", post(serve)).with_state(self.clone())
+        Router::new()
+            .route("/{shop}/admin/api/{version}/graphql.json", post(serve))
+            .with_state(self.clone())
+            .merge(self.consent_router())
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -329,7 +352,9 @@ impl Shopify {
         let Some(shop) = world.shops.get_mut(domain).filter(|_| version == API_VERSION) else {
             return Answer::refused(StatusCode::NOT_FOUND, "not found", json!({ "errors": "Not Found" }));
         };
-        if !shop.installed || token != Some(shop.profile.access_token.as_str()) {
+        let lasting = Some(shop.profile.access_token.as_str()).filter(|token| !token.is_empty());
+        let known = token.is_some_and(|token| lasting == Some(token) || shop.consent.allows(token, now));
+        if !shop.installed || !known {
             let message = "[API] Invalid API key or access token (unrecognized login or wrong password)";
             return Answer::refused(StatusCode::UNAUTHORIZED, "unauthorized", json!({ "errors": message }));
         }
@@ -518,6 +543,7 @@ impl Shop {
             "email": self.profile.email, "contactEmail": self.profile.email, "myshopifyDomain": self.profile.domain,
             "currencyCode": "EUR", "ianaTimezone": "Europe/Berlin",
             "plan": { "publicDisplayName": "Basic", "partnerDevelopment": true },
+            "primaryDomain": { "host": self.profile.domain }, "updatedAt": self.updated_at.to_rfc3339(),
         })
     }
 

@@ -89,8 +89,8 @@ impl Stage {
         let store = history::store_of(&self.served.bundle).await?;
         let tenant = self.tenant.as_ref().ok_or_else(|| Trouble("there is no installation".to_owned()))?;
         let installation = store.get().await?.tenant(tenant).await.map_err(failed)?;
-        let profile = installation.map(|installation| installation.profile()).transpose().map_err(failed)?;
-        Ok(profile.is_some_and(|profile| profile.access_token.is_some()))
+        let access = installation.map(|installation| installation.access()).transpose().map_err(failed)?;
+        Ok(access.flatten().is_some())
     }
 
     /// Posts a webhook to its function's URL, and lets what it leads to be worked off.
