@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use storeward_core::oauth::{Access, Scopes};
 use storeward_core::shop::ShopDomain;
-use storeward_core::time::Timestamp;
+use storeward_core::time::{Clock as _, Timestamp};
 use storeward_local::shopify::{Shopify, SimulatedOrder, SimulatedShop};
 use storeward_store::Profile;
 

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::{Value, json};
 use storeward_core::oauth::{Access, Scopes};
 use storeward_core::shop::ShopDomain;
-use storeward_core::time::HOUR;
+use storeward_core::time::{Clock as _, HOUR};
 use storeward_host::Queue;
 use storeward_store::{Installation, Profile, RecordRef};
 use tracing_subscriber::EnvFilter;
