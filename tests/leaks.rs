@@ -318,7 +318,27 @@ async fn no_personal_value_is_ever_in_the_clear_and_after_erasure_none_is_left_a
     world.assert_sealed().await;
     world.assert_no_canary("in a case").await;
     let mut blinds: BTreeSet<String> = BTreeSet::new();
-    for kind in ["order", "match", "subject", "case"] {
+    // And the merchant decided on it through the API: the household is not to be flagged any more.
+    let shop = world.installation.tenant.shop.as_str();
+    let case = world.app.cases(&world.installation).await.remove(0).reference;
+    let ask = |function: &'static str, key: &str, body: Value| {
+        let event = json!({
+            "routeKey": key, "headers": {}, "pathParameters": {"id": case.id()}, "body": body.to_string(),
+            "requestContext": {"authorizer": {"lambda": {"shop": shop, "actor": "0"}}},
+        });
+        async { world.app.invoke(function, event).await.unwrap() }
+    };
+    for key in ["GET /v1/cases", "GET /v1/cases/{id}"] {
+        let answer = ask("api/cases", key, Value::Null).await;
+        assert!(answer["body"].as_str().unwrap().contains(CANARY), "the merchant sees the case: {answer}");
+    }
+    let decided =
+        ask("api/cases", "POST /v1/cases/{id}/decision", json!({"decision": "never_this_household"})).await;
+    assert_eq!(decided["statusCode"], 200, "{decided}");
+    let listed = ask("api/exceptions", "GET /v1/exceptions", Value::Null).await;
+    assert!(listed["body"].as_str().unwrap().contains(CANARY), "the merchant sees whom: {listed}");
+    world.assert_no_canary("decided").await;
+    for kind in ["order", "match", "subject", "case", "case-index", "exception"] {
         let items = world.bench.items(kind);
         assert!(!items.is_empty(), "{kind}");
         for item in items {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use storeward_core::data_map::{Erasure, Kind, Retention, Table};
-use storeward_core::guard::{Alert, GuardSettings};
+use storeward_core::guard::{Alert, Decision, GuardSettings};
 use storeward_core::time::HOUR;
 use storeward_host::{ProblemKind, Setting};
 use storeward_local::template::Template;
@@ -126,7 +126,10 @@ fn every_function_has_a_log_of_its_own_that_is_kept_for_90_days() {
         assert!(groups.insert(group), "{group} is the log of two functions");
     }
     assert_eq!(groups.len(), bootstrap::FUNCTIONS.len());
-    assert_eq!(of("AWS::Logs::LogGroup"), groups.len(), "a log of no function");
+    // One more is the API's own access log.
+    let access = &template["Resources"]["ApiLogGroup"]["Properties"]["RetentionInDays"];
+    assert_eq!(access.as_u64(), Some(90));
+    assert_eq!(of("AWS::Logs::LogGroup"), groups.len() + 1, "a log of no function");
 }
 
 fn duration(duration: std::time::Duration) -> String {
@@ -244,6 +247,11 @@ async fn life() -> (Bench, Vec<(String, Value)>) {
         bench.drain(&app).await;
         look(&mut seen);
     }
+    let (store, shop) = (app.store().await, app.store().await.shop_id(&crate::bench::SHOP.parse().unwrap()));
+    let installation = store.installation(&shop).await.unwrap().unwrap();
+    let case = app.cases(&installation).await.remove(0).reference;
+    store.decide(&installation, &case, Decision::NeverThisHousehold, None).await.unwrap();
+    look(&mut seen);
     app.post("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
     look(&mut seen);
     bench.drain(&app).await;
@@ -286,7 +294,7 @@ fn number(item: &Value, name: &str) -> Option<i64> {
 fn began(kind: Kind, item: &Value) -> Option<i64> {
     let sort = item["sk"]["S"].as_str().unwrap();
     match kind {
-        Kind::Order => number(item, "created_at"),
+        Kind::Order | Kind::Exception => number(item, "created_at"),
         Kind::Delivery => number(item, "accepted_at"),
         Kind::Request | Kind::Rectification | Kind::Export => number(item, "received_at"),
         Kind::Tombstone => number(item, "erased_at"),
@@ -314,7 +322,7 @@ async fn everything_that_is_ever_stored_is_as_the_data_map_says() {
     let records: BTreeSet<i64> = seen
         .iter()
         .filter(|(_, item)| {
-            ["order", "case", "rectification", "export"]
+            ["order", "case", "exception", "rectification", "export"]
                 .contains(&item["kind"]["S"].as_str().unwrap_or_default())
         })
         .filter_map(|(_, item)| number(item, "expires_at"))
@@ -348,4 +356,47 @@ async fn everything_that_is_ever_stored_is_as_the_data_map_says() {
         assert!(personal || !sealed, "what is sealed is in no category of the map: {item}");
     }
     assert_eq!(kinds, Kind::ALL.into_iter().collect(), "kinds that a whole life never shows");
+}
+
+#[test]
+fn the_apis_routes_are_the_same_in_template_functions_and_document() {
+    let described: BTreeSet<(&str, &str, bool)> = storeward_api::OPERATIONS
+        .iter()
+        .map(|operation| (operation.key, operation.function, !operation.public))
+        .collect();
+    assert_eq!(described.len(), storeward_api::OPERATIONS.len(), "an operation twice");
+    let template = template();
+    let routed: Vec<(String, &str, bool)> = template
+        .functions
+        .iter()
+        .flat_map(|function| function.routes.iter().map(move |route| (function, route)))
+        .map(|(function, route)| {
+            assert_eq!(route.api.as_deref(), Some("Api"), "{route:?}");
+            (format!("{} {}", route.method, route.path), function.handler.as_str(), route.authorized)
+        })
+        .collect();
+    let routed: BTreeSet<(&str, &str, bool)> =
+        routed.iter().map(|(key, function, authorized)| (key.as_str(), *function, *authorized)).collect();
+    assert_eq!(described, routed, "the document and template.yaml");
+    let tables = [
+        (cases::FUNCTION.name, cases::ROUTES),
+        (exceptions::FUNCTION.name, exceptions::ROUTES),
+        (savings::FUNCTION.name, savings::ROUTES),
+        (settings::FUNCTION.name, settings::ROUTES),
+    ];
+    let handled = tables
+        .iter()
+        .flat_map(|(function, routes)| routes.iter().map(move |route| (route.key, *function, true)));
+    let public = openapi::ROUTES.iter().map(|route| (*route, openapi::FUNCTION.name, false));
+    assert_eq!(described, handled.chain(public).collect(), "the document and the functions");
+    let api = &template.apis[..];
+    assert!(api.len() == 1 && api[0].limits.is_some() && api[0].authorizer.is_some(), "{api:?}");
+    assert!(!read("template.yaml").contains("sourceIp"), "an access log with the callers' addresses");
+}
+
+#[test]
+fn the_published_description_of_the_api_is_the_one_of_the_code() {
+    let mut text = serde_json::to_string_pretty(&storeward_api::document()).unwrap();
+    text.push('\n');
+    assert_document("docs/openapi.json", &text);
 }

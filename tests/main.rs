@@ -8,6 +8,7 @@
 )]
 #![expect(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "nobody but these tests calls it")]
 
+mod api;
 pub mod bench;
 mod consent;
 mod crashes;

@@ -417,19 +417,100 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     life.drain("jobs/purge-shop").await;
     life.invoke("webhooks/shop-redact", sample("webhooks/shop-redact/plain")).await;
 
-    let unused: BTreeSet<(String, String)> = bootstrap::FUNCTIONS
-        .iter()
-        .flat_map(|function| {
-            let (allowed, used) = (life.roles.allowed(function.name), &life.used[function.name]);
-            let forbidden: Vec<_> = used.difference(&allowed).collect();
-            assert!(forbidden.is_empty(), "{} does what its role forbids: {forbidden:?}", function.name);
-            let unused = allowed.difference(used).map(|right| (function.name.to_owned(), right.clone()));
-            unused.collect::<Vec<_>>()
-        })
-        .collect();
-    let explained: BTreeSet<(String, String)> =
-        UNUSED.iter().map(|(function, right, _)| ((*function).to_owned(), (*right).to_owned())).collect();
-    assert_eq!(unused, explained, "allowed and not used (left), allowed with a reason (right)");
+    life.compare(|function| !API.contains(&function));
+}
+
+impl Watched<'_> {
+    /// What the functions did against what their roles allow.
+    fn compare(&self, concerned: impl Fn(&str) -> bool) {
+        let life = self;
+        let unused: BTreeSet<(String, String)> = bootstrap::FUNCTIONS
+            .iter()
+            .filter(|function| concerned(function.name))
+            .flat_map(|function| {
+                let (allowed, used) = (life.roles.allowed(function.name), &life.used[function.name]);
+                let forbidden: Vec<_> = used.difference(&allowed).collect();
+                assert!(forbidden.is_empty(), "{} does what its role forbids: {forbidden:?}", function.name);
+                let unused = allowed.difference(used).map(|right| (function.name.to_owned(), right.clone()));
+                unused.collect::<Vec<_>>()
+            })
+            .collect();
+        let explained: BTreeSet<(String, String)> = UNUSED
+            .iter()
+            .filter(|(function, _, _)| concerned(function))
+            .map(|(function, right, _)| ((*function).to_owned(), (*right).to_owned()))
+            .collect();
+        assert_eq!(unused, explained, "allowed and not used (left), allowed with a reason (right)");
+    }
+
+    /// Asks an API function as API Gateway does, for the samples' shop.
+    async fn ask(&mut self, function: &str, key: &str, id: &str, body: &Value) -> Value {
+        let shop = self.app.store().await.shop_id(&SHOP.parse().unwrap());
+        let _by_the_test_itself = self.wire.take();
+        let event = json!({
+            "routeKey": key, "headers": {}, "pathParameters": {"id": id}, "body": body.to_string(),
+            "requestContext": {"authorizer": {"lambda": {"shop": shop, "actor": "0"}}},
+        });
+        let answer = self.app.invoke(function, event).await.unwrap();
+        assert!(answer["statusCode"].as_u64().unwrap() < 300, "{key}: {answer}");
+        self.book(function);
+        serde_json::from_str(answer["body"].as_str().unwrap()).unwrap_or_default()
+    }
+}
+
+/// The functions of the merchants' API.
+const API: [&str; 6] =
+    ["api/authorizer", "api/cases", "api/exceptions", "api/openapi", "api/savings", "api/settings"];
+
+#[tokio::test(start_paused = true)]
+async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
+    let bench = Bench::new().await;
+    bench.app().install().await;
+    let wire = Wire::default();
+    let app = bench.app_through(wire.tap(bench.transport()), FaultPlan::none());
+    let roles = Roles::new(&bench);
+    let mut life = Watched { bench: &bench, app, wire, roles, used: BTreeMap::new() };
+    for (id, body) in [(1, order(1, 1)), (2, order(2, 2)), (21, stranger(21)), (22, stranger(22))] {
+        life.order(id, &body).await;
+        life.drain("jobs/match-order").await;
+    }
+    let none = Value::Null;
+    let _started = life.app.invoke("api/authorizer", sample("api/authorizer/session")).await.unwrap();
+    life.book("api/authorizer");
+    let _document = life.app.invoke("api/openapi", sample("api/openapi/read")).await.unwrap();
+    life.book("api/openapi");
+    life.ask("api/settings", "GET /v1/settings", "", &none).await;
+    life.ask("api/settings", "PUT /v1/settings", "", &json!({"window_minutes": 60})).await;
+    let preview = life.ask("api/settings", "POST /v1/settings/preview", "", &json!({"settings": {}})).await;
+    assert_eq!(preview["proposed"]["cases"], 2, "{preview}");
+    let listed = life.ask("api/cases", "GET /v1/cases", "", &none).await;
+    let id = |place: usize| listed["cases"][place]["id"].as_str().unwrap().to_owned();
+    for case in [id(0), id(1)] {
+        life.ask("api/cases", "GET /v1/cases/{id}", &case, &none).await;
+        life.ask(
+            "api/cases",
+            "POST /v1/cases/{id}/decision",
+            &case,
+            &json!({"decision": "never_this_customer"}),
+        )
+        .await;
+        life.ask("api/cases", "POST /v1/cases/{id}/recheck", &case, &none).await;
+        life.drain("jobs/match-order").await;
+        life.ask("api/cases", "POST /v1/cases/{id}/decision", &case, &json!({"decision": "confirm"})).await;
+    }
+    life.ask(
+        "api/cases",
+        "POST /v1/cases/{id}/decision",
+        &id(0),
+        &json!({"decision": "never_this_customer"}),
+    )
+    .await;
+    life.ask("api/cases", "DELETE /v1/cases/{id}", &id(1), &none).await;
+    let exceptions = life.ask("api/exceptions", "GET /v1/exceptions", "", &none).await;
+    let exception = exceptions["exceptions"][0]["id"].as_str().unwrap().to_owned();
+    life.ask("api/exceptions", "DELETE /v1/exceptions/{id}", &exception, &none).await;
+    life.ask("api/savings", "GET /v1/savings", "", &none).await;
+    life.compare(|function| API.contains(&function));
 }
 
 impl Roles {

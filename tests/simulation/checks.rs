@@ -86,7 +86,22 @@ fn leads_somewhere(kind: Kind, item: &Value, keys: &BTreeSet<(&str, &str)>) {
         }
         Kind::Subject => {
             let id = sort.rsplit_once('/').unwrap().1;
-            assert!(has_case || there("order", id), "a subject row that leads nowhere: {item}");
+            let there = ["order", "exception"].into_iter().any(|kind| there(kind, id));
+            assert!(has_case || there, "a subject row that leads nowhere: {item}");
+        }
+        Kind::CaseIndex => {
+            let id = sort.rsplit_once('#').unwrap().1;
+            assert!(there("case", id), "a listed case that is not there: {item}");
+        }
+        Kind::Case if text(item, "phase") != "merged" => {
+            let listed = |(partition, row): &(&str, &str)| {
+                partition.starts_with(&format!("{tenant}#case-index#")) && row.ends_with(sort)
+            };
+            assert_eq!(
+                keys.iter().filter(|key| listed(key)).count(),
+                1,
+                "a case that is not listed once: {item}"
+            );
         }
         Kind::Order => assert!(case.is_none() || has_case, "an order in a case that is not there: {item}"),
         _ => {}

@@ -89,6 +89,37 @@ pub struct Template {
     pub functions: Vec<Function>,
     /// The names of schedule groups.
     pub schedule_groups: Vec<String>,
+    /// HTTP APIs: who may call their routes, and how often.
+    pub apis: Vec<Api>,
+}
+
+/// An HTTP API of API Gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Api {
+    /// The id in the template.
+    pub logical_id: String,
+    /// Who decides on requests to routes that do not say otherwise.
+    pub authorizer: Option<Authorizer>,
+    /// How many requests a second it takes, and how many at once; no limit where the template has none.
+    pub limits: Option<Limits>,
+}
+
+/// A Lambda authorizer with simple responses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authorizer {
+    /// The ARN of its function.
+    pub function: String,
+    /// The header without which it is not even asked.
+    pub header: String,
+}
+
+/// The throttling of an API: a token bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests a second.
+    pub rate: u64,
+    /// Requests at once.
+    pub burst: u64,
 }
 
 /// A DynamoDB table.
@@ -180,6 +211,10 @@ pub struct Route {
     pub method: String,
     /// The path with `{parameters}`.
     pub path: String,
+    /// The API it belongs to, by its id in the template; none for one that SAM would make.
+    pub api: Option<String>,
+    /// Whether the API's authorizer is asked.
+    pub authorized: bool,
 }
 
 impl Template {
@@ -197,12 +232,14 @@ impl Template {
             queues: Vec::new(),
             functions: Vec::new(),
             schedule_groups: Vec::new(),
+            apis: Vec::new(),
         };
         for (id, resource) in resolver.resources()? {
             match resource.kind {
                 "AWS::DynamoDB::Table" => template.tables.push(resolver.table(&id, &resource)?),
                 "AWS::SQS::Queue" => template.queues.push(resolver.queue(&id, &resource)?),
                 "AWS::Serverless::Function" => template.functions.push(resolver.function(&id, &resource)?),
+                "AWS::Serverless::HttpApi" => template.apis.push(resolver.api(&id, &resource)?),
                 "AWS::Scheduler::ScheduleGroup" => {
                     template.schedule_groups.push(resolver.name_of(&id, &resource, "Name", 0)?);
                 }
@@ -359,6 +396,43 @@ impl<'a> Resolver<'a> {
         Ok(Table { logical_id: id.to_owned(), name, create_request, time_to_live })
     }
 
+    fn api(&self, id: &str, resource: &Resource<'_>) -> Result<Api, TemplateError> {
+        let place = Place::new(format!("Resources.{id}.Properties"), 0);
+        let take = |member: &str| self.value(&resource.properties[member], &place.at(member));
+        let auth = take("Auth")?.unwrap_or_else(|| json!({}));
+        let authorizer = match auth["DefaultAuthorizer"].as_str() {
+            None => None,
+            Some(name) => {
+                let place = place.at(&format!("Auth.Authorizers.{name}"));
+                let written = &auth["Authorizers"][name];
+                let function =
+                    written["FunctionArn"].as_str().ok_or_else(|| place.at("FunctionArn").missing())?;
+                // What is simulated here: nothing is remembered of a caller, and answers are the simple ones.
+                if text(&written["Identity"]["ReauthorizeEvery"]).as_deref() != Some("0") {
+                    return Err(place.unsupported("an authorizer whose answers are remembered"));
+                }
+                if !truth(&written["EnableSimpleResponses"])
+                    || text(&written["AuthorizerPayloadFormatVersion"]).as_deref() != Some("2.0")
+                {
+                    return Err(place.unsupported("an authorizer without simple responses"));
+                }
+                let [header] = written["Identity"]["Headers"].as_array().map_or(&[][..], Vec::as_slice)
+                else {
+                    return Err(place.unsupported("an authorizer with other than one header"));
+                };
+                let header =
+                    header.as_str().ok_or_else(|| place.at("Identity.Headers").malformed("a name"))?;
+                Some(Authorizer { function: function.to_owned(), header: header.to_owned() })
+            }
+        };
+        let throttling = take("DefaultRouteSettings")?.unwrap_or_else(|| json!({}));
+        let limit = |name: &str| whole(&throttling[name]);
+        let limits = limit("ThrottlingRateLimit")
+            .zip(limit("ThrottlingBurstLimit"))
+            .map(|(rate, burst)| Limits { rate, burst });
+        Ok(Api { logical_id: id.to_owned(), authorizer, limits })
+    }
+
     fn queue(&self, id: &str, resource: &Resource<'_>) -> Result<Queue, TemplateError> {
         let place = Place::new(format!("Resources.{id}.Properties"), 0);
         let name = self.name_of(id, resource, "QueueName", 0)?;
@@ -513,6 +587,8 @@ impl<'a> Resolver<'a> {
             Some("Api" | "HttpApi") => function.routes.push(Route {
                 method: properties["Method"].as_str().unwrap_or("ANY").to_ascii_uppercase(),
                 path: properties["Path"].as_str().ok_or_else(|| place_of("Path").missing())?.to_owned(),
+                api: properties["ApiId"].as_str().map(str::to_owned),
+                authorized: properties["Auth"]["Authorizer"].as_str() != Some("NONE"),
             }),
             Some(other) => return Err(place.unsupported(format!("events of type {other}"))),
             None => return Err(place.at("Type").missing()),
@@ -563,6 +639,7 @@ impl<'a> Resolver<'a> {
             "AWS::Serverless::Function" => called("FunctionName")?,
             "AWS::Scheduler::ScheduleGroup" => called("Name")?,
             "AWS::IAM::Role" => called("RoleName")?,
+            "AWS::Serverless::HttpApi" => name.to_owned(),
             "AWS::Logs::LogGroup" => called("LogGroupName")?,
             "AWS::KMS::Key" => kms::key_arn().rsplit('/').next().unwrap_or_default().to_owned(),
             "AWS::KMS::Alias" => called("AliasName")?,
@@ -966,7 +1043,9 @@ Resources:
         assert_eq!(worker.schedules[0].name, "WorkerHourly");
         assert_eq!(worker.schedules[0].request["GroupName"], "purges");
         assert_eq!(worker.schedules[0].request["Target"]["Arn"], worker.arn.as_str());
-        assert_eq!(worker.routes, [Route { method: "GET".to_owned(), path: "/cases/{id}".to_owned() }]);
+        let [route] = &worker.routes[..] else { panic!("one route") };
+        assert_eq!((route.method.as_str(), route.path.as_str()), ("GET", "/cases/{id}"));
+        assert!(route.api.is_none() && route.authorized);
     }
 
     #[test]

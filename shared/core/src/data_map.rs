@@ -32,6 +32,12 @@ pub enum Kind {
     Notice,
     /// Which cases the next digest tells of.
     Digest,
+    /// An index row by which cases are listed by their time.
+    CaseIndex,
+    /// What a merchant excepted from being flagged: a household or a customer.
+    Exception,
+    /// How many cases a month had, and what they saved.
+    Statistics,
     /// A request to erase a person.
     Request,
     /// A customer's account as it is now, until every record says so.
@@ -177,7 +183,7 @@ pub struct Row {
 
 impl Kind {
     /// Every kind, in the order of the map.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::Shop,
         Self::Directory,
         Self::Keys,
@@ -188,6 +194,9 @@ impl Kind {
         Self::Case,
         Self::Notice,
         Self::Digest,
+        Self::CaseIndex,
+        Self::Exception,
+        Self::Statistics,
         Self::Request,
         Self::Rectification,
         Self::Export,
@@ -211,6 +220,9 @@ impl Kind {
             Self::Case => "case",
             Self::Notice => "notice",
             Self::Digest => "digest",
+            Self::CaseIndex => "case-index",
+            Self::Exception => "exception",
+            Self::Statistics => "statistics",
             Self::Request => "request",
             Self::Rectification => "rectification",
             Self::Export => "export",
@@ -358,6 +370,47 @@ impl Kind {
                 legal_basis: LegalBasis::Contract,
                 categories: &[Pseudonym],
                 retention: Retention::Window(Duration::from_hours(7 * 24)),
+                erasure: Erasure::Keep,
+                bucketed: true,
+                exported: false,
+                processors: &[Processor::CloudHost],
+            },
+            Self::CaseIndex => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "when a case was opened, and the case it leads to; of an anonymised case the day",
+                purpose: Purpose::Duplicates,
+                legal_basis: LegalBasis::LegitimateInterest,
+                categories: &[Pseudonym],
+                retention: Retention::WithRecord,
+                erasure: Erasure::Delete,
+                bucketed: false,
+                exported: false,
+                processors: &[Processor::CloudHost],
+            },
+            // A merchant's word on one household or customer. It is about a person, so it ends; a year bounds it as it
+            // bounds the case it was said on.
+            Self::Exception => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "blinded address, e-mail, phone or customer number that is not to be flagged; sealed: how a merchant recognises it",
+                purpose: Purpose::Duplicates,
+                legal_basis: LegalBasis::LegitimateInterest,
+                categories: &[CustomerContact, CustomerAddress],
+                retention: Retention::Window(Duration::from_hours(365 * 24)),
+                erasure: Erasure::Delete,
+                bucketed: true,
+                exported: true,
+                processors: &[Processor::CloudHost],
+            },
+            Self::Statistics => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "how many cases of a month were opened, confirmed and dismissed, and the sums saved by currency",
+                purpose: Purpose::Duplicates,
+                legal_basis: LegalBasis::Contract,
+                categories: &[],
+                retention: Retention::UntilPurge,
                 erasure: Erasure::Keep,
                 bucketed: true,
                 exported: false,

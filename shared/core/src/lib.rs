@@ -3,13 +3,16 @@
 
 pub mod alert;
 pub mod data_map;
+pub mod exception;
 pub mod guard;
 pub mod ledger;
 pub mod matching;
+pub mod money;
 pub mod normalize;
 pub mod oauth;
 pub mod order;
 pub mod personal;
+pub mod preview;
 pub mod session;
 pub mod shop;
 pub mod time;

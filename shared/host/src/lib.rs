@@ -2,6 +2,7 @@
 //! and schedules, errors to answers, logs. What a function does with a verified event is its own.
 
 mod access;
+mod api;
 mod browser;
 mod connections;
 mod context;
@@ -18,6 +19,7 @@ mod telemetry;
 mod webhook;
 
 pub use access::{AdminAccess, Connected};
+pub use api::{Answering, ApiError, ApiReply, ApiRequest, MAX_API_BODY, Route, api, authorize, document};
 pub use browser::{BrowserError, BrowserRequest, Reply, browser};
 pub use connections::Connections;
 pub use context::{Context, HostError, Queue};

@@ -4,6 +4,8 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::session::SessionTokenError;
+
 /// Every problem that an endpoint answers with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind {
@@ -37,11 +39,31 @@ pub enum ProblemKind {
     ScopesLacking,
     /// Something the request needs is not available.
     Unavailable,
+    /// No record of this shop has this name, or the path has none.
+    NotFound,
+    /// A parameter of the query or a header is not one this route knows, or its value is none.
+    InvalidParameter,
+    /// The body of a request to the API is not what the route takes.
+    InvalidBody,
+    /// The body is larger than a request to the API can be.
+    RequestTooLarge,
+    /// A setting has a value that is not allowed.
+    SettingOutOfBounds,
+    /// The case is not at the revision that was decided on.
+    CaseChanged,
+    /// A case that is open cannot be deleted.
+    CaseNotResolved,
+    /// The people of the case were erased.
+    CaseNotDecidable,
+    /// The orders of the case are not kept any more.
+    NothingToExcept,
+    /// More orders or people are in the case than one step can deal with.
+    CaseTooLarge,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 25] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -57,6 +79,16 @@ impl ProblemKind {
         Self::ConsentRefused,
         Self::ScopesLacking,
         Self::Unavailable,
+        Self::NotFound,
+        Self::InvalidParameter,
+        Self::InvalidBody,
+        Self::RequestTooLarge,
+        Self::SettingOutOfBounds,
+        Self::CaseChanged,
+        Self::CaseNotResolved,
+        Self::CaseNotDecidable,
+        Self::NothingToExcept,
+        Self::CaseTooLarge,
     ];
 
     /// The kind's stable id, the last part of its `type`.
@@ -78,6 +110,16 @@ impl ProblemKind {
             Self::ConsentRefused => "consent-refused",
             Self::ScopesLacking => "scopes-lacking",
             Self::Unavailable => "unavailable",
+            Self::NotFound => "not-found",
+            Self::InvalidParameter => "invalid-parameter",
+            Self::InvalidBody => "invalid-body",
+            Self::RequestTooLarge => "request-too-large",
+            Self::SettingOutOfBounds => "setting-out-of-bounds",
+            Self::CaseChanged => "case-changed",
+            Self::CaseNotResolved => "case-not-resolved",
+            Self::CaseNotDecidable => "case-not-decidable",
+            Self::NothingToExcept => "nothing-to-except",
+            Self::CaseTooLarge => "case-too-large",
         }
     }
 
@@ -90,11 +132,18 @@ impl ProblemKind {
             | Self::WrongTopic
             | Self::MalformedBody
             | Self::ShopMismatch
-            | Self::InvalidQuery => 400,
-            Self::BodyTooLarge => 413,
+            | Self::InvalidQuery
+            | Self::InvalidParameter
+            | Self::InvalidBody => 400,
+            Self::BodyTooLarge | Self::RequestTooLarge => 413,
             Self::BadSignature | Self::UnsignedQuery | Self::InvalidSession => 401,
             Self::StateMismatch | Self::ConsentRefused | Self::ScopesLacking => 403,
-            Self::NotInstalled => 404,
+            Self::NotInstalled | Self::NotFound => 404,
+            Self::CaseNotResolved | Self::CaseNotDecidable | Self::NothingToExcept | Self::CaseTooLarge => {
+                409
+            }
+            Self::CaseChanged => 412,
+            Self::SettingOutOfBounds => 422,
             Self::Unavailable => 503,
         }
     }
@@ -118,6 +167,16 @@ impl ProblemKind {
             Self::ConsentRefused => "Shopify gives no access for that",
             Self::ScopesLacking => "The merchant granted less than the app needs",
             Self::Unavailable => "Not available now, try again",
+            Self::NotFound => "There is nothing of this name",
+            Self::InvalidParameter => "A parameter is not as documented",
+            Self::InvalidBody => "The body is not as documented",
+            Self::RequestTooLarge => "The request is too large",
+            Self::SettingOutOfBounds => "A setting is out of its bounds",
+            Self::CaseChanged => "The case has changed",
+            Self::CaseNotResolved => "The case is not resolved",
+            Self::CaseNotDecidable => "There is nothing to decide on any more",
+            Self::NothingToExcept => "Nobody to make an exception for is known",
+            Self::CaseTooLarge => "The case is too large for this",
         }
     }
 }
@@ -138,7 +197,13 @@ impl Problem {
         Self { kind, detail: detail.into() }
     }
 
-    /// The answer of a function URL.
+    /// Nothing of this shop has the name that was asked for: the same answer for what is another shop's.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::new(ProblemKind::NotFound, "look it up in the list again")
+    }
+
+    /// The answer of a function URL or an API.
     #[must_use]
     pub fn answer(&self) -> Value {
         let body = json!({
@@ -147,7 +212,13 @@ impl Problem {
             "status": self.kind.status(),
             "detail": self.detail,
         });
-        answer(self.kind.status(), "application/problem+json", &body)
+        let mut answered = answer(self.kind.status(), "application/problem+json", &body);
+        if self.kind == ProblemKind::InvalidSession {
+            let (name, value) = SessionTokenError::RETRY_HEADER;
+            answered["headers"][name] = json!(value);
+            answered["headers"]["www-authenticate"] = json!("Bearer");
+        }
+        answered
     }
 }
 

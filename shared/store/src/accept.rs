@@ -50,6 +50,46 @@ pub struct Work {
     pub stored: bool,
 }
 
+/// What is asked of `match-order`: the work of a delivery, or another look at an order that is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Task {
+    /// The order was delivered: with the work, its delivery is done.
+    Delivered(Work),
+    /// The merchant asked for another look. Nothing waits for it to be done.
+    Again(Recheck),
+}
+
+/// Another look at an order that is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recheck {
+    /// For which installation.
+    #[serde(flatten)]
+    pub tenant: Tenant,
+    /// The order.
+    pub record: RecordRef,
+}
+
+impl Task {
+    /// For which installation.
+    #[must_use]
+    pub const fn tenant(&self) -> &Tenant {
+        match self {
+            Self::Delivered(work) => &work.tenant,
+            Self::Again(recheck) => &recheck.tenant,
+        }
+    }
+
+    /// The order.
+    #[must_use]
+    pub const fn record(&self) -> &RecordRef {
+        match self {
+            Self::Delivered(work) => &work.record,
+            Self::Again(recheck) => &recheck.record,
+        }
+    }
+}
+
 /// How long a job waits for a record whose reference it has: writing and sending run side by side, so the
 /// reference can be faster, but no function writes for longer than this after its webhook was answered.
 const UNCOMMITTED_AFTER: std::time::Duration = MINUTE;

@@ -12,10 +12,12 @@ use storeward_core::order::Order;
 use storeward_core::personal::Personal;
 use storeward_core::time::Timestamp;
 
+use crate::case_list::{end_of_day, index_row};
 use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, text};
 use crate::keyspace::{self, Key, RecordRef};
 use crate::orders::{Candidate, OrderRecord, lengthen, shorten};
+use crate::statistics::{Counted, Tally};
 use crate::store::{Action, Change, Condition, Expired, Query, Store};
 use crate::tenants::Installation;
 
@@ -49,7 +51,8 @@ pub enum CaseState {
 }
 
 impl CaseState {
-    const ALL: [Self; 6] =
+    /// Every state.
+    pub const ALL: [Self; 6] =
         [Self::Open, Self::Confirmed, Self::Dismissed, Self::Settled, Self::Merged, Self::Anonymised];
 
     /// The word for it, in keys and in answers.
@@ -147,6 +150,10 @@ struct SealedCase {
     members: Vec<Member>,
     #[serde(default)]
     decided: Option<Decided>,
+    #[serde(default)]
+    counted: Option<Counted>,
+    #[serde(default)]
+    exceptions: Vec<RecordRef>,
 }
 
 /// A case.
@@ -171,6 +178,10 @@ pub struct Case {
     pub openings: u64,
     /// The merchant's latest decision. It stays when another order joins and opens the case again.
     pub decided: Option<Decided>,
+    /// What the decision was counted as.
+    pub(crate) counted: Option<Counted>,
+    /// What the decision excepted from being flagged.
+    pub(crate) exceptions: Vec<RecordRef>,
     pub(crate) opened_at: Timestamp,
     pub(crate) revision: i64,
     pub(crate) merged_into: Option<RecordRef>,
@@ -202,7 +213,12 @@ impl Case {
         if let Some(into) = &self.merged_into {
             item = item.set("merged_into", text(into.to_string()));
         } else {
-            let sealed = SealedCase { members: self.members.clone(), decided: self.decided.clone() };
+            let sealed = SealedCase {
+                members: self.members.clone(),
+                decided: self.decided.clone(),
+                counted: self.counted.clone(),
+                exceptions: self.exceptions.clone(),
+            };
             item = item.sealed(&installation.keys, &sealed, &*store.entropy)?;
         }
         Ok(Action::Put { item, condition: Some(self.unchanged()) })
@@ -228,13 +244,13 @@ impl Case {
 
     /// What stays of a case when its people are erased: a new record under a random name, without a time finer than
     /// a day and without members, that nothing leads to.
-    pub(crate) fn anonymised(&self, store: &Store, installation: &Installation) -> Result<Action> {
+    pub(crate) fn anonymised(&self, store: &Store, installation: &Installation) -> Result<[Action; 2]> {
         let reference = RecordRef::new(Kind::Case, store.random_id()?);
         let agreed =
             serde_json::to_string(&self.reasons).map_err(|_| StoreError::Corrupt("a case's reasons"))?;
         let day = self.opened_at.day();
         // Counted from the end of the day, so that the time of expiry does not tell the time of opening.
-        let end_of_day = Timestamp::parse_rfc3339(&format!("{day}T23:59:59Z")).unwrap_or(self.opened_at);
+        let end_of_day = end_of_day(&day).unwrap_or(self.opened_at);
         let item = Item::new(keyspace::record(&installation.tenant, &reference))
             .set("phase", text(CaseState::Anonymised.name()))
             .set("opened_day", text(day))
@@ -243,7 +259,7 @@ impl Case {
             .set("agreed", text(agreed))
             .set("revision", number(1))
             .expiring(end_of_day);
-        Ok(Action::put(item))
+        Ok([Action::put(item), index_row(&installation.tenant, end_of_day, &reference)])
     }
 }
 
@@ -335,6 +351,8 @@ impl Store {
             members: sealed.members,
             openings: stored.optional_number("openings").and_then(|n| u64::try_from(n).ok()).unwrap_or(1),
             decided: sealed.decided,
+            counted: sealed.counted,
+            exceptions: sealed.exceptions,
             opened_at,
             revision: stored.number("revision")?,
             merged_into: merged_into.map_err(|_| StoreError::Corrupt("a merged case"))?,
@@ -458,7 +476,14 @@ impl Store {
         target.openings += u64::from(opened);
         target.state = CaseState::Open;
         let mut actions = Vec::new();
+        let mut tally = Tally::default();
+        if target.revision == 0 {
+            tally.opened(&target);
+            actions.push(index_row(&installation.tenant, target.opened_at, &target.reference));
+        }
         for mut source in merged {
+            tally.merged(&source);
+            actions.extend(source.index_key(&installation.tenant).map(Action::delete));
             let room = LISTED.saturating_sub(target.members.len());
             target.size += source.size;
             target.members.extend(source.members.drain(..).take(room));
@@ -487,6 +512,7 @@ impl Store {
             });
         }
         actions.push(target.put(self, installation)?);
+        actions.extend(tally.actions(&installation.tenant));
         if self.transact(actions).await?.is_err() {
             return Ok(Step::Overtaken);
         }
@@ -507,6 +533,8 @@ impl Store {
             reasons: BTreeSet::new(),
             openings: 0,
             decided: None,
+            counted: None,
+            exceptions: Vec::new(),
             opened_at: now,
             revision: 0,
             merged_into: None,

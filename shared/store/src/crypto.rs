@@ -92,6 +92,11 @@ impl DeploymentKey {
         ShopId::from_blind(tag(&self.directory, "shop", domain.as_str()))
     }
 
+    /// The blinded name of a member of a shop's staff: for the access log, another one in each shop.
+    pub(crate) fn actor(&self, shop: &ShopId, user: &str) -> String {
+        hex::encode(tag(&self.directory, "actor", &format!("{shop}|{user}")))
+    }
+
     /// Makes new keys for an installation and wraps them.
     pub(crate) fn create(&self, tenant: &Tenant, entropy: &dyn Entropy) -> Result<(TenantKeys, Vec<u8>)> {
         let mut plain = Zeroizing::new([0; 64]);

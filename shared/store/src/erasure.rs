@@ -16,6 +16,7 @@ use crate::accept::{Work, completion, completion_due};
 use crate::cases::{Case, Member};
 use crate::due::{self, DueRow};
 use crate::error::{Result, StoreError};
+use crate::exceptions;
 use crate::item::{Item, Stored, number, text};
 use crate::keyspace::{self, Key, RecordRef};
 use crate::ledger::{Entry, What};
@@ -94,12 +95,17 @@ struct Found {
     orders: Vec<OrderRecord>,
     /// Orders beyond those their case lists: they are erased like those that are in none.
     unlisted: BTreeSet<RecordRef>,
+    /// Exceptions that the person is among: each with its rows.
+    exceptions: Vec<Vec<Key>>,
     strays: Vec<Key>,
 }
 
 impl Found {
     fn is_empty(&self) -> bool {
-        self.cases.is_empty() && self.orders.is_empty() && self.strays.is_empty()
+        self.cases.is_empty()
+            && self.orders.is_empty()
+            && self.exceptions.is_empty()
+            && self.strays.is_empty()
     }
 }
 
@@ -196,6 +202,10 @@ impl Store {
                 .filter(|record| record.case.is_none() || found.unlisted.contains(&record.reference))
                 .collect();
             self.erase_orders(installation, request, &alone).await?;
+            // An exception's keys are those of one decision: fewer than a transaction takes.
+            for keys in found.exceptions {
+                self.write(keys.into_iter().map(Action::delete).collect()).await?;
+            }
             for chunk in found.strays.chunks(TRANSACTION_ITEMS) {
                 self.write(chunk.iter().cloned().map(Action::delete).collect()).await?;
             }
@@ -217,6 +227,7 @@ impl Store {
         let mut case_references = BTreeSet::new();
         let mut rows = Vec::new();
         let (mut errands, mut rows_of_errands) = (BTreeSet::new(), Vec::new());
+        let mut exceptions = BTreeSet::new();
         for partition in &partitions {
             for row in self.all_of(Table::Data, partition).await? {
                 let reference: RecordRef =
@@ -229,7 +240,11 @@ impl Store {
                 if let Some(case) = row.optional_text("case_id") {
                     case_references.insert(case.parse().map_err(|_| StoreError::Corrupt("a subject row"))?);
                 }
-                references.insert(reference.clone());
+                if reference.kind() == Kind::Exception {
+                    exceptions.insert(reference.clone());
+                } else {
+                    references.insert(reference.clone());
+                }
                 rows.push((reference, row.key(Kind::Subject)?));
             }
         }
@@ -263,14 +278,26 @@ impl Store {
             .map(|record| record.reference.clone())
             .collect();
         // A row that leads to nothing any more: its record expired before it.
-        let leading: BTreeSet<RecordRef> =
-            orders.iter().map(|record| record.reference.clone()).chain(newer).chain(listed).collect();
+        let keys: Vec<Key> = exceptions.iter().map(|reference| keyspace::record(tenant, reference)).collect();
+        let standing = self.batch_get(Table::Data, &keys, Expired::Too).await?;
+        let exceptions: Vec<Vec<Key>> =
+            standing.iter().map(|stored| exceptions::keys_of(installation, stored)).collect::<Result<_>>()?;
+        let excepting =
+            standing.iter().map(|stored| Ok(RecordRef::new(Kind::Exception, stored.text("sk")?.to_owned())));
+        let excepting: Vec<RecordRef> = excepting.collect::<Result<_>>()?;
+        let leading: BTreeSet<RecordRef> = orders
+            .iter()
+            .map(|record| record.reference.clone())
+            .chain(newer)
+            .chain(listed)
+            .chain(excepting)
+            .collect();
         let strays =
             rows.into_iter().filter(|(reference, _)| !leading.contains(reference)).map(|(_, key)| key);
         // What was put together about the person, or is under way, goes as a whole.
         let mut strays: BTreeSet<Key> = strays.chain(rows_of_errands).collect();
         strays.extend(self.errand_keys(installation, &errands).await?);
-        Ok(Found { cases, strays: strays.into_iter().collect(), orders, unlisted })
+        Ok(Found { cases, strays: strays.into_iter().collect(), orders, unlisted, exceptions })
     }
 
     /// Takes members out of a case together with their orders, a few in each transaction. A case that is left with
@@ -312,8 +339,9 @@ impl Store {
                 case.revision += 1;
             } else {
                 cases = 1;
-                actions.push(case.anonymised(self, installation)?);
+                actions.extend(case.anonymised(self, installation)?);
                 actions.push(notices::forgotten(installation, &case.reference));
+                actions.extend(case.index_key(&installation.tenant).map(Action::delete));
                 actions.push(Action::Delete {
                     key: keyspace::record(&installation.tenant, &case.reference),
                     condition: Some(case.unchanged()),
@@ -335,8 +363,8 @@ impl Store {
         Ok(())
     }
 
-    /// The order that is left alone when its case ends: it is in no case, and its rows live as long as it does.
-    async fn release(&self, installation: &Installation, member: &Member) -> Result<Vec<Action>> {
+    /// An order whose case ends: it is in no case, and its rows live as long as it does.
+    pub(crate) async fn release(&self, installation: &Installation, member: &Member) -> Result<Vec<Action>> {
         let rows = member.row_keys(installation);
         let Some(record) = self.order(installation, &member.order).await? else {
             return Ok(rows.into_iter().map(Action::delete).collect());

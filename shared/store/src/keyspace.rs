@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use storeward_core::data_map::{Kind, Purpose, Table};
+use storeward_core::exception::{EXCEPTION_VERSION, ExceptionKey};
 use storeward_core::matching::{KEY_VERSION, MatchKey};
 use storeward_core::normalize::{Identifier, SUBJECT_VERSION};
 use storeward_core::shop::{ShopId, Tenant};
@@ -158,6 +159,32 @@ pub(crate) fn order_ref(keys: &TenantKeys, id: u64) -> RecordRef {
 /// The reference of a delivery marker, by Shopify's webhook id.
 pub(crate) fn delivery_ref(keys: &TenantKeys, webhook_id: &str) -> RecordRef {
     RecordRef::new(Kind::Delivery, keys.blind(Kind::Delivery.row().purpose, "webhook", webhook_id))
+}
+
+/// The reference of an exception, by what it is about.
+pub(crate) fn exception_ref(keys: &TenantKeys, key: &ExceptionKey) -> RecordRef {
+    let label = format!("exception-{EXCEPTION_VERSION}-{}", key.scope.name());
+    RecordRef::new(Kind::Exception, keys.blind(Kind::Exception.row().purpose, &label, key.value.expose()))
+}
+
+/// The partition of the cases that were opened in one month, `2026-11`.
+pub(crate) fn case_index_partition(tenant: &Tenant, month: &str) -> String {
+    format!("{tenant}#case-index#{month}")
+}
+
+/// The row of a case in the list: sorted by the time it is listed under.
+pub(crate) fn case_index(tenant: &Tenant, at: Timestamp, case: &RecordRef) -> Key {
+    let pk = case_index_partition(tenant, &crate::statistics::month(at));
+    Key { kind: Kind::CaseIndex, pk, sk: format!("{}#{}", sortable(at), case.id) }
+}
+
+/// One shard of a month's counters.
+pub(crate) fn statistics(tenant: &Tenant, month: &str, bucket: u8) -> Key {
+    Key {
+        kind: Kind::Statistics,
+        pk: bucket_partition(tenant, Kind::Statistics, bucket),
+        sk: month.to_owned(),
+    }
 }
 
 /// The partition of everything that agrees on one matching key.

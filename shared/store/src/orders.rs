@@ -143,6 +143,11 @@ pub(crate) fn has_cart(row: &Item) -> bool {
     ["cart", "checkout"].iter().any(|name| row.attributes.contains_key(*name))
 }
 
+fn order_of_row(row: &Stored) -> Result<RecordRef> {
+    let id = row.text("sk")?.rsplit_once('#').ok_or(StoreError::Corrupt("a matching row"))?.1;
+    Ok(RecordRef::new(Kind::Order, id.to_owned()))
+}
+
 fn cart_of(row: &Stored) -> CartSignature {
     let lines = row.optional_text("cart").unwrap_or_default();
     CartSignature {
@@ -285,14 +290,21 @@ impl Store {
             let more = rows.len() > KEY_CAP + 1;
             seen.add(key.clone(), Rows { count: rows.len(), more });
             for row in rows {
-                let id = row.text("sk")?.rsplit_once('#').ok_or(StoreError::Corrupt("a matching row"))?.1;
-                let found = found.entry(RecordRef::new(Kind::Order, id.to_owned())).or_default();
+                let found = found.entry(order_of_row(&row)?).or_default();
                 let own = matches!(key.kind, KeyKind::Email | KeyKind::Phone);
                 found.keys += if own || !more { TELLING } else { 1 };
                 found.cart = cart_of(&row);
             }
         }
         Ok((found, seen))
+    }
+
+    /// What was in the carts of orders, as far as a matching row still tells: one row of each is read.
+    pub(crate) async fn carts(&self, records: &[OrderRecord]) -> Result<BTreeMap<RecordRef, CartSignature>> {
+        let row = |record: &OrderRecord| record.rows.iter().find(|row| row.kind == Kind::Match).cloned();
+        let keys: Vec<Key> = records.iter().filter_map(row).collect::<BTreeSet<_>>().into_iter().collect();
+        let rows = self.batch_get(Table::Data, &keys, Expired::Gone).await?;
+        rows.iter().map(|row| Ok((order_of_row(row)?, cart_of(row)))).collect()
     }
 
     /// Remembers that Shopify was told that these orders are in a case.

@@ -11,6 +11,7 @@ use storeward_core::shop::{ShopState, Tenant};
 
 use crate::due::DueRow;
 use crate::error::{Result, StoreError};
+use crate::exceptions;
 use crate::item::{Stored, number, text};
 use crate::keyspace::{self, Key};
 use crate::ledger::{Entry, What};
@@ -144,11 +145,12 @@ impl Store {
     fn keys_of(installation: &Installation, kind: Kind, item: &Stored) -> Result<Vec<Key>> {
         let mut keys = match kind {
             Kind::Order => Self::read_order(installation, item)?.rows,
-            Kind::Case => Self::read_case(installation, item)?
-                .members
-                .iter()
-                .flat_map(|member| member.row_keys(installation))
-                .collect(),
+            Kind::Case => {
+                let case = Self::read_case(installation, item)?;
+                let rows = case.members.iter().flat_map(|member| member.row_keys(installation));
+                rows.chain(case.index_key(&installation.tenant)).collect()
+            }
+            Kind::Exception => return exceptions::keys_of(installation, item),
             Kind::Rectification | Kind::Export => Self::rows_of_errand(installation, kind, item)?,
             _ => Vec::new(),
         };

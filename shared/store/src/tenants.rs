@@ -105,6 +105,12 @@ impl Store {
         self.deployment.shop_id(domain)
     }
 
+    /// The blinded name of a member of a shop's staff: 32 hexadecimal digits.
+    #[must_use]
+    pub fn actor(&self, shop: &ShopId, user: &str) -> String {
+        self.deployment.actor(shop, user)
+    }
+
     /// Installs the app without access to the shop: what is told by webhooks is worked on, nothing is done there.
     pub async fn install(&self, profile: &Profile) -> Result<Installation> {
         self.install_at(profile, None, self.now(), None).await

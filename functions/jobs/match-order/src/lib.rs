@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use storeward_core::time::Timestamp;
 use storeward_host::{Context, Function, Happened, JobError, Notice, Queue, Setting, job};
-use storeward_store::Work;
+use storeward_store::Task;
 
 /// The function.
 pub const FUNCTION: Function = Function {
@@ -18,28 +18,35 @@ pub const FUNCTION: Function = Function {
 ///
 /// # Errors
 /// Retry while something is unavailable or the order is not written yet; drop when it is gone for good.
-pub async fn handle(ctx: &Context, work: Work, _deadline: Timestamp) -> Result<(), JobError> {
+pub async fn handle(ctx: &Context, task: Task, _deadline: Timestamp) -> Result<(), JobError> {
     let store = ctx.store().await?;
-    let Some(installation) = store.tenant(&work.tenant).await? else {
+    let Some(installation) = store.tenant(task.tenant()).await? else {
         return Err(JobError::Drop("the installation was purged"));
     };
     if !installation.is_installed() {
         return Err(JobError::Drop("the app was uninstalled"));
     }
-    let Some(record) = store.order(&installation, &work.record).await? else {
-        if work.may_still_be_written(ctx.now()) {
-            return Err(JobError::Retry("the order is not written yet".to_owned()));
+    let Some(record) = store.order(&installation, task.record()).await? else {
+        if let Task::Delivered(work) = &task {
+            if work.may_still_be_written(ctx.now()) {
+                return Err(JobError::Retry("the order is not written yet".to_owned()));
+            }
+            // Refused, erased or expired. A delivery that was accepted is done with it.
+            store.complete(work).await?;
         }
-        // Refused, erased or expired. A delivery that was accepted is done with it.
-        store.complete(&work).await?;
         return Err(JobError::Drop("there is no such order"));
     };
     let settings = installation.settings()?;
     if !settings.enabled {
-        store.complete(&work).await?;
+        if let Task::Delivered(work) = &task {
+            store.complete(work).await?;
+        }
         return Err(JobError::Drop("the merchant switched the duplicate guard off"));
     }
-    let candidates = store.candidates(&installation, &record, &settings).await?;
+    let mut candidates = store.candidates(&installation, &record, &settings).await?;
+    if !candidates.is_empty() {
+        candidates = store.not_excepted(&installation, &record, candidates).await?;
+    }
     if !candidates.is_empty() {
         let reference = record.reference.clone();
         if let Some(joined) = store.join_case(&installation, record, candidates).await? {
@@ -47,10 +54,12 @@ pub async fn handle(ctx: &Context, work: Work, _deadline: Timestamp) -> Result<(
             // Also when it had joined before: that try may have ended before anyone was told.
             let newcomers = if joined.newcomers.is_empty() { vec![reference] } else { joined.newcomers };
             let what = Happened::Opened { newcomers };
-            let notice = Notice { tenant: work.tenant.clone(), case: joined.case, what };
+            let notice = Notice { tenant: task.tenant().clone(), case: joined.case, what };
             ctx.send(Queue::NotifyMerchant, &notice, Duration::ZERO).await?;
         }
     }
-    store.complete(&work).await?;
+    if let Task::Delivered(work) = &task {
+        store.complete(work).await?;
+    }
     Ok(())
 }

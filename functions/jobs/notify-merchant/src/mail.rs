@@ -1,5 +1,5 @@
 //! The mails about cases: at once or as a digest, each at most once. A mail is announced in the store before it is sent
-//! and marked after (docs/decisions/0013-a-mail-at-most-once.md); what it says is `core::alert`'s.
+//! and marked after (docs/decisions/0014-a-mail-at-most-once.md); what it says is `core::alert`'s.
 
 use std::time::Duration;
 

@@ -30,6 +30,7 @@ pub use features::Features;
 pub use judge::{Side, Verdict, judge};
 pub use keys::{KeyKind, MatchKey};
 pub use person::{PERSON_THRESHOLD, PersonMatch, same_person};
+pub use place::household;
 pub use seen::{Rows, Seen};
 
 use crate::time::DAY;

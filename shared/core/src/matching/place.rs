@@ -234,6 +234,20 @@ pub(super) struct Place {
     pub(super) country: String,
 }
 
+/// One form of a delivery address: its country, postcode (or city), street, house number and flat, however they are
+/// written. `None` without a street, or when nothing says where it is.
+#[must_use]
+pub fn household(address: &Address) -> Option<Personal<String>> {
+    let place = Place::of(address)?;
+    let area = if place.postcode.is_empty() { &place.city } else { &place.postcode };
+    if place.street.name.is_empty() || area.is_empty() {
+        return None;
+    }
+    let number = place.street.number.as_deref().unwrap_or_default();
+    let unit = place.unit.as_deref().unwrap_or_default();
+    Some(Personal::new([&place.country, area, &place.street.name, number, unit].join("|")))
+}
+
 impl Place {
     pub(super) fn of(address: &Address) -> Option<Self> {
         let text = |value: &Option<Personal<String>>| {

@@ -1,0 +1,365 @@
+//! The OpenAPI 3.1 document: the list of operations, and the schemas of their bodies as the types say them. A test
+//! holds it against the template, the functions and the committed docs/openapi.json, which is what is served.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Value, json};
+use storeward_host::ProblemKind;
+
+use crate::types::{
+    CaseBody, CasesBody, DecisionRequest, ExceptionsBody, PreviewBody, PreviewRequest, RecheckBody,
+    SavingsBody, SettingsBody, words,
+};
+
+type Make = fn(&mut SchemaGenerator) -> Schema;
+
+fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+/// One operation of the API.
+#[derive(Clone, Copy)]
+pub struct Operation {
+    /// Method and path as API Gateway names it: `GET /v1/cases/{id}`.
+    pub key: &'static str,
+    /// The function behind it.
+    pub function: &'static str,
+    /// Whether anyone may call it.
+    pub public: bool,
+    id: &'static str,
+    summary: &'static str,
+    parameters: &'static [Parameter],
+    body: Option<Make>,
+    answer: (u16, &'static str, Option<Make>),
+    problems: &'static [ProblemKind],
+}
+
+impl std::fmt::Debug for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Operation({})", self.key)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Parameter {
+    name: &'static str,
+    place: &'static str,
+    about: &'static str,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Id,
+    Time,
+    State,
+    Cursor,
+    Revision,
+    Number { default: usize, most: usize },
+}
+
+const ID: Parameter =
+    Parameter { name: "id", place: "path", about: "The record's name, as a list gave it.", kind: Kind::Id };
+
+const CASE_FILTER: [Parameter; 5] = [
+    Parameter { name: "state", place: "query", about: "Only cases in this state.", kind: Kind::State },
+    Parameter {
+        name: "since",
+        place: "query",
+        about: "Only cases opened at or after this.",
+        kind: Kind::Time,
+    },
+    Parameter {
+        name: "until",
+        place: "query",
+        about: "Only cases opened at or before this.",
+        kind: Kind::Time,
+    },
+    Parameter {
+        name: "limit",
+        place: "query",
+        about: "At most this many cases on a page.",
+        kind: Kind::Number { default: 20, most: 100 },
+    },
+    Parameter {
+        name: "cursor",
+        place: "query",
+        about: "The `next` of the page before, with the same filter.",
+        kind: Kind::Cursor,
+    },
+];
+
+const IF_MATCH: Parameter = Parameter {
+    name: "If-Match",
+    place: "header",
+    about: "Decide only on the case at this revision: its `ETag`.",
+    kind: Kind::Revision,
+};
+
+const MONTHS: Parameter = Parameter {
+    name: "months",
+    place: "query",
+    about: "How many months back, this one included.",
+    kind: Kind::Number { default: 12, most: 24 },
+};
+
+/// Every operation.
+pub const OPERATIONS: &[Operation] = &[
+    Operation {
+        key: "GET /v1/settings",
+        function: "api/settings",
+        public: false,
+        id: "getSettings",
+        summary: "The settings of the duplicate guard",
+        parameters: &[],
+        body: None,
+        answer: (200, "The settings as they count now.", Some(schema::<SettingsBody>)),
+        problems: &[],
+    },
+    Operation {
+        key: "PUT /v1/settings",
+        function: "api/settings",
+        public: false,
+        id: "putSettings",
+        summary: "Replace the settings; they count from the next order on",
+        parameters: &[],
+        body: Some(schema::<SettingsBody>),
+        answer: (200, "The settings as they count now.", Some(schema::<SettingsBody>)),
+        problems: &[ProblemKind::InvalidBody, ProblemKind::RequestTooLarge, ProblemKind::SettingOutOfBounds],
+    },
+    Operation {
+        key: "POST /v1/settings/preview",
+        function: "api/settings",
+        public: false,
+        id: "previewSettings",
+        summary: "Try settings on orders that are stored already; nothing is changed",
+        parameters: &[],
+        body: Some(schema::<PreviewRequest>),
+        answer: (
+            200,
+            "What they would have done, beside what the current ones do.",
+            Some(schema::<PreviewBody>),
+        ),
+        problems: &[ProblemKind::InvalidBody, ProblemKind::RequestTooLarge, ProblemKind::SettingOutOfBounds],
+    },
+    Operation {
+        key: "GET /v1/cases",
+        function: "api/cases",
+        public: false,
+        id: "listCases",
+        summary: "Cases, the latest first",
+        parameters: &CASE_FILTER,
+        body: None,
+        answer: (200, "A page of cases.", Some(schema::<CasesBody>)),
+        problems: &[ProblemKind::InvalidParameter],
+    },
+    Operation {
+        key: "GET /v1/cases/{id}",
+        function: "api/cases",
+        public: false,
+        id: "getCase",
+        summary: "One case; where it was merged into another, that one",
+        parameters: &[ID],
+        body: None,
+        answer: (200, "The case.", Some(schema::<CaseBody>)),
+        problems: &[ProblemKind::NotFound],
+    },
+    Operation {
+        key: "POST /v1/cases/{id}/decision",
+        function: "api/cases",
+        public: false,
+        id: "decideCase",
+        summary: "Decide on a case, or decide otherwise; the same decision once more changes nothing",
+        parameters: &[ID, IF_MATCH],
+        body: Some(schema::<DecisionRequest>),
+        answer: (200, "The case, decided.", Some(schema::<CaseBody>)),
+        problems: &[
+            ProblemKind::InvalidBody,
+            ProblemKind::InvalidParameter,
+            ProblemKind::NotFound,
+            ProblemKind::CaseNotDecidable,
+            ProblemKind::NothingToExcept,
+            ProblemKind::CaseTooLarge,
+            ProblemKind::CaseChanged,
+            ProblemKind::RequestTooLarge,
+        ],
+    },
+    Operation {
+        key: "POST /v1/cases/{id}/recheck",
+        function: "api/cases",
+        public: false,
+        id: "recheckCase",
+        summary: "Look at a case's orders again, under the settings that count now",
+        parameters: &[ID],
+        body: None,
+        answer: (202, "They will be looked at.", Some(schema::<RecheckBody>)),
+        problems: &[ProblemKind::NotFound],
+    },
+    Operation {
+        key: "DELETE /v1/cases/{id}",
+        function: "api/cases",
+        public: false,
+        id: "deleteCase",
+        summary: "Delete a resolved case; its orders stay, and so do the monthly counts",
+        parameters: &[ID],
+        body: None,
+        answer: (204, "It is gone.", None),
+        problems: &[ProblemKind::NotFound, ProblemKind::CaseNotResolved, ProblemKind::CaseTooLarge],
+    },
+    Operation {
+        key: "GET /v1/exceptions",
+        function: "api/exceptions",
+        public: false,
+        id: "listExceptions",
+        summary: "Households and customers that are not flagged",
+        parameters: &[],
+        body: None,
+        answer: (200, "All of them, the latest first.", Some(schema::<ExceptionsBody>)),
+        problems: &[],
+    },
+    Operation {
+        key: "DELETE /v1/exceptions/{id}",
+        function: "api/exceptions",
+        public: false,
+        id: "endException",
+        summary: "End an exception; the case it was said on stays as it was decided",
+        parameters: &[ID],
+        body: None,
+        answer: (204, "It is gone.", None),
+        problems: &[ProblemKind::NotFound],
+    },
+    Operation {
+        key: "GET /v1/savings",
+        function: "api/savings",
+        public: false,
+        id: "getSavings",
+        summary: "What the guard was good for, month by month",
+        parameters: &[MONTHS],
+        body: None,
+        answer: (200, "The months, the latest first.", Some(schema::<SavingsBody>)),
+        problems: &[ProblemKind::InvalidParameter],
+    },
+    Operation {
+        key: "GET /v1/openapi.json",
+        function: "api/openapi",
+        public: true,
+        id: "getDocument",
+        summary: "This document",
+        parameters: &[],
+        body: None,
+        answer: (200, "OpenAPI 3.1.", Some(any_object)),
+        problems: &[],
+    },
+];
+
+fn any_object(_: &mut SchemaGenerator) -> Schema {
+    let mut schema = Schema::default();
+    schema.insert("type".to_owned(), json!("object"));
+    schema
+}
+
+/// What every operation can answer whose caller has to be known.
+const ALWAYS: [ProblemKind; 3] =
+    [ProblemKind::InvalidSession, ProblemKind::NotInstalled, ProblemKind::Unavailable];
+
+/// The document.
+#[must_use]
+pub fn document() -> Value {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.definitions_path = "/components/schemas".into();
+    let mut generator = settings.into_generator();
+    let mut paths = json!({});
+    for operation in OPERATIONS {
+        let (method, path) = operation.key.split_once(' ').unwrap_or_default();
+        paths[path][method.to_ascii_lowercase()] = operation.written(&mut generator);
+    }
+    let mut schemas = json!(generator.take_definitions(true));
+    schemas["Problem"] = json!({
+        "description": "An RFC 9457 problem. Each type is explained in docs/errors.md.",
+        "type": "object",
+        "required": ["type", "title", "status", "detail"],
+        "properties": {
+            "type": { "type": "string", "description": "`urn:storeward:problem:` and an id that never changes." },
+            "title": { "type": "string" },
+            "status": { "type": "integer" },
+            "detail": { "type": "string", "description": "What to do." },
+        },
+    });
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Storeward",
+            "version": "1",
+            "summary": "Duplicate orders: settings, cases, decisions",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "servers": [{ "url": "/" }],
+        "security": [{ "session": [] }],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "session": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "A session token of the Shopify admin: App Bridge sends one with every request.",
+                },
+            },
+        },
+    })
+}
+
+impl Operation {
+    fn written(&self, generator: &mut SchemaGenerator) -> Value {
+        let (status, about, answer) = self.answer;
+        let mut answers = json!({});
+        answers[status.to_string()] = json!({ "description": about });
+        if let Some(answer) = answer {
+            answers[status.to_string()]["content"]["application/json"]["schema"] = json!(answer(generator));
+        }
+        let always = if self.public { &[][..] } else { &ALWAYS };
+        for problem in self.problems.iter().chain(always) {
+            let answer = &mut answers[problem.status().to_string()];
+            let line = format!("`{}`: {}.", problem.id(), problem.title());
+            let described = answer["description"].as_str().map(|before| format!("{before} {line}"));
+            answer["description"] = json!(described.unwrap_or(line));
+            answer["content"]["application/problem+json"]["schema"] =
+                json!({ "$ref": "#/components/schemas/Problem" });
+        }
+        answers["429"] = json!({ "description": "Too many requests at once: wait a second." });
+        let mut written = json!({ "operationId": self.id, "summary": self.summary, "responses": answers, "tags": [self.function.trim_start_matches("api/")] });
+        if !self.parameters.is_empty() {
+            let parameters: Vec<Value> =
+                self.parameters.iter().map(|parameter| parameter.written(generator)).collect();
+            written["parameters"] = json!(parameters);
+        }
+        if let Some(body) = self.body {
+            written["requestBody"] =
+                json!({ "required": true, "content": { "application/json": { "schema": body(generator) } } });
+        }
+        if self.public {
+            written["security"] = json!([]);
+        }
+        written
+    }
+}
+
+impl Parameter {
+    fn written(&self, generator: &mut SchemaGenerator) -> Value {
+        let schema = match self.kind {
+            Kind::Id => json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" }),
+            Kind::Time => json!({ "type": "string", "format": "date-time" }),
+            Kind::State => json!(words::case_state(generator)),
+            Kind::Cursor => json!({ "type": "string", "maxLength": 200 }),
+            Kind::Revision => json!({ "type": "string", "pattern": "^\"[0-9]+\"$" }),
+            Kind::Number { default, most } => {
+                json!({ "type": "integer", "minimum": 1, "maximum": most, "default": default })
+            }
+        };
+        json!({
+            "name": self.name, "in": self.place, "description": self.about,
+            "required": self.place == "path", "schema": schema,
+        })
+    }
+}

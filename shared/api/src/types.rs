@@ -1,0 +1,445 @@
+//! The bodies of the API. Members are named as they are on the wire; what a caller sends has no others.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use storeward_core::exception::Scope;
+use storeward_core::guard::{Alert, Decision, GuardSettings, Sensitivity};
+use storeward_core::matching::Reason;
+use storeward_core::money;
+use storeward_store::{Case, CaseState, Exception, Member, MonthlyStatistics, Standing};
+
+/// The schemas of the domain's words, made of the words themselves: the domain knows no schemas.
+pub(crate) mod words {
+    use schemars::{Schema, SchemaGenerator};
+    use serde::Serialize;
+    use serde_json::json;
+    use storeward_core::exception::Scope;
+    use storeward_core::guard::{Alert, Decision, Sensitivity};
+    use storeward_store::{CaseState, Standing};
+
+    fn one_of<T: Serialize>(words: &[T]) -> Schema {
+        let mut schema = Schema::default();
+        schema.insert("type".to_owned(), json!("string"));
+        schema.insert("enum".to_owned(), json!(words));
+        schema
+    }
+
+    pub(crate) fn sensitivity(_: &mut SchemaGenerator) -> Schema {
+        one_of(&[Sensitivity::Cautious, Sensitivity::Balanced, Sensitivity::Thorough])
+    }
+
+    pub(crate) fn alert(_: &mut SchemaGenerator) -> Schema {
+        one_of(&[Alert::Off, Alert::Each, Alert::Digest])
+    }
+
+    pub(crate) fn decision(_: &mut SchemaGenerator) -> Schema {
+        one_of(&[
+            Decision::Confirm,
+            Decision::Dismiss,
+            Decision::NeverThisHousehold,
+            Decision::NeverThisCustomer,
+        ])
+    }
+
+    /// A merged case is never shown: the one it was merged into is.
+    pub(crate) fn case_state(_: &mut SchemaGenerator) -> Schema {
+        let shown = CaseState::ALL.into_iter().filter(|state| *state != CaseState::Merged);
+        one_of(&shown.collect::<Vec<_>>())
+    }
+
+    pub(crate) fn standing(_: &mut SchemaGenerator) -> Schema {
+        one_of(&[Standing::Active, Standing::Cancelled, Standing::Fulfilled])
+    }
+
+    pub(crate) fn scope(_: &mut SchemaGenerator) -> Schema {
+        one_of(&[Scope::Household, Scope::Customer])
+    }
+}
+
+/// The settings of the duplicate guard. A member that is left out has its default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Settings")]
+#[expect(clippy::struct_excessive_bools, reason = "switches that a merchant sets one by one")]
+pub struct SettingsBody {
+    /// Whether orders are looked at at all. Off means off: no new order is stored.
+    pub enabled: bool,
+    /// How far apart two orders can be and still be duplicates, in minutes.
+    #[schemars(range(min = 5, max = 43_200))]
+    pub window_minutes: u32,
+    /// How readily orders are taken for duplicates.
+    #[schemars(schema_with = "words::sensitivity")]
+    pub sensitivity: Sensitivity,
+    /// Whether the renewals of subscriptions are looked at.
+    pub include_subscriptions: bool,
+    /// Whether orders made from drafts by the shop's own staff are looked at.
+    pub include_drafts: bool,
+    /// Whether orders of a case are tagged in the shop.
+    pub tag_orders: bool,
+    /// Whether the reasons are attached to the order's risk assessment.
+    pub risk_facts: bool,
+    /// Whether the fulfilment of orders of a case is held until the merchant decides.
+    pub hold_fulfilment: bool,
+    /// When the merchant is told by e-mail.
+    #[schemars(schema_with = "words::alert")]
+    pub alert: Alert,
+    /// The hour of the day (UTC) of the digest.
+    #[schemars(range(max = 23))]
+    pub digest_hour: u8,
+}
+
+impl Default for SettingsBody {
+    fn default() -> Self {
+        GuardSettings::default().into()
+    }
+}
+
+impl From<GuardSettings> for SettingsBody {
+    fn from(settings: GuardSettings) -> Self {
+        // Taken apart by name: a setting that is added must be added here.
+        let GuardSettings {
+            enabled,
+            window_minutes,
+            sensitivity,
+            include_subscriptions,
+            include_drafts,
+            tag_orders,
+            risk_facts,
+            hold_fulfilment,
+            alert,
+            digest_hour,
+        } = settings;
+        Self {
+            enabled,
+            window_minutes,
+            sensitivity,
+            include_subscriptions,
+            include_drafts,
+            tag_orders,
+            risk_facts,
+            hold_fulfilment,
+            alert,
+            digest_hour,
+        }
+    }
+}
+
+impl From<SettingsBody> for GuardSettings {
+    fn from(body: SettingsBody) -> Self {
+        let SettingsBody {
+            enabled,
+            window_minutes,
+            sensitivity,
+            include_subscriptions,
+            include_drafts,
+            tag_orders,
+            risk_facts,
+            hold_fulfilment,
+            alert,
+            digest_hour,
+        } = body;
+        Self {
+            enabled,
+            window_minutes,
+            sensitivity,
+            include_subscriptions,
+            include_drafts,
+            tag_orders,
+            risk_facts,
+            hold_fulfilment,
+            alert,
+            digest_hour,
+        }
+    }
+}
+
+/// Settings to try on orders that are stored already.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PreviewRequest {
+    /// The settings to try. Nothing is stored.
+    pub settings: SettingsBody,
+}
+
+/// What settings would do.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Preview")]
+pub struct PreviewBody {
+    /// How many orders were looked at: the latest, at most 500.
+    pub orders: usize,
+    /// How many days back they were looked for.
+    pub days: u32,
+    /// Whether these are all orders of those days. Otherwise the figures are of the latest ones that could be read.
+    pub complete: bool,
+    /// Under the settings to try.
+    pub proposed: PreviewResult,
+    /// Under the settings that count now.
+    pub current: PreviewResult,
+}
+
+/// What one choice of settings comes to.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct PreviewResult {
+    /// How many cases it would open.
+    pub cases: usize,
+    /// How many orders would be in them.
+    pub orders: usize,
+    /// Up to ten of the cases, the latest first.
+    pub examples: Vec<PreviewExample>,
+}
+
+/// One case that settings would open.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct PreviewExample {
+    /// The merchant's names of its orders, `#1001`.
+    pub orders: Vec<String>,
+    /// On what they agree.
+    pub reasons: Vec<ReasonBody>,
+}
+
+/// Something that orders agree on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Reason")]
+pub struct ReasonBody {
+    /// What, as a word that does not change.
+    pub code: String,
+    /// What, as a merchant reads it.
+    pub sentence: String,
+}
+
+impl From<Reason> for ReasonBody {
+    fn from(reason: Reason) -> Self {
+        let code = serde_json::to_value(reason).ok();
+        let code = code.and_then(|code| code.as_str().map(str::to_owned)).unwrap_or_default();
+        Self { code, sentence: reason.sentence().to_owned() }
+    }
+}
+
+/// A case: orders that look like one.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Case")]
+pub struct CaseBody {
+    /// Its name: 32 hexadecimal digits.
+    #[schemars(regex(pattern = "^[0-9a-f]{32}$"))]
+    pub id: String,
+    /// Where it stands.
+    #[schemars(schema_with = "words::case_state")]
+    pub state: CaseState,
+    /// When it was opened (RFC 3339); of an anonymised case the day alone.
+    pub opened: String,
+    /// The version of the rule it was opened under.
+    pub rule: String,
+    /// How many orders it has, those beyond the listed ones included.
+    pub size: u64,
+    /// What its orders agree on.
+    pub reasons: Vec<ReasonBody>,
+    /// Its orders, in the order they joined; none of an anonymised case.
+    pub members: Vec<MemberBody>,
+    /// The merchant's latest decision. It stays when another order joins and opens the case again.
+    pub decision: Option<DecisionBody>,
+    /// Counts its changes; also its `ETag`.
+    pub revision: i64,
+}
+
+/// An order of a case.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Member")]
+pub struct MemberBody {
+    /// Shopify's number of the order. A text: it can be larger than what JavaScript counts.
+    pub order_id: String,
+    /// The merchant's name of it, `#1001`.
+    pub name: Option<String>,
+    /// When it was placed (RFC 3339).
+    pub placed: String,
+    /// Its total, as Shopify wrote it.
+    pub total: Option<String>,
+    /// The total's currency (ISO 4217).
+    pub currency: Option<String>,
+    /// What has become of it.
+    #[schemars(schema_with = "words::standing")]
+    pub standing: Standing,
+    /// What it agreed on with the others when it joined.
+    pub reasons: Vec<ReasonBody>,
+}
+
+/// A merchant's decision.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct DecisionBody {
+    /// What was decided.
+    #[schemars(schema_with = "words::decision")]
+    pub decision: Decision,
+    /// When (RFC 3339).
+    pub at: String,
+}
+
+impl From<&Member> for MemberBody {
+    fn from(member: &Member) -> Self {
+        Self {
+            order_id: member.id.expose().to_string(),
+            name: member.name.as_ref().map(|name| name.expose().clone()),
+            placed: member.created_at.to_rfc3339(),
+            total: member.total.clone(),
+            currency: member.currency.clone(),
+            standing: member.standing,
+            reasons: member.reasons.iter().copied().map(ReasonBody::from).collect(),
+        }
+    }
+}
+
+impl From<&Case> for CaseBody {
+    fn from(case: &Case) -> Self {
+        let decision = |decided: &storeward_store::Decided| DecisionBody {
+            decision: decided.decision,
+            at: decided.at.to_rfc3339(),
+        };
+        Self {
+            id: case.reference.id().to_owned(),
+            state: case.state,
+            opened: case.opened.clone(),
+            rule: case.rule.clone(),
+            size: case.size,
+            reasons: case.reasons.iter().copied().map(ReasonBody::from).collect(),
+            members: case.members.iter().map(MemberBody::from).collect(),
+            decision: case.decided.as_ref().map(decision),
+            revision: case.revision(),
+        }
+    }
+}
+
+/// A page of cases.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Cases")]
+pub struct CasesBody {
+    /// The cases, the latest first. A filtered page can be short, or empty, and still have a next one.
+    pub cases: Vec<CaseBody>,
+    /// What to send as `cursor`, with the same filter, for the next page; null at the end.
+    pub next: Option<String>,
+}
+
+/// A decision to take.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionRequest {
+    /// What is decided.
+    #[schemars(schema_with = "words::decision")]
+    pub decision: Decision,
+}
+
+/// A further look that was asked for.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Recheck")]
+pub struct RecheckBody {
+    /// How many orders of the case are looked at again. Orders that are not kept any more are not.
+    pub orders: usize,
+}
+
+/// The shop's exceptions.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Exceptions")]
+pub struct ExceptionsBody {
+    /// The exceptions, the latest first.
+    pub exceptions: Vec<ExceptionBody>,
+}
+
+/// A household or customer that is not flagged.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Exception")]
+pub struct ExceptionBody {
+    /// Its name: 32 hexadecimal digits.
+    #[schemars(regex(pattern = "^[0-9a-f]{32}$"))]
+    pub id: String,
+    /// Whom it is for.
+    #[schemars(schema_with = "words::scope")]
+    pub scope: Scope,
+    /// How a merchant recognises them: addresses, or e-mails, phones and customer numbers.
+    pub labels: Vec<String>,
+    /// When the merchant said so (RFC 3339). It ends a year later.
+    pub since: String,
+}
+
+impl From<Exception> for ExceptionBody {
+    fn from(exception: Exception) -> Self {
+        Self {
+            id: exception.id,
+            scope: exception.scope,
+            labels: exception
+                .labels
+                .into_iter()
+                .map(storeward_core::personal::Personal::into_inner)
+                .collect(),
+            since: exception.since.to_rfc3339(),
+        }
+    }
+}
+
+/// What the guard was good for, month by month.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Savings")]
+pub struct SavingsBody {
+    /// The months, the latest first.
+    pub months: Vec<MonthBody>,
+}
+
+/// One month in UTC.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Month")]
+pub struct MonthBody {
+    /// Which, `2026-11`.
+    #[schemars(regex(pattern = "^[0-9]{4}-[0-9]{2}$"))]
+    pub month: String,
+    /// Cases opened in it.
+    pub opened: i64,
+    /// Cases confirmed in it that still are.
+    pub confirmed: i64,
+    /// Cases dismissed in it that still are.
+    pub dismissed: i64,
+    /// The totals of confirmed duplicates: of each case all orders but the one that is wanted, and those that were sent.
+    pub saved: Vec<SavedBody>,
+}
+
+/// A sum in one currency.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Saved")]
+pub struct SavedBody {
+    /// ISO 4217.
+    pub currency: String,
+    /// The sum in the currency's minor units.
+    pub minor_units: i64,
+    /// How many decimal digits the minor units stand for: 2 of EUR, 0 of JPY.
+    pub exponent: u32,
+}
+
+impl From<MonthlyStatistics> for MonthBody {
+    fn from(month: MonthlyStatistics) -> Self {
+        let saved = month.saved.into_iter().filter_map(|(currency, minor_units)| {
+            let exponent = money::exponent(&currency)?;
+            Some(SavedBody { currency, minor_units, exponent })
+        });
+        Self {
+            saved: saved.collect(),
+            month: month.month,
+            opened: month.opened,
+            confirmed: month.confirmed,
+            dismissed: month.dismissed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn settings_are_the_domains_and_a_typing_error_is_refused() {
+        let stored = serde_json::to_value(GuardSettings::default()).unwrap();
+        assert_eq!(serde_json::to_value(SettingsBody::default()).unwrap(), stored);
+        let body: SettingsBody = serde_json::from_value(json!({"window_minutes": 7})).unwrap();
+        assert_eq!(
+            GuardSettings::from(body),
+            GuardSettings { window_minutes: 7, ..GuardSettings::default() }
+        );
+        assert!(serde_json::from_value::<SettingsBody>(json!({"window_minute": 7})).is_err());
+    }
+}
