@@ -327,7 +327,7 @@ async fn what_is_not_as_documented_is_refused_and_changes_nothing() {
     let decision = named("POST /v1/cases/{id}/decision", &case);
     let bearer = format!("Bearer {}", token(SHOP, SECRETS[0], local.stack().now(), |_| {}));
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
-    let nested = format!(r#"{{"settings":{}}}"#, format!("{}1{}", r#"{"a":"#.repeat(500), "}".repeat(500)));
+    let nested = format!(r#"{{"settings":{}1{}}}"#, r#"{"a":"#.repeat(500), "}".repeat(500));
     let large = format!(r#"{{"window_minutes":60,"x":"{}"}}"#, "x".repeat(70_000));
     let bodies: [(&str, &[u8], u16, &str); 17] = [
         ("PUT /v1/settings", b"", 400, "invalid-body"),
