@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use storeward_core::data_map::Kind;
+use storeward_core::guard::Decision;
 use storeward_core::time::{DAY, HOUR, MINUTE};
 use storeward_host::Invocation;
 use storeward_store::{ExportState, Installation, RecordRef, What};
@@ -126,7 +127,8 @@ async fn a_rectification_that_runs_out_of_time_goes_on_and_counts_each_order_onc
 
 #[tokio::test(start_paused = true)]
 async fn who_asks_gets_everything_that_is_stored_also_after_an_uninstall() {
-    // Given a case of two orders of one person, another person's order, and an erasure under way for the first.
+    // Given a case of two orders of one person, who is not to be flagged again, another person's order, and an erasure
+    // under way for the first.
     let bench = Bench::new().await;
     let app = bench.app();
     let installation = app.install().await;
@@ -141,6 +143,9 @@ async fn who_asks_gets_everything_that_is_stored_also_after_an_uninstall() {
     other["email"] = json!("someone.else@example.com");
     app.order("w3", &other).await;
     bench.drain(&app).await;
+    let case = app.cases(&installation).await.remove(0).reference;
+    app.store().await.decide(&installation, &case, Decision::NeverThisCustomer, None).await.unwrap();
+    assert!(!bench.items("exception").is_empty());
     app.post("webhooks/app-uninstalled", sample("webhooks/app-uninstalled/plain")).await;
     app.post("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
     // When the person asks, and the request is worked on before the erasure.
@@ -155,7 +160,11 @@ async fn who_asks_gets_everything_that_is_stored_also_after_an_uninstall() {
     let export = app.store().await.export(&installation, &reference).await.unwrap().unwrap();
     assert_eq!(export.state, ExportState::Ready);
     let kinds: Vec<&str> = export.records.iter().map(|record| record.kind.as_str()).collect();
-    assert_eq!(kinds, ["order", "order", "case", "request"]);
+    let exceptions = bench.items("exception").len();
+    let expected = [&["order", "order", "case"], &vec!["exception"; exceptions][..], &["request"]].concat();
+    assert_eq!(kinds, expected);
+    let labelled = export.records.iter().filter(|record| record.data.expose()["label"].is_string()).count();
+    assert_eq!(labelled, exceptions, "each is about this person alone");
     let mapped: Vec<&str> =
         Kind::ALL.iter().filter(|kind| kind.row().exported).map(|kind| kind.name()).collect();
     assert!(mapped.iter().all(|kind| kinds.contains(kind)), "{mapped:?}");
@@ -170,7 +179,7 @@ async fn who_asks_gets_everything_that_is_stored_also_after_an_uninstall() {
     // And nothing of it stands in the clear, and the erasure takes the export along.
     assert!(bench.items("export").iter().all(|item| !item.to_string().contains("example.com")));
     bench.drain(&app).await;
-    assert_eq!(bench.items("export").len(), 0);
+    assert_eq!((bench.items("export").len(), bench.items("exception").len()), (0, 0));
     assert!(app.store().await.export(&installation, &reference).await.unwrap().is_none());
     assert_eq!(bench.items("subject").len(), bench.items("order").len(), "the other's alone");
 }

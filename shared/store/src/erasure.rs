@@ -232,7 +232,7 @@ impl Store {
             for row in self.all_of(Table::Data, partition).await? {
                 let reference: RecordRef =
                     row.text("sk")?.parse().map_err(|_| StoreError::Corrupt("a subject row"))?;
-                if reference.kind() != Kind::Order {
+                if matches!(reference.kind(), Kind::Export | Kind::Rectification) {
                     errands.insert(reference);
                     rows_of_errands.push(row.key(Kind::Subject)?);
                     continue;

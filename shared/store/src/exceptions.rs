@@ -44,6 +44,14 @@ struct SealedException {
     rows: Vec<(String, String)>,
 }
 
+/// One record as it is shown to a person it is about.
+pub(crate) struct NamedException {
+    pub(crate) reference: RecordRef,
+    pub(crate) scope: Scope,
+    pub(crate) label: Personal<String>,
+    pub(crate) since: Timestamp,
+}
+
 /// One record, read.
 struct Record {
     key: Key,
@@ -193,6 +201,22 @@ impl Store {
         let rows =
             rows.into_iter().map(|row| Action::put(Item::new(row).expiring_with(Kind::Exception, now)));
         Ok(rows.chain([Action::Put { item, condition: Some(condition) }]).collect())
+    }
+
+    /// Those of the exceptions that are still there.
+    pub(crate) async fn exceptions_named(
+        &self,
+        installation: &Installation,
+        references: &[RecordRef],
+    ) -> Result<Vec<NamedException>> {
+        let records = self.exception_records(installation, references).await?;
+        let named = records.into_iter().map(|record| NamedException {
+            reference: record.reference,
+            scope: record.scope,
+            label: record.sealed.label,
+            since: record.since,
+        });
+        Ok(named.collect())
     }
 
     async fn exception_records(

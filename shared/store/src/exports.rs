@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use storeward_core::data_map::{Kind, Purpose, Table};
-use storeward_core::normalize;
+use storeward_core::order::Order;
+use storeward_core::{exception, normalize};
 use storeward_core::personal::Personal;
 use storeward_core::shop::Tenant;
 use storeward_core::time::{DAY, Timestamp};
@@ -15,9 +16,11 @@ use storeward_core::webhook::CustomersDataRequest;
 
 use crate::accept::{Acceptance, Delivery, Work, completion, completion_due};
 use crate::cases::Case;
+use crate::crypto::TenantKeys;
 use crate::due::{self, DueRow};
 use crate::erasure::Wanted;
 use crate::error::{Result, StoreError};
+use crate::exceptions::NamedException;
 use crate::item::{Item, Stored, number, seal, text};
 use crate::keyspace::{self, Key, RecordRef};
 use crate::ledger::{Entry, What};
@@ -278,6 +281,7 @@ impl Store {
         let mut named: BTreeSet<RecordRef> =
             wanted.orders.iter().map(|id| keyspace::order_ref(keys, *id.expose())).collect();
         let mut case_references = BTreeSet::new();
+        let mut exceptions = BTreeSet::new();
         for partition in &partitions {
             for row in self.query_all(Query::of(Table::Data, partition)).await? {
                 let corrupt = |_| StoreError::Corrupt("a subject row");
@@ -285,8 +289,10 @@ impl Store {
                     case_references.insert(case.parse().map_err(corrupt)?);
                 }
                 let reference: RecordRef = row.text("sk")?.parse().map_err(corrupt)?;
-                if reference.kind() == Kind::Order {
-                    named.insert(reference);
+                match reference.kind() {
+                    Kind::Order => _ = named.insert(reference),
+                    Kind::Exception => _ = exceptions.insert(reference),
+                    _ => {}
                 }
             }
         }
@@ -308,6 +314,14 @@ impl Store {
                 Kind::Case => {
                     for case in self.resolve_cases(installation, case_references.clone()).await? {
                         records.extend(of_case(&case, &named));
+                    }
+                }
+                Kind::Exception => {
+                    let exceptions: Vec<RecordRef> = exceptions.iter().cloned().collect();
+                    let persons: Vec<&Order> = orders.iter().map(|order| &order.order).collect();
+                    let known = exceptions_of_person(keys, &persons, &identifiers);
+                    for exception in self.exceptions_named(installation, &exceptions).await? {
+                        records.push(of_exception(exception, &known));
                     }
                 }
                 Kind::Request => records.extend(self.requests_about(installation, wanted).await?),
@@ -408,6 +422,27 @@ fn of_order(record: &OrderRecord) -> Result<ExportRecord> {
     let mut data = serde_json::to_value(&record.order).map_err(|_| StoreError::Corrupt("an order"))?;
     data["standing"] = json!(record.standing);
     Ok(about(Kind::Order, data))
+}
+
+/// What exceptions would be called that are about the person: an address or a contact that the person's orders and
+/// request name.
+fn exceptions_of_person(
+    keys: &TenantKeys,
+    orders: &[&Order],
+    identifiers: &[normalize::Identifier],
+) -> BTreeSet<RecordRef> {
+    let of_orders = orders.iter().flat_map(|order| exception::keys(order));
+    let of_identifiers = identifiers.iter().cloned().map(exception::customer_key);
+    of_orders.chain(of_identifiers).map(|key| keyspace::exception_ref(keys, &key)).collect()
+}
+
+/// An exception that the person is among. What another of the household is known by is not the person's to see.
+fn of_exception(named: NamedException, known: &BTreeSet<RecordRef>) -> ExportRecord {
+    let mut data = json!({ "scope": named.scope.name(), "since": named.since.to_rfc3339() });
+    if known.contains(&named.reference) {
+        data["label"] = json!(named.label);
+    }
+    about(Kind::Exception, data)
 }
 
 /// The person's part of a case: the others of a household are not the person's to see.

@@ -16,8 +16,8 @@ pub const FUNCTION: Function = Function {
     name: "jobs/notify-merchant",
     needs: &[
         &Setting::STORE,
+        &Setting::ADMIN,
         &[
-            Setting::ShopifyEndpoint,
             Setting::ResendKey,
             Setting::ResendEndpoint,
             Setting::MailFrom,
