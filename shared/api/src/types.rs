@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use storeward_core::exception::Scope;
 use storeward_core::guard::{Alert, Decision, GuardSettings, Sensitivity};
-use storeward_core::matching::Reason;
+use storeward_core::matching::{Evidence, Explanation, Level, Reason};
 use storeward_core::money;
 use storeward_store::{Case, CaseState, Exception, Member, MonthlyStatistics, Standing};
 
@@ -15,6 +15,7 @@ pub(crate) mod words {
     use serde_json::json;
     use storeward_core::exception::Scope;
     use storeward_core::guard::{Alert, Decision, Sensitivity};
+    use storeward_core::matching::Level;
     use storeward_store::{CaseState, Standing};
 
     fn one_of<T: Serialize>(words: &[T]) -> Schema {
@@ -49,6 +50,13 @@ pub(crate) mod words {
 
     pub(crate) fn standing(_: &mut SchemaGenerator) -> Schema {
         one_of(&[Standing::Active, Standing::Cancelled, Standing::Fulfilled])
+    }
+
+    pub(crate) fn level(_: &mut SchemaGenerator) -> Schema {
+        let words = [Level::Differs, Level::Missing, Level::Weak, Level::Strong, Level::Exact];
+        let mut schema = one_of(&words.map(Some).into_iter().chain([None]).collect::<Vec<_>>());
+        schema.insert("type".to_owned(), json!(["string", "null"]));
+        schema
     }
 
     pub(crate) fn scope(_: &mut SchemaGenerator) -> Schema {
@@ -260,6 +268,72 @@ pub struct MemberBody {
     pub standing: Standing,
     /// What it agreed on with the others when it joined.
     pub reasons: Vec<ReasonBody>,
+    /// Why it was taken for the same as the order it agrees with most; null when that is not known any more.
+    pub explanation: Option<ExplanationBody>,
+}
+
+/// Why two orders were taken for one. It names fields and nothing of a person.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Explanation")]
+pub struct ExplanationBody {
+    /// The verdict as a merchant reads it.
+    pub sentence: String,
+    /// The version of the rule that was applied.
+    pub rule: String,
+    /// The sum of the steps, in bits: 1 bit doubles the odds.
+    pub weight: f64,
+    /// What the sum had to reach under the sensitivity that was set.
+    pub threshold: f64,
+    /// How far apart the orders are, in whole minutes.
+    pub minutes_apart: u64,
+    /// The waterfall: where the sum starts, and what each field adds.
+    pub steps: Vec<EvidenceBody>,
+}
+
+/// One step of the waterfall.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Evidence")]
+pub struct EvidenceBody {
+    /// What was compared, such as `email`, or what is added beside it, such as `prior`. Later rules can have other words.
+    pub field: String,
+    /// How far it agrees; null for steps that compare nothing.
+    #[schemars(schema_with = "words::level")]
+    pub level: Option<Level>,
+    /// What it adds to the sum; negative where it speaks against.
+    pub bits: f64,
+    /// The share of people who have the value, where it is known.
+    pub share: Option<f64>,
+    /// How many orders of the window have the value, these two included, where that was looked up.
+    pub orders: Option<usize>,
+    /// Whether there are more than that.
+    pub saturated: bool,
+}
+
+impl From<&Explanation> for ExplanationBody {
+    fn from(explanation: &Explanation) -> Self {
+        Self {
+            sentence: explanation.sentence(),
+            rule: explanation.rule.clone(),
+            weight: explanation.weight,
+            threshold: explanation.threshold,
+            minutes_apart: explanation.minutes_apart,
+            steps: explanation.steps.iter().map(EvidenceBody::from).collect(),
+        }
+    }
+}
+
+impl From<&Evidence> for EvidenceBody {
+    fn from(step: &Evidence) -> Self {
+        let field = serde_json::to_value(step.field).ok();
+        Self {
+            field: field.and_then(|field| field.as_str().map(str::to_owned)).unwrap_or_default(),
+            level: step.level,
+            bits: step.bits,
+            share: step.share,
+            orders: step.orders,
+            saturated: step.saturated,
+        }
+    }
 }
 
 /// A merchant's decision.
@@ -282,6 +356,7 @@ impl From<&Member> for MemberBody {
             currency: member.currency.clone(),
             standing: member.standing,
             reasons: member.reasons.iter().copied().map(ReasonBody::from).collect(),
+            explanation: member.explanation.as_ref().map(ExplanationBody::from),
         }
     }
 }
