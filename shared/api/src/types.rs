@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use storeward_core::exception::Scope;
 use storeward_core::guard::{Alert, Decision, GuardSettings, Sensitivity};
-use storeward_core::matching::{Evidence, Explanation, Level, Reason};
+use storeward_core::matching::{Evidence, Explanation, Field, Level, Reason};
 use storeward_core::money;
 use storeward_store::{Case, CaseState, Exception, Member, MonthlyStatistics, Standing};
 
@@ -15,7 +15,6 @@ pub(crate) mod words {
     use serde_json::json;
     use storeward_core::exception::Scope;
     use storeward_core::guard::{Alert, Decision, Sensitivity};
-    use storeward_core::matching::Level;
     use storeward_store::{CaseState, Standing};
 
     fn one_of<T: Serialize>(words: &[T]) -> Schema {
@@ -50,13 +49,6 @@ pub(crate) mod words {
 
     pub(crate) fn standing(_: &mut SchemaGenerator) -> Schema {
         one_of(&[Standing::Active, Standing::Cancelled, Standing::Fulfilled])
-    }
-
-    pub(crate) fn level(_: &mut SchemaGenerator) -> Schema {
-        let words = [Level::Differs, Level::Missing, Level::Weak, Level::Strong, Level::Exact];
-        let mut schema = one_of(&words.map(Some).into_iter().chain([None]).collect::<Vec<_>>());
-        schema.insert("type".to_owned(), json!(["string", "null"]));
-        schema
     }
 
     pub(crate) fn scope(_: &mut SchemaGenerator) -> Schema {
@@ -268,70 +260,65 @@ pub struct MemberBody {
     pub standing: Standing,
     /// What it agreed on with the others when it joined.
     pub reasons: Vec<ReasonBody>,
-    /// Why it was taken for the same as the order it agrees with most; null when that is not known any more.
+    /// Why that was enough: the strongest comparison with another order of the case.
     pub explanation: Option<ExplanationBody>,
 }
 
-/// Why two orders were taken for one. It names fields and nothing of a person.
+/// A comparison of two orders, field by field: a waterfall of weights that starts at the prior and ends at the sum.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Explanation")]
 pub struct ExplanationBody {
-    /// The verdict as a merchant reads it.
+    /// The whole of it, as a merchant reads it.
     pub sentence: String,
-    /// The version of the rule that was applied.
+    /// The version of the rule that judged.
     pub rule: String,
-    /// The sum of the steps, in bits: 1 bit doubles the odds.
+    /// The sum of all steps, in bits: 1 bit doubles the odds that the two are one order placed twice.
     pub weight: f64,
-    /// What the sum had to reach under the sensitivity that was set.
+    /// What it took under the sensitivity that was set, in bits.
     pub threshold: f64,
-    /// How far apart the orders are, in whole minutes.
+    /// How far apart the orders were placed, in whole minutes.
     pub minutes_apart: u64,
-    /// The waterfall: where the sum starts, and what each field adds.
-    pub steps: Vec<EvidenceBody>,
+    /// The steps.
+    pub steps: Vec<StepBody>,
 }
 
-/// One step of the waterfall.
+/// A step of the waterfall.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Evidence")]
-pub struct EvidenceBody {
-    /// What was compared, such as `email`, or what is added beside it, such as `prior`. Later rules can have other words.
-    pub field: String,
-    /// How far it agrees; null for steps that compare nothing.
-    #[schemars(schema_with = "words::level")]
+#[schemars(rename = "Step")]
+pub struct StepBody {
+    /// What was compared, or is added beside it.
+    #[schemars(with = "String")]
+    pub field: Field,
+    /// How far it agrees, from `differs` to `exact`; null for steps that compare nothing.
+    #[schemars(with = "Option<String>")]
     pub level: Option<Level>,
-    /// What it adds to the sum; negative where it speaks against.
+    /// What it adds, in bits; negative where it speaks against.
     pub bits: f64,
     /// The share of people who have the value, where it is known.
     pub share: Option<f64>,
-    /// How many orders of the window have the value, these two included, where that was looked up.
+    /// How many orders of the window have the value, these two included, where they were counted.
     pub orders: Option<usize>,
-    /// Whether there are more than that.
+    /// Whether more orders have it than are counted: it says little.
     pub saturated: bool,
 }
 
 impl From<&Explanation> for ExplanationBody {
     fn from(explanation: &Explanation) -> Self {
+        let step = |step: &Evidence| StepBody {
+            field: step.field,
+            level: step.level,
+            bits: step.bits,
+            share: step.share,
+            orders: step.orders,
+            saturated: step.saturated,
+        };
         Self {
             sentence: explanation.sentence(),
             rule: explanation.rule.clone(),
             weight: explanation.weight,
             threshold: explanation.threshold,
             minutes_apart: explanation.minutes_apart,
-            steps: explanation.steps.iter().map(EvidenceBody::from).collect(),
-        }
-    }
-}
-
-impl From<&Evidence> for EvidenceBody {
-    fn from(step: &Evidence) -> Self {
-        let field = serde_json::to_value(step.field).ok();
-        Self {
-            field: field.and_then(|field| field.as_str().map(str::to_owned)).unwrap_or_default(),
-            level: step.level,
-            bits: step.bits,
-            share: step.share,
-            orders: step.orders,
-            saturated: step.saturated,
+            steps: explanation.steps.iter().map(step).collect(),
         }
     }
 }

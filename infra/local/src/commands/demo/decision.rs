@@ -28,7 +28,7 @@ pub(super) async fn evidence(stage: &mut Stage, claims: &mut Claims) -> Result<(
     claims.that(
         "the shop's own merchant reads",
         "The same e-mail address, the same phone number, the same delivery address, the same name and the same \
-         customer account; the same cart, the same total, less than a minute apart.",
+         customer account; the same cart and the same total, less than a minute apart.",
         text(&why["sentence"]),
     );
     let compared: Vec<String> = entries(&why["steps"])
@@ -62,7 +62,7 @@ pub(super) async fn confirm(stage: &mut Stage, claims: &mut Claims) -> Result<()
     claims.that("the case is", "confirmed", text(&decided["state"]));
     claims.that("saved this month: the order that is not wanted twice", "55.88 USD", saved(stage).await?);
     let again = decide(stage, SHOP, &case, "confirm").await?;
-    claims.that("decided again, it is at revision", &decided["revision"], &again["revision"]);
+    claims.that("confirmed once more, its revision is, as before,", &decided["revision"], &again["revision"]);
     claims.that("saved this month, still", "55.88 USD", saved(stage).await?);
     Ok(())
 }

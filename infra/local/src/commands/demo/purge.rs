@@ -85,7 +85,7 @@ pub(super) async fn receipt(stage: &mut Stage, claims: &mut Claims) -> Result<()
     let receipt = stage.ledger(SHOP, "shop-purged").await?.unwrap_or_default();
     claims.that(
         "what was deleted",
-        r#"{"case":1,"delivery":5,"order":2,"request":1,"tombstone":5}"#,
+        r#"{"case":1,"delivery":6,"order":2,"request":1,"statistics":1,"tombstone":5}"#,
         &receipt["counts"],
     );
     claims.that("why", "app/uninstalled", text(&receipt["why"]));
