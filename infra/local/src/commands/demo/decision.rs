@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use storeward_core::time::{MINUTE, Timestamp};
 
 use super::Claims;
-use super::orders::{SECOND_ORDER, cases, order_of_customer, text};
+use super::orders::{SECOND_ORDER, WHY, cases, order_of_customer, text};
 use super::stage::{OTHER_SHOP, SECOND, Stage};
 use crate::commands::Trouble;
 use crate::commands::history::SHOP;
@@ -25,12 +25,7 @@ pub(super) async fn evidence(stage: &mut Stage, claims: &mut Claims) -> Result<(
     let case = the_case(stage, SHOP).await?;
     let explained = |member: &Value| -> Value { member["explanation"].clone() };
     let why = entries(&case["members"]).map(explained).next().unwrap_or_default();
-    claims.that(
-        "the shop's own merchant reads",
-        "The same e-mail address, the same phone number, the same delivery address, the same name and the same \
-         customer account; the same cart and the same total, less than a minute apart.",
-        text(&why["sentence"]),
-    );
+    claims.that("the shop's own merchant reads", WHY, text(&why["sentence"]));
     let compared: Vec<String> = entries(&why["steps"])
         .filter(|step| step["level"].is_string())
         .map(|step| format!("{} {} {:+.1}", text(&step["field"]), text(&step["level"]), bits(&step["bits"])))
