@@ -27,7 +27,7 @@ use crate::support::faults::{Fault, FaultPlan};
 const NUMBER: u64 = 70_000_000_001;
 const CALLBACK: &str = "api/oauth-callback";
 const EXCHANGE: &str = "api/token-exchange";
-const JOB: &str = "jobs/match-order";
+const JOB: &str = "jobs/notify-merchant";
 
 /// A deployment and the Shopify it belongs to, with one shop that does not have the app yet.
 pub(crate) struct World {
