@@ -959,6 +959,9 @@ Resources:
         assert_eq!((front.function.as_str(), front.outcome.as_str()), ("orders-create", "401"));
         assert!(front.requests.contains_key("KMS.Decrypt"), "the secret was opened: {:?}", front.requests);
 
+        let path = format!("/_local/shopify/{domain}/uninstall");
+        let json = [("content-type", "application/json")];
+        assert_eq!(wire::send(port, "POST", &path, &json, "null").await.0, 200);
         assert_eq!(deliver("app-uninstalled/plain", "current").await.0, 200);
         stack.advance(48 * HOUR).await.unwrap();
         let purges = stack.activities().into_iter().filter(|activity| activity.function == "purge-shop");
