@@ -8,16 +8,16 @@ use std::time::Duration;
 use futures::future::join_all;
 use http::StatusCode;
 use serde_json::{Value, json};
-use storeward_core::guard::{Alert, GuardSettings};
+use storeward_core::guard::{Alert, Decision, GuardSettings};
 use storeward_core::oauth::{Access, Scopes};
 use storeward_core::shop::ShopDomain;
 use storeward_core::time::{Clock as _, DAY, HOUR, MINUTE, Timestamp};
 use storeward_host::{Happened, Notice, Queue};
 use storeward_local::resend::{self, Resend, Trouble};
 use storeward_local::shopify::{Shopify, SimulatedOrder, SimulatedShop};
-use storeward_store::{Installation, Profile};
+use storeward_store::{Deciding, Installation, Profile};
 
-use crate::bench::{App, Bench, SHOP, batch, order, sample, sample_body};
+use crate::bench::{App, Bench, SHOP, batch, delivery, order, sample, sample_body};
 use crate::support::connector::Outcome;
 use crate::support::faults::{Fault, FaultPlan};
 
@@ -132,21 +132,12 @@ impl World {
         self.bench.drain(&self.app).await;
     }
 
-    /// The merchant decides on every case: only what the job looks at is written.
-    fn decide(&self, phase: &str) {
-        for item in self.bench.items("case") {
-            let table = self.bench.template.tables.iter().find(|table| table.name.ends_with("data")).unwrap();
-            let update = json!({
-                "TableName": table.name, "Key": {"pk": item["pk"], "sk": item["sk"]},
-                "UpdateExpression": "SET phase = :phase ADD revision :one",
-                "ExpressionAttributeValues": {":phase": {"S": phase}, ":one": {"N": "1"}},
-            });
-            let done = self
-                .bench
-                .cloud
-                .dynamodb()
-                .call("DynamoDB_20120810.UpdateItem", update.to_string().as_bytes());
-            assert_eq!(done.status(), 200);
+    /// The merchant decides on every case; the message to the job is the API's to send.
+    async fn decide(&self, decision: Decision) {
+        let store = self.app.store().await;
+        for case in self.app.cases(&self.installation).await {
+            let decided = store.decide(&self.installation, &case.reference, decision, None).await.unwrap();
+            assert!(matches!(decided, Deciding::Decided(_)), "{decided:?}");
         }
     }
 
@@ -217,13 +208,13 @@ async fn three_clicks_are_one_case_and_one_mail_and_a_case_that_opens_again_is_o
         (&["merchant@example.com".to_owned()][..], "Storeward <alerts@example.com>")
     );
     assert!(
-        mail.subject.starts_with("Possible duplicate: ") && mail.text.contains("the same e-mail address")
+        mail.subject.starts_with("Possible duplicate: ") && mail.text.contains("The same e-mail address")
     );
     assert!(mail.text.contains(&format!("https://{SHOP}/admin/apps/storeward")));
     // And a fourth order that joins is no news, but after a decision it is.
     world.orders(&[order(4, 4)]).await;
     assert_eq!((world.mails(), world.shown()[3]), (1, (1, 1, 1)));
-    world.decide("dismissed");
+    world.decide(Decision::Dismiss).await;
     world.say(Happened::Decided).await;
     assert_eq!(world.mails(), 1);
     world.orders(&[order(5, 5)]).await;
@@ -243,7 +234,7 @@ async fn whatever_request_a_notice_ends_at_the_end_is_the_same_and_the_mail_is_o
         world.app.invoke("jobs/match-order", batch(&matching)).await.unwrap();
         if decided {
             world.bench.drain(&world.app).await;
-            world.decide("confirmed");
+            world.decide(Decision::Dismiss).await;
             let case = world.app.cases(&world.installation).await.remove(0).reference;
             let notice = Notice { tenant: world.installation.tenant.clone(), case, what: Happened::Decided };
             let context = world.app.context("jobs/match-order");
@@ -381,6 +372,28 @@ async fn hostile_names_stay_text() {
 }
 
 #[tokio::test]
+async fn confirmed_duplicates_are_held_until_one_of_them_is_cancelled() {
+    // Given two orders that are held, and a merchant who says that they are duplicates.
+    let world = World::new(&all()).await;
+    world.orders(&[order(1, 1), order(2, 2)]).await;
+    world.decide(Decision::Confirm).await;
+    world.say(Happened::Decided).await;
+    // Then both wait still: letting go would send both.
+    let holds = || world.shown().into_iter().take(2).map(|(_, _, holds)| holds).collect::<Vec<_>>();
+    assert_eq!(holds(), [1, 1]);
+    // When the merchant cancels one of them in the shop, the other is free to go.
+    let mut cancelled = order(2, 2);
+    cancelled["cancelled_at"] = json!("2026-11-20T15:30:00Z");
+    cancelled["updated_at"] = json!("2026-11-20T15:30:00Z");
+    let event = delivery("orders/cancelled", "cancelled", &cancelled);
+    let (status, _) = world.app.post("webhooks/orders-cancelled", event).await;
+    assert_eq!(status, 200);
+    world.bench.drain(&world.app).await;
+    assert_eq!(holds(), [0, 0]);
+    world.nothing_waits().await;
+}
+
+#[tokio::test]
 async fn a_hold_is_put_on_and_let_go_with_the_decision_and_nobody_elses_with_it() {
     let world = World::new(&all()).await;
     world.orders(&[order(1, 1), order(2, 2)]).await;
@@ -404,7 +417,7 @@ async fn a_hold_is_put_on_and_let_go_with_the_decision_and_nobody_elses_with_it(
     world.shopify.add_order(SHOP, other);
     // When the merchant decides, also if the switch is off by now.
     world.app.store().await.change_settings(&world.installation, &GuardSettings::default()).await.unwrap();
-    world.decide("dismissed");
+    world.decide(Decision::Dismiss).await;
     world.say(Happened::Decided).await;
     // Then only what this case held is free again, and saying it twice asks Shopify nothing more.
     let left: Vec<Vec<String>> = world
@@ -452,13 +465,14 @@ async fn a_digest_comes_once_a_day_at_its_hour_and_tells_of_all_open_cases() {
     world.live(30).await;
     assert_eq!(world.mails(), 1);
     // What was decided by then is left out; with nothing left, or alerts off, there is no mail.
-    for (phase, off) in [("dismissed", false), ("open", true)] {
+    for off in [false, true] {
         let world = World::new(&digest).await;
         world.orders(&[order(1, 1), order(2, 2)]).await;
-        world.decide(phase);
         if off {
             let settings = GuardSettings { alert: Alert::Off, ..digest.clone() };
             world.app.store().await.change_settings(&world.installation, &settings).await.unwrap();
+        } else {
+            world.decide(Decision::Dismiss).await;
         }
         world.live(24).await;
         assert_eq!((world.mails(), world.bench.items("digest").len()), (0, 0));

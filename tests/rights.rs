@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use storeward_core::data_map::Kind;
+use storeward_core::guard::Decision;
 use storeward_core::time::{DAY, HOUR, MINUTE};
 use storeward_host::Invocation;
 use storeward_store::{ExportState, Installation, RecordRef, What};
@@ -126,7 +127,8 @@ async fn a_rectification_that_runs_out_of_time_goes_on_and_counts_each_order_onc
 
 #[tokio::test(start_paused = true)]
 async fn who_asks_gets_everything_that_is_stored_also_after_an_uninstall() {
-    // Given a case of two orders of one person, another person's order, and an erasure under way for the first.
+    // Given a case of two orders of one person, whose household the merchant excepted, another person's order, and an
+    // erasure under way for the first.
     let bench = Bench::new().await;
     let app = bench.app();
     let installation = app.install().await;
@@ -141,6 +143,9 @@ async fn who_asks_gets_everything_that_is_stored_also_after_an_uninstall() {
     other["email"] = json!("someone.else@example.com");
     app.order("w3", &other).await;
     bench.drain(&app).await;
+    let case = app.cases(&installation).await.remove(0).reference;
+    let decision = Decision::NeverThisHousehold;
+    app.store().await.decide(&installation, &case, decision, None).await.unwrap();
     app.post("webhooks/app-uninstalled", sample("webhooks/app-uninstalled/plain")).await;
     app.post("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
     // When the person asks, and the request is worked on before the erasure.
@@ -150,12 +155,12 @@ async fn who_asks_gets_everything_that_is_stored_also_after_an_uninstall() {
     let messages = bench.receive("storeward-development-export-subject").await;
     app.invoke("jobs/export-subject", crate::bench::batch(&messages)).await.unwrap();
     bench.delete("storeward-development-export-subject", &messages[0]).await;
-    // Then the export shows both orders, their case and the request, each kind that the data map says is exported.
+    // Then the export shows both orders, their case, the exception and the request, each kind that the data map says is exported.
     let reference = only(&bench, "export");
     let export = app.store().await.export(&installation, &reference).await.unwrap().unwrap();
     assert_eq!(export.state, ExportState::Ready);
     let kinds: Vec<&str> = export.records.iter().map(|record| record.kind.as_str()).collect();
-    assert_eq!(kinds, ["order", "order", "case", "request"]);
+    assert_eq!(kinds, ["order", "order", "case", "exception", "request"]);
     let mapped: Vec<&str> =
         Kind::ALL.iter().filter(|kind| kind.row().exported).map(|kind| kind.name()).collect();
     assert!(mapped.iter().all(|kind| kinds.contains(kind)), "{mapped:?}");

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use storeward_core::exception::Scope;
 use storeward_core::guard::{Alert, Decision, GuardSettings, Sensitivity};
-use storeward_core::matching::Reason;
+use storeward_core::matching::{Evidence, Explanation, Field, Level, Reason};
 use storeward_core::money;
 use storeward_store::{Case, CaseState, Exception, Member, MonthlyStatistics, Standing};
 
@@ -260,6 +260,67 @@ pub struct MemberBody {
     pub standing: Standing,
     /// What it agreed on with the others when it joined.
     pub reasons: Vec<ReasonBody>,
+    /// Why that was enough: the strongest comparison with another order of the case.
+    pub explanation: Option<ExplanationBody>,
+}
+
+/// A comparison of two orders, field by field: a waterfall of weights that starts at the prior and ends at the sum.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Explanation")]
+pub struct ExplanationBody {
+    /// The whole of it, as a merchant reads it.
+    pub sentence: String,
+    /// The version of the rule that judged.
+    pub rule: String,
+    /// The sum of all steps, in bits: 1 bit doubles the odds that the two are one order placed twice.
+    pub weight: f64,
+    /// What it took under the sensitivity that was set, in bits.
+    pub threshold: f64,
+    /// How far apart the orders were placed, in whole minutes.
+    pub minutes_apart: u64,
+    /// The steps.
+    pub steps: Vec<StepBody>,
+}
+
+/// A step of the waterfall.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Step")]
+pub struct StepBody {
+    /// What was compared, or is added beside it.
+    #[schemars(with = "String")]
+    pub field: Field,
+    /// How far it agrees, from `differs` to `exact`; null for steps that compare nothing.
+    #[schemars(with = "Option<String>")]
+    pub level: Option<Level>,
+    /// What it adds, in bits; negative where it speaks against.
+    pub bits: f64,
+    /// The share of people who have the value, where it is known.
+    pub share: Option<f64>,
+    /// How many orders of the window have the value, these two included, where they were counted.
+    pub orders: Option<usize>,
+    /// Whether more orders have it than are counted: it says little.
+    pub saturated: bool,
+}
+
+impl From<&Explanation> for ExplanationBody {
+    fn from(explanation: &Explanation) -> Self {
+        let step = |step: &Evidence| StepBody {
+            field: step.field,
+            level: step.level,
+            bits: step.bits,
+            share: step.share,
+            orders: step.orders,
+            saturated: step.saturated,
+        };
+        Self {
+            sentence: explanation.sentence(),
+            rule: explanation.rule.clone(),
+            weight: explanation.weight,
+            threshold: explanation.threshold,
+            minutes_apart: explanation.minutes_apart,
+            steps: explanation.steps.iter().map(step).collect(),
+        }
+    }
 }
 
 /// A merchant's decision.
@@ -282,6 +343,7 @@ impl From<&Member> for MemberBody {
             currency: member.currency.clone(),
             standing: member.standing,
             reasons: member.reasons.iter().copied().map(ReasonBody::from).collect(),
+            explanation: member.explanation.as_ref().map(ExplanationBody::from),
         }
     }
 }

@@ -81,7 +81,7 @@ pub fn next_digest(now: Timestamp, hour: u8) -> Timestamp {
 
 fn compose(subject: String, intro: &str, cases: &[ListedCase], unlisted: usize, app: &str) -> Mail {
     let mut text = format!("{intro}\n");
-    let mut html = format!("<!doctype html><html lang=\"en\"><body><p>{}</p>", escape(intro));
+    let mut html = format!("<!doctype html><html lang=\"en\"><body><p>{}</p>", escape_html(intro));
     for case in cases {
         text.push('\n');
         html.push_str("<ul>");
@@ -89,7 +89,8 @@ fn compose(subject: String, intro: &str, cases: &[ListedCase], unlisted: usize, 
         for order in orders {
             let (head, why) = (head(order), clean(&order.why, LONGEST_REASON));
             let _infallible = write!(text, "- {head}\n  {why}\n");
-            let _infallible = write!(html, "<li><strong>{}</strong><br>{}</li>", escape(&head), escape(&why));
+            let _infallible =
+                write!(html, "<li><strong>{}</strong><br>{}</li>", escape_html(&head), escape_html(&why));
         }
         let more = case.size.saturating_sub(orders.len() as u64);
         if more > 0 {
@@ -105,7 +106,7 @@ fn compose(subject: String, intro: &str, cases: &[ListedCase], unlisted: usize, 
     let decide = "No order was cancelled or changed: you decide.";
     let change = "You get this because alerts by e-mail are on. In the app, under Settings, you can have one a day or none.";
     let _infallible = write!(text, "\n{decide}\nOpen the app: {app}\n\n{change}\n");
-    let link = escape(app);
+    let link = escape_html(app);
     let _infallible = write!(
         html,
         "<p>{decide}<br><a href=\"{link}\">Open the app</a> ({link})</p><p><small>{change}</small></p></body></html>"
@@ -152,7 +153,9 @@ pub fn clean(text: &str, longest: usize) -> String {
     kept.chars().take(longest.saturating_sub(1)).chain(['…']).collect()
 }
 
-fn escape(text: &str) -> String {
+/// A text as HTML shows it, inside an attribute too: whoever wrote it, it stays a text.
+#[must_use]
+pub fn escape_html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -235,10 +235,25 @@ impl Case {
     /// An open case of which fewer than two orders still stand leaves nothing to decide. Orders that were sent stand:
     /// two parcels of one order are what a merchant wants to hear of.
     pub(crate) fn settle(&mut self) {
-        let cancelled = self.members.iter().filter(|member| member.standing == Standing::Cancelled).count();
-        let standing = self.size.saturating_sub(u64::try_from(cancelled).unwrap_or(u64::MAX));
-        if self.state == CaseState::Open && standing < 2 {
+        if self.state == CaseState::Open && self.standing() < 2 {
             self.state = CaseState::Settled;
+        }
+    }
+
+    /// How many of its orders were not cancelled.
+    fn standing(&self) -> u64 {
+        let cancelled = self.members.iter().filter(|member| member.standing == Standing::Cancelled).count();
+        self.size.saturating_sub(u64::try_from(cancelled).unwrap_or(u64::MAX))
+    }
+
+    /// Whether its orders are to wait, where the merchant has them held: as long as nothing is decided, and once they
+    /// are confirmed to be duplicates for as long as two of them stand. Letting go of those would send both parcels.
+    #[must_use]
+    pub fn is_to_wait(&self) -> bool {
+        match self.state {
+            CaseState::Open => true,
+            CaseState::Confirmed => self.standing() > 1,
+            CaseState::Dismissed | CaseState::Settled | CaseState::Merged | CaseState::Anonymised => false,
         }
     }
 

@@ -10,6 +10,7 @@ use crate::error::{Result, StoreError};
 use crate::exceptions::Change;
 use crate::keyspace::{self, RecordRef};
 use crate::ledger::{Entry, What};
+use crate::notices;
 use crate::statistics::{Counted, Tally};
 use crate::store::{Action, Store, TRANSACTION_ITEMS};
 use crate::tenants::Installation;
@@ -173,6 +174,7 @@ impl Store {
                     condition: Some(case.unchanged()),
                 });
                 actions.extend(case.index_key(&installation.tenant).map(Action::delete));
+                actions.push(notices::forgotten(installation, &case.reference));
             } else {
                 actions.push(case.put(self, installation)?);
             }

@@ -232,20 +232,20 @@ impl Store {
             for row in self.all_of(Table::Data, partition).await? {
                 let reference: RecordRef =
                     row.text("sk")?.parse().map_err(|_| StoreError::Corrupt("a subject row"))?;
-                if reference.kind() != Kind::Order {
-                    errands.insert(reference);
-                    rows_of_errands.push(row.key(Kind::Subject)?);
-                    continue;
-                }
+                let key = row.key(Kind::Subject)?;
+                match reference.kind() {
+                    Kind::Order => references.insert(reference.clone()),
+                    Kind::Exception => exceptions.insert(reference.clone()),
+                    _ => {
+                        errands.insert(reference);
+                        rows_of_errands.push(key);
+                        continue;
+                    }
+                };
                 if let Some(case) = row.optional_text("case_id") {
                     case_references.insert(case.parse().map_err(|_| StoreError::Corrupt("a subject row"))?);
                 }
-                if reference.kind() == Kind::Exception {
-                    exceptions.insert(reference.clone());
-                } else {
-                    references.insert(reference.clone());
-                }
-                rows.push((reference, row.key(Kind::Subject)?));
+                rows.push((reference, key));
             }
         }
         let references: Vec<RecordRef> = references.into_iter().collect();

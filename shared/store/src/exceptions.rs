@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use storeward_core::data_map::{Kind, Table};
 use storeward_core::exception::{self, ExceptionKey, Scope};
 use storeward_core::order::Order;
@@ -90,6 +91,14 @@ impl Record {
 pub(crate) fn keys_of(installation: &Installation, stored: &Stored) -> Result<Vec<Key>> {
     let record = Record::read(installation, stored)?;
     Ok(record.rows(installation).chain([record.key.clone()]).collect())
+}
+
+/// What an exception says, to a person it is about.
+pub(crate) fn told(installation: &Installation, stored: &Stored) -> Result<Value> {
+    let record = Record::read(installation, stored)?;
+    Ok(json!({
+        "not_flagged": record.scope.name(), "recognised_by": record.sealed.label, "since": record.since.to_rfc3339(),
+    }))
 }
 
 /// What a decision does to exceptions.

@@ -18,6 +18,7 @@ use crate::cases::Case;
 use crate::due::{self, DueRow};
 use crate::erasure::Wanted;
 use crate::error::{Result, StoreError};
+use crate::exceptions;
 use crate::item::{Item, Stored, number, seal, text};
 use crate::keyspace::{self, Key, RecordRef};
 use crate::ledger::{Entry, What};
@@ -277,7 +278,7 @@ impl Store {
             .collect();
         let mut named: BTreeSet<RecordRef> =
             wanted.orders.iter().map(|id| keyspace::order_ref(keys, *id.expose())).collect();
-        let mut case_references = BTreeSet::new();
+        let (mut case_references, mut exceptions) = (BTreeSet::new(), BTreeSet::new());
         for partition in &partitions {
             for row in self.query_all(Query::of(Table::Data, partition)).await? {
                 let corrupt = |_| StoreError::Corrupt("a subject row");
@@ -285,8 +286,10 @@ impl Store {
                     case_references.insert(case.parse().map_err(corrupt)?);
                 }
                 let reference: RecordRef = row.text("sk")?.parse().map_err(corrupt)?;
-                if reference.kind() == Kind::Order {
-                    named.insert(reference);
+                match reference.kind() {
+                    Kind::Order => drop(named.insert(reference)),
+                    Kind::Exception => drop(exceptions.insert(keyspace::record(tenant, &reference))),
+                    _ => {}
                 }
             }
         }
@@ -311,6 +314,12 @@ impl Store {
                     }
                 }
                 Kind::Request => records.extend(self.requests_about(installation, wanted).await?),
+                Kind::Exception => {
+                    let keys: Vec<Key> = exceptions.iter().cloned().collect();
+                    for stored in self.batch_get(Table::Data, &keys, Expired::Gone).await? {
+                        records.push(about(kind, exceptions::told(installation, &stored)?));
+                    }
+                }
                 _ => return Err(StoreError::Corrupt("a kind that is exported and not known here")),
             }
         }

@@ -69,6 +69,9 @@ pub struct Digest {
 /// What an order of a case agrees on with the others, as a merchant reads it: in a mail, in a risk fact.
 #[must_use]
 pub fn why(member: &Member) -> String {
+    if let Some(explanation) = &member.explanation {
+        return explanation.sentence();
+    }
     member.reasons.iter().map(|reason: &Reason| reason.sentence()).collect::<Vec<_>>().join(", ")
 }
 

@@ -154,8 +154,12 @@ impl Store {
         let match_again = by.enabled
             && items.sealed.order.counts()
             && (!record.order.counts() || matter(&record.order)? != matter(&items.sealed.order)?);
+        // The case may have nothing left to hold its other orders for: the job looks.
+        let left_its_case = record.case.is_some()
+            && items.standing == Standing::Cancelled
+            && record.standing != Standing::Cancelled;
         let actions = self.rewrite(installation, &record, &items, case)?;
-        Ok(self.writing(installation, delivery, &items, News::Applied, match_again, actions))
+        Ok(self.writing(installation, delivery, &items, News::Applied, match_again || left_its_case, actions))
     }
 
     /// The actions that replace what is stored of an order, if nobody changed it or its case since they were read.

@@ -6,7 +6,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use storeward_api::{CaseBody, CasesBody, DecisionRequest, RecheckBody};
 use storeward_core::data_map::Kind;
 use storeward_host::{
-    ApiError, ApiReply, ApiRequest, Context, Function, Problem, ProblemKind, Queue, Route, Setting, api,
+    ApiError, ApiReply, ApiRequest, Context, Function, Happened, Notice, Problem, ProblemKind, Queue, Route,
+    Setting, api,
 };
 use storeward_store::{Case, CaseFilter, CaseState, Deciding, Deleting, Recheck, RecordRef};
 
@@ -37,7 +38,7 @@ pub const ROUTES: &[Route] = &[
 /// The function.
 pub const FUNCTION: Function = Function {
     name: "api/cases",
-    needs: &[&Setting::STORE, &[Setting::MatchOrderQueueUrl, Setting::Log]],
+    needs: &[&Setting::STORE, &[Setting::MatchOrderQueueUrl, Setting::NotifyMerchantQueueUrl, Setting::Log]],
     run: |ctx, invocation| Box::pin(api(ctx, invocation, "api/cases", ROUTES)),
 };
 
@@ -90,7 +91,13 @@ async fn decide(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError
     let DecisionRequest { decision } = request.body()?;
     let problem = |kind, detail: &str| Err(Problem::new(kind, detail).into());
     match ctx.store().await?.decide(&request.installation, &reference, decision, revision).await? {
-        Deciding::Decided(case) | Deciding::Unchanged(case) => shown(&case),
+        // Also when it was decided before: that try may have ended before anyone was told.
+        Deciding::Decided(case) | Deciding::Unchanged(case) => {
+            let tenant = request.installation.tenant.clone();
+            let notice = Notice { tenant, case: case.reference.clone(), what: Happened::Decided };
+            ctx.send(Queue::NotifyMerchant, &notice, Duration::ZERO).await?;
+            shown(&case)
+        }
         Deciding::Missing => Err(Problem::not_found().into()),
         Deciding::Changed => {
             problem(ProblemKind::CaseChanged, "read the case again, and decide on what it is now")

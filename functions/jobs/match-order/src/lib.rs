@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use storeward_core::time::Timestamp;
 use storeward_host::{Context, Function, Happened, JobError, Notice, Queue, Setting, job};
-use storeward_store::Task;
+use storeward_store::{RecordRef, Task};
 
 /// The function.
 pub const FUNCTION: Function = Function {
@@ -36,6 +36,14 @@ pub async fn handle(ctx: &Context, task: Task, _deadline: Timestamp) -> Result<(
         }
         return Err(JobError::Drop("there is no such order"));
     };
+    if let Some(case) = record.case.as_ref().filter(|_| !record.order.counts()) {
+        // Cancelled: what was held because of it may not have to wait any more.
+        notify(ctx, &task, case.clone(), Happened::Decided).await?;
+        if let Task::Delivered(work) = &task {
+            store.complete(work).await?;
+        }
+        return Ok(());
+    }
     let settings = installation.settings()?;
     if !settings.enabled {
         if let Task::Delivered(work) = &task {
@@ -53,13 +61,16 @@ pub async fn handle(ctx: &Context, task: Task, _deadline: Timestamp) -> Result<(
             tracing::info!(case = %joined.case, opened = joined.opened, joined = joined.newcomers.len(), "case");
             // Also when it had joined before: that try may have ended before anyone was told.
             let newcomers = if joined.newcomers.is_empty() { vec![reference] } else { joined.newcomers };
-            let what = Happened::Opened { newcomers };
-            let notice = Notice { tenant: task.tenant().clone(), case: joined.case, what };
-            ctx.send(Queue::NotifyMerchant, &notice, Duration::ZERO).await?;
+            notify(ctx, &task, joined.case, Happened::Opened { newcomers }).await?;
         }
     }
     if let Task::Delivered(work) = &task {
         store.complete(work).await?;
     }
     Ok(())
+}
+
+async fn notify(ctx: &Context, task: &Task, case: RecordRef, what: Happened) -> Result<(), JobError> {
+    let notice = Notice { tenant: task.tenant().clone(), case, what };
+    Ok(ctx.send(Queue::NotifyMerchant, &notice, Duration::ZERO).await?)
 }

@@ -51,8 +51,11 @@ pub async fn handle(ctx: &Context, notice: Notice, _deadline: Timestamp) -> Resu
     let Some(case) = store.case(&installation, &notice.case).await? else {
         return Err(JobError::Drop("there is no such case"));
     };
-    if case.state != CaseState::Open {
+    if !case.is_to_wait() {
         return shop::let_go(ctx, &installation, &case).await;
+    }
+    if case.state != CaseState::Open {
+        return Ok(());
     }
     // Neither keeps the other from being done; what failed is tried again, and finds the rest done.
     let shown = Box::pin(shop::show(ctx, &installation, &case, &newcomers)).await;

@@ -9,7 +9,7 @@ use storeward_core::alert::clean;
 use storeward_core::guard::GuardSettings;
 use storeward_core::personal::Personal;
 use storeward_host::{AdminAccess, Context, JobError};
-use storeward_store::{Case, CaseState, FlagState, Installation, Member, OrderRecord, RecordRef, why};
+use storeward_store::{Case, FlagState, Installation, Member, OrderRecord, RecordRef, why};
 
 /// The tag that orders of a case get in the shop.
 pub const TAG: &str = "possible-duplicate";
@@ -64,7 +64,7 @@ pub(crate) async fn show(
     if hold {
         // Whoever decided meanwhile let go of what was held by then: it is looked again, after holding.
         if let Some(now) = store.case(installation, &case.reference).await?
-            && now.state != CaseState::Open
+            && !now.is_to_wait()
         {
             let_go(ctx, installation, &now).await?;
         }
@@ -146,7 +146,7 @@ impl Showing<'_> {
     }
 }
 
-/// Lets go of what is held for a case that is not open any more.
+/// Lets go of what is held for a case whose orders need not wait any more.
 pub(crate) async fn let_go(ctx: &Context, installation: &Installation, case: &Case) -> Result<(), JobError> {
     let store = ctx.store().await?;
     let seen = store.case_notice(installation, &case.reference).await?;

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
+use storeward_core::alert::escape_html;
 use storeward_core::time::Timestamp;
 
 use super::{LocalStack, StackError, problem};
@@ -249,7 +250,7 @@ fn describe_queue(queue: &QueueState) -> Value {
     })
 }
 
-/// The page. Everything that comes from elsewhere goes through [`escape`].
+/// The page. Everything that comes from elsewhere goes through [`escape_html`].
 fn render(state: &Value) -> String {
     let mut out = String::from(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>\
@@ -342,7 +343,7 @@ fn field(column: &str, value: &Value) -> String {
     match (column, value) {
         ("at" | "opened" | "placed" | "next", Value::String(time)) => {
             let time = time.get(..19).unwrap_or(time).replace('T', " ");
-            format!("<time>{}</time>", escape(time.trim_end_matches('Z')))
+            format!("<time>{}</time>", escape_html(time.trim_end_matches('Z')))
         }
         _ => cell(value),
     }
@@ -352,30 +353,15 @@ fn field(column: &str, value: &Value) -> String {
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => escape(text),
+        Value::String(text) => escape_html(text),
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
         Value::Object(members) => members
             .iter()
-            .map(|(name, value)| format!("{} {}", escape(name), cell(value)))
+            .map(|(name, value)| format!("{} {}", escape_html(name), cell(value)))
             .collect::<Vec<_>>()
             .join(", "),
         plain => plain.to_string(),
     }
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
