@@ -149,6 +149,45 @@ fn kind_of(answer: &Value) -> &str {
 }
 
 #[tokio::test]
+async fn a_browser_installs_at_the_apis_own_address_and_no_session_is_asked_for() {
+    let local = Local::new().await;
+    let call = async |method: &str, path: &str, bearer: &str| {
+        let request = Request::builder().method(method).uri(path).header("authorization", bearer);
+        local.stack().call_api(request.body(Bytes::new()).unwrap()).await
+    };
+    let header = |answer: &Response<Bytes>, name: &str| {
+        answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+    };
+    // Given a session that does not count, which the authorizer would not let pass as anybody's.
+    let begun = call("GET", &format!("/auth?shop={SHOP}"), "Bearer a.b.c").await;
+    assert_eq!(begun.status(), 302);
+    // Then the cookie is of the host that the callback is below, which is where this was asked.
+    let cookie = header(&begun, "set-cookie");
+    assert!(cookie.starts_with("__Host-") && !cookie.contains("Domain"), "{cookie}");
+    let to = header(&begun, "location");
+    let asked = storeward_core::oauth::Query::parse(to.split_once('?').unwrap().1).unwrap();
+    let address = &local.stack().template().functions.iter().find(|known| known.name == "oauth-install");
+    let address = &address.unwrap().environment["STOREWARD_APP_URL"];
+    assert_eq!(asked.get("redirect_uri"), Some(format!("{address}/auth/callback").as_str()));
+    // The functions themselves say who may not come in.
+    let back = call("GET", "/auth/callback?code=c&shop=s&state=s&timestamp=1", "").await;
+    let why: Value = serde_json::from_slice(back.body()).unwrap();
+    assert_eq!((back.status().as_u16(), kind_of(&why)), (401, "unsigned-query"), "{why}");
+    let opened = call("POST", "/auth/session", "Bearer a.b.c").await;
+    let why: Value = serde_json::from_slice(opened.body()).unwrap();
+    assert_eq!((opened.status().as_u16(), kind_of(&why)), (401, "invalid-session"), "{why}");
+    assert_eq!(header(&opened, "x-shopify-retry-invalid-session-request"), "1");
+    for (method, path) in [("POST", "/auth"), ("GET", "/auth/session"), ("GET", "/auth/other")] {
+        assert_eq!(call(method, path, "").await.status(), 404, "{method} {path}");
+    }
+    // There is no second host for any of them.
+    for name in ["oauth-install", "oauth-callback", "token-exchange"] {
+        let request = Request::get(format!("/lambda-url/{name}/")).body(Bytes::new()).unwrap();
+        assert_eq!(local.stack().call_url(name, request).await.status(), 404, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn whoever_is_not_at_the_shop_gets_nothing_on_any_route() {
     // Given a case of one shop, and another shop with the app.
     let local = Local::new().await;

@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use storeward_clients::ClientError;
 use storeward_clients::shopify::{App as Credentials, Shopify as Client};
 use storeward_core::oauth::{AccessToken, Query, Scopes};
-use storeward_core::time::{Clock as _, HOUR, MINUTE};
+use storeward_core::time::{Clock as _, HOUR, MINUTE, Timestamp};
 use storeward_host::ProblemKind;
 use storeward_local::commands::client;
 use storeward_local::shopify::oauth::AppCredentials;
 use storeward_local::shopify::{Shopify, SimulatedOrder, SimulatedShop};
-use storeward_store::Installation;
+use storeward_store::{Installation, What};
 
 use crate::bench::{APP_URL, App, Bench, CLIENT_ID, SECRETS, SHOP, delivery, order, sample, sample_body};
 use crate::support::connector::{Outcome, transport};
@@ -27,7 +27,7 @@ use crate::support::faults::{Fault, FaultPlan};
 const NUMBER: u64 = 70_000_000_001;
 const CALLBACK: &str = "api/oauth-callback";
 const EXCHANGE: &str = "api/token-exchange";
-const JOB: &str = "jobs/match-order";
+const JOB: &str = "jobs/notify-merchant";
 
 /// A deployment and the Shopify it belongs to, with one shop that does not have the app yet.
 pub(crate) struct World {
@@ -577,4 +577,190 @@ async fn a_changed_shop_is_kept_sealed_and_a_late_delivery_changes_nothing() {
     assert_eq!(exchange(&app, &world.shopify.session_token(SHOP)).await["statusCode"], 200);
     let profile = installation(&app).await.unwrap().profile().unwrap();
     assert_eq!(profile.email.unwrap().expose(), "second@example.com");
+}
+
+/// A delivery as of then: Shopify tells when something happened in a header that nobody signed.
+fn told_at(mut event: Value, at: Timestamp) -> Value {
+    event["headers"]["x-shopify-triggered-at"] = json!(at.to_rfc3339());
+    event
+}
+
+const UNINSTALLED: &str = "webhooks/app-uninstalled";
+
+/// What somebody who saw a `shop/update` can make of it: its signature counts under every topic.
+fn replayed(id: &str) -> Value {
+    delivery("app/uninstalled", id, &sample_body("webhooks/shop-update/plain"))
+}
+
+async fn in_ledger(world: &World, app: &App, what: What) -> Vec<String> {
+    let store = app.store().await;
+    let shop = store.shop_id(&SHOP.parse().unwrap());
+    let entries = store.ledger_of(&shop, world.bench.clock.now()).await.unwrap();
+    entries.into_iter().filter(|entry| entry.what == what).map(|entry| entry.why).collect()
+}
+
+#[tokio::test]
+async fn a_replayed_body_of_another_topic_ends_no_installation() {
+    // Given an installed shop, in the first hour of its token and after it.
+    for age in [MINUTE * 10, HOUR * 5] {
+        let (world, app, first) = World::connected().await;
+        world.bench.clock.advance(age);
+        let now = world.bench.clock.now();
+        // When a body that Shopify signed for shop/update comes as app/uninstalled.
+        let (status, fresh) = app.post(UNINSTALLED, told_at(replayed("1"), now)).await;
+        assert_eq!((status, fresh["type"].as_str()), (503, Some("urn:storeward:problem:unavailable")));
+        assert_eq!(in_ledger(&world, &app, What::Refused).await, Vec::<String>::new());
+        let later = now + Duration::from_hours(1);
+        for (id, event) in [
+            ("2", replayed("2")),
+            ("3", told_at(replayed("3"), now - MINUTE * 2)),
+            ("4", told_at(replayed("4"), later)),
+        ] {
+            let (status, answer) = app.post(UNINSTALLED, event).await;
+            let expected = if id == "4" { (503, Value::Null) } else { (200, json!("installed")) };
+            assert_eq!((status, answer["because"].clone()), expected, "{id}: {answer}");
+        }
+        // Then the shop is as it was, nothing is scheduled, and the ledger has what was refused.
+        let row = installation(&app).await.unwrap();
+        assert!(row.is_installed() && row.tenant == first.tenant);
+        assert!(world.works(&access(&app, &row).await.unwrap()).await);
+        assert_eq!(world.bench.cloud.scheduler().next_due(), None);
+        assert_eq!(in_ledger(&world, &app, What::Refused).await, ["app/uninstalled", "app/uninstalled"]);
+        // And a real uninstall is one, at once.
+        world.shopify.uninstall(SHOP);
+        let genuine =
+            told_at(delivery("app/uninstalled", "5", &sample_body("webhooks/app-uninstalled/plain")), now);
+        assert_eq!(app.post(UNINSTALLED, genuine).await.1["outcome"], "accepted");
+        assert!(!installation(&app).await.unwrap().is_installed());
+        assert!(world.bench.cloud.scheduler().next_due().is_some());
+    }
+}
+
+#[tokio::test]
+async fn an_uninstall_that_shopify_does_not_confirm_is_asked_for_again() {
+    let (world, app, _) = World::connected().await;
+    let before = world.bench.dump();
+    let event = || sample("webhooks/app-uninstalled/plain");
+    for status in [403, 429, 500, 502, 503] {
+        world.shopify.fail_next(http::StatusCode::from_u16(status).unwrap());
+        assert_eq!(app.post(UNINSTALLED, event()).await.0, 503, "{status}");
+    }
+    world.shopify.drain(SHOP);
+    assert_eq!(app.post(UNINSTALLED, event()).await.0, 503, "throttled");
+    assert_eq!(world.bench.dump(), before, "nothing was done");
+    assert_eq!(world.bench.cloud.scheduler().next_due(), None);
+    // When Shopify's own trouble is over.
+    world.shopify.uninstall(SHOP);
+    assert_eq!(app.post(UNINSTALLED, event()).await.1["outcome"], "accepted");
+    assert_eq!(app.post(UNINSTALLED, event()).await.1["outcome"], "duplicate");
+    // A shop that nobody can enter cannot say: what was signed counts.
+    for status in [402, 404, 423] {
+        let (world, app, _) = World::connected().await;
+        world.shopify.fail_next(http::StatusCode::from_u16(status).unwrap());
+        assert_eq!(app.post(UNINSTALLED, event()).await.1["outcome"], "accepted", "{status}");
+    }
+}
+
+/// At every request to AWS that an uninstall makes, the merchant installs the app again.
+#[tokio::test]
+async fn an_uninstall_that_crosses_another_install_does_not_end_it() {
+    let mut at = 0;
+    loop {
+        let (world, calm, _) = World::connected().await;
+        world.bench.clock.advance(MINUTE * 10);
+        world.shopify.uninstall(SHOP);
+        let (other, shopify) = (Arc::new(world.bench.app()), world.shopify.clone());
+        let (requests, intruded) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let direct = world.bench.transport();
+        let way = {
+            let (requests, intruded) = (Arc::clone(&requests), Arc::clone(&intruded));
+            transport(move |request| {
+                let number = requests.fetch_add(1, Ordering::SeqCst);
+                let (direct, intruded) = (direct.clone(), Arc::clone(&intruded));
+                let (other, shopify) = (Arc::clone(&other), shopify.clone());
+                async move {
+                    if number == at {
+                        shopify.install(shop(SHOP, NUMBER));
+                        let answer = exchange(&other, &shopify.session_token(SHOP)).await;
+                        assert_eq!(answer["statusCode"], 200, "{answer}");
+                        intruded.fetch_add(1, Ordering::SeqCst);
+                    }
+                    direct(request).await
+                }
+            })
+        };
+        let app = world.bench.app_through(way, FaultPlan::none());
+        let (status, answer) = app
+            .post(
+                UNINSTALLED,
+                delivery("app/uninstalled", "1", &sample_body("webhooks/app-uninstalled/plain")),
+            )
+            .await;
+        if intruded.load(Ordering::SeqCst) == 0 {
+            assert_eq!(answer["outcome"], "accepted");
+            break;
+        }
+        assert!([200, 503].contains(&status), "request {at}: {answer}");
+        let row = installation(&calm).await.unwrap();
+        assert!(row.is_installed(), "request {at}: {answer}");
+        assert!(world.works(&access(&calm, &row).await.unwrap()).await, "request {at}");
+        // And nothing of the purge that may have been scheduled meanwhile reaches it.
+        world.bench.advance(HOUR * 37).await;
+        world.bench.fire_schedules().await;
+        world.bench.drain(&calm).await;
+        assert!(installation(&calm).await.unwrap().is_installed(), "request {at}");
+        at += 1;
+    }
+    assert!(at >= 4, "{at} requests");
+}
+
+#[tokio::test]
+async fn shop_redact_makes_up_for_an_uninstall_that_was_never_told() {
+    let redact = |id: &str| delivery("shop/redact", id, &sample_body("webhooks/shop-redact/plain"));
+    // Given that the bundle noticed nothing, or that Shopify refused to renew its tokens.
+    for noticed in [false, true] {
+        let (world, app, first) = World::connected().await;
+        app.order("w1", &order(1, 1)).await;
+        world.bench.drain(&app).await;
+        world.shopify.uninstall(SHOP);
+        world.bench.advance(HOUR * 35).await;
+        if noticed {
+            assert_eq!(access(&app, &installation(&app).await.unwrap()).await, None);
+        }
+        // When shop/redact comes earlier than Shopify sends it, or pretends to have been sent earlier.
+        let calls = world.shopify.calls().len();
+        let refused = app.post("webhooks/shop-redact", redact("1")).await;
+        assert_eq!(refused, (200, json!({"outcome": "refused", "because": "installed"})));
+        world.bench.advance(HOUR * 13).await;
+        let early = told_at(redact("2"), first.installed_at + HOUR * 35);
+        assert_eq!(app.post("webhooks/shop-redact", early).await.1["outcome"], "refused");
+        assert_eq!(world.shopify.calls().len(), calls, "Shopify is not asked");
+        // Then it is refused; and when it comes in time, the shop is uninstalled and purged at once.
+        let answer = app.post("webhooks/shop-redact", redact("3")).await;
+        assert_eq!(answer, (200, json!({"outcome": "accepted"})));
+        assert_eq!(in_ledger(&world, &app, What::Uninstalled).await, ["shop/redact"]);
+        world.bench.drain(&app).await;
+        world.bench.live(&app, 2).await;
+        assert_eq!(world.bench.left_of(&first.tenant), Vec::<String>::new());
+        assert_eq!(in_ledger(&world, &app, What::ShopPurged).await, ["shop/redact"]);
+        assert_eq!(app.post("webhooks/shop-redact", redact("3")).await.1["outcome"], "nothing_to_do");
+    }
+}
+
+#[tokio::test]
+async fn shop_redact_does_not_touch_a_shop_that_shopify_lets_the_app_into() {
+    let (world, app, first) = World::connected().await;
+    world.bench.clock.advance(HOUR * 48);
+    let redact = |id: &str| delivery("shop/redact", id, &sample_body("webhooks/shop-redact/plain"));
+    let answer = app.post("webhooks/shop-redact", redact("1")).await;
+    assert_eq!(answer, (200, json!({"outcome": "refused", "because": "installed"})));
+    // The token was renewed by that: now Shopify does not answer, or the shop is closed.
+    world.shopify.fail_next(http::StatusCode::BAD_GATEWAY);
+    assert_eq!(app.post("webhooks/shop-redact", redact("2")).await.0, 503);
+    world.shopify.fail_next(http::StatusCode::PAYMENT_REQUIRED);
+    assert_eq!(app.post("webhooks/shop-redact", redact("3")).await.1["because"], "installed");
+    let row = installation(&app).await.unwrap();
+    assert!(row.is_installed() && row.tenant == first.tenant);
+    assert!(world.works(&access(&app, &row).await.unwrap()).await);
+    assert_eq!(world.bench.messages().await, 0);
 }

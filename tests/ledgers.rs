@@ -358,6 +358,14 @@ async fn everything_that_is_ever_stored_is_as_the_data_map_says() {
     assert_eq!(kinds, Kind::ALL.into_iter().collect(), "kinds that a whole life never shows");
 }
 
+/// What a merchant's browser is sent to or calls while the app is installed: on the API's address and without its
+/// authorizer. It is Shopify's protocol and not the merchants' API, so the document says nothing of it.
+const BROWSERS: [(&str, &str, bool); 3] = [
+    ("GET /auth", "api/oauth-install", false),
+    ("GET /auth/callback", "api/oauth-callback", false),
+    ("POST /auth/session", "api/token-exchange", false),
+];
+
 #[test]
 fn the_apis_routes_are_the_same_in_template_functions_and_document() {
     let described: BTreeSet<(&str, &str, bool)> = storeward_api::OPERATIONS
@@ -377,7 +385,9 @@ fn the_apis_routes_are_the_same_in_template_functions_and_document() {
         .collect();
     let routed: BTreeSet<(&str, &str, bool)> =
         routed.iter().map(|(key, function, authorized)| (key.as_str(), *function, *authorized)).collect();
-    assert_eq!(described, routed, "the document and template.yaml");
+    let described_or_browsers: BTreeSet<_> = described.iter().copied().chain(BROWSERS).collect();
+    assert_eq!(described_or_browsers, routed, "the document, with what browsers call, and template.yaml");
+    assert!(described.iter().all(|(key, _, _)| key.contains(" /v1/")), "the merchants' API has a version");
     let tables = [
         (cases::FUNCTION.name, cases::ROUTES),
         (exceptions::FUNCTION.name, exceptions::ROUTES),

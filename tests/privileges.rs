@@ -9,7 +9,7 @@ use storeward_core::time::HOUR;
 use storeward_local::shopify::Shopify;
 use storeward_store::Profile;
 
-use crate::bench::{App, Bench, SHOP, order, root, sample, sample_body};
+use crate::bench::{App, Bench, SECRETS, SHOP, order, root, sample, sample_body, signed_delivery};
 use crate::consent::{World, shop};
 use crate::support::faults::FaultPlan;
 use crate::support::wire::{Sent, Wire};
@@ -32,13 +32,18 @@ const LAMBDAS_OWN: [&str; 8] = [
 ];
 
 /// What a function may do and does not do in this life, with the reason why it may.
-const UNUSED: [(&str, &str, &str); 2] = [
+const UNUSED: [(&str, &str, &str); 4] = [
+    ("webhooks/app-uninstalled", "dynamodb:GetItem DataTable", AT_ONCE),
+    ("webhooks/shop-redact", "dynamodb:GetItem DataTable", AT_ONCE),
     ("schedules/sweep-due", "sqs:SendMessage SweepDueDeadLetters", BY_LAMBDA),
     ("schedules/reconcile-orders", "sqs:SendMessage ReconcileOrdersDeadLetters", BY_LAMBDA),
 ];
 
 const BY_LAMBDA: &str =
     "an invocation that failed for good is kept there by Lambda, which sends with the function's role";
+
+const AT_ONCE: &str =
+    "what another instance renewed is read where two need a token at once: here nobody else does";
 
 /// The template as it stands, its tags kept.
 struct Roles {
@@ -411,7 +416,11 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     life.drain("jobs/match-order").await;
     let uninstalled = "webhooks/app-uninstalled";
     life.invoke("webhooks/shop-redact", sample("webhooks/shop-redact/plain")).await;
+    // Shopify is asked over a socket whether it is so: no time-out may jump.
+    world.shopify.uninstall(SHOP);
+    tokio::time::resume();
     life.invoke(uninstalled, sample("webhooks/app-uninstalled/plain")).await;
+    tokio::time::pause();
     life.invoke("webhooks/shop-redact", sample("webhooks/shop-redact/plain")).await;
     let message = life.bench.cloud.sqs().peek("storeward-development-purge-shop").await.unwrap().remove(0);
     life.bench.advance(HOUR * 38).await;
@@ -424,6 +433,15 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     life.book("jobs/purge-shop");
     life.drain("jobs/purge-shop").await;
     life.invoke("webhooks/shop-redact", sample("webhooks/shop-redact/plain")).await;
+    // Another shop's uninstall was never told.
+    let gone = "storeward-two.myshopify.com";
+    world.shopify.uninstall(gone);
+    let body = json!({"shop_id": 2, "shop_domain": gone}).to_string();
+    let event = signed_delivery("shop/redact", "gone", gone, SECRETS[0], &body);
+    tokio::time::resume();
+    life.invoke("webhooks/shop-redact", event).await;
+    tokio::time::pause();
+    life.drain("jobs/purge-shop").await;
 
     life.compare(|function| !API.contains(&function));
 }

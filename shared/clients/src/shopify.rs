@@ -91,6 +91,20 @@ struct UserError {
     code: Option<String>,
 }
 
+/// How long a shop is given to say whether the app is installed: whoever asks has seconds to answer somebody else.
+const STANDING_WAIT: Duration = Duration::from_secs(2);
+
+/// Whether the app is installed in a shop, as Shopify says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has access.
+    Installed,
+    /// It has none any more: an uninstall voids its tokens.
+    Ended,
+    /// There is nothing to ask with, or the shop is closed.
+    Unknown,
+}
+
 /// What the app names itself with when it asks for tokens.
 #[derive(Clone, Copy)]
 pub struct App<'a> {
@@ -333,6 +347,50 @@ impl Shopify {
         })
     }
 
+    /// Whether a token that should count does. Asks once, by the cheapest question there is (two points, no scope), and
+    /// waits two seconds at most.
+    ///
+    /// # Errors
+    /// Everything that says nothing about the token: throttled, no answer, or a refusal of the address that calls (403).
+    pub async fn standing(&self, shop: &ShopDomain, token: &str) -> Result<Standing, ClientError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            data: Option<Data>,
+        }
+        #[derive(Deserialize)]
+        struct Data {
+            shop: Option<Shop>,
+        }
+        #[derive(Deserialize)]
+        struct Shop {
+            #[serde(rename = "id")]
+            _id: String,
+        }
+        let request = self
+            .http
+            .post(self.graphql_url(shop))
+            .header("X-Shopify-Access-Token", token)
+            .timeout(STANDING_WAIT);
+        let sent = request.json(&json!({"query": "query { shop { id } }"})).send().await;
+        let response = sent.map_err(|error| http::transport_error(&error))?;
+        match response.status().as_u16() {
+            401 => return Ok(Standing::Ended),
+            // Not paid for, gone, or locked: nobody gets in, whatever the token.
+            402 | 404 | 423 => return Ok(Standing::Unknown),
+            403 => return Err(ClientError::Rejected("status 403".to_owned())),
+            _ => {}
+        }
+        if let Some(error) = http::status_error(&response) {
+            return Err(error);
+        }
+        let answer: Answer = response.json().await.map_err(|error| http::transport_error(&error))?;
+        match answer.data.and_then(|data| data.shop) {
+            Some(_) => Ok(Standing::Installed),
+            // Throttled is told with status 200, too.
+            None => Err(ClientError::Unavailable("an answer without a shop".to_owned())),
+        }
+    }
+
     /// Adds tags to an order (`tagsAdd`); tags that it has already stay as they are, so repeating is harmless.
     ///
     /// # Errors
@@ -513,10 +571,7 @@ impl Shopify {
         variables: Value,
         cost: f64,
     ) -> Result<T, ClientError> {
-        let url = format!(
-            "{}/admin/api/{API_VERSION}/graphql.json",
-            self.endpoint.replace("{shop}", shop.as_str())
-        );
+        let url = self.graphql_url(shop);
         let body = json!({"query": query, "variables": variables});
         let mut expected = cost;
         for attempt in 1..=TRIES {
@@ -557,6 +612,10 @@ impl Shopify {
         }
         let wait = self.buckets().get(shop).map(|bucket| bucket.wait(expected, self.clock.now()));
         Err(ClientError::Throttled(wait.unwrap_or(LONGEST_WAIT)))
+    }
+
+    fn graphql_url(&self, shop: &ShopDomain) -> String {
+        format!("{}/admin/api/{API_VERSION}/graphql.json", self.endpoint.replace("{shop}", shop.as_str()))
     }
 
     async fn pause(&self, wait: Duration) -> Result<(), ClientError> {

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use storeward_clients::ClientError;
-use storeward_clients::shopify::{App, Shopify};
+use storeward_clients::shopify::{App, Shopify, Standing};
 use storeward_core::oauth::{Access, AccessToken, Refresh, Scopes};
 use storeward_core::shop::ShopDomain;
 use storeward_store::{Installation, Profile, Store, StoreError};
@@ -95,6 +95,21 @@ impl Context {
             current = latest;
         }
         Err(StoreError::Contended("the shop's access tokens").into())
+    }
+
+    /// Whether the app is still installed, as Shopify sees it: what only the tokens prove, since a signed body can be
+    /// replayed. A refusal to renew the tokens, now or earlier, is an end as well. Needs [`Setting::ADMIN`].
+    ///
+    /// # Errors
+    /// Whatever leaves it open, such as no answer within two seconds.
+    pub async fn standing(&self, installation: &Installation) -> Result<Standing, HostError> {
+        if installation.access()?.is_none() {
+            let refused = installation.disconnected_at().is_some();
+            return Ok(if refused { Standing::Ended } else { Standing::Unknown });
+        }
+        // A token that has ended by itself would be refused like one that was voided: it is renewed first.
+        let Some(access) = self.admin_access(installation).await? else { return Ok(Standing::Ended) };
+        Ok(self.shopify().await?.standing(&access.domain, access.token.expose()).await?)
     }
 
     async fn renew(

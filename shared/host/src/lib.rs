@@ -31,5 +31,6 @@ pub use problem::{Problem, ProblemKind};
 pub use schedule::schedule;
 pub use session::SessionTokenError;
 pub use settings::{Setting, Settings, SettingsError};
+pub use storeward_clients::shopify::Standing;
 pub use telemetry::start_telemetry;
 pub use webhook::{Answer, Body, MAX_BODY, RefusedBecause, Webhook, WebhookError, webhook};

@@ -323,7 +323,11 @@ impl Store {
     }
 
     /// Ends an installation: nothing is processed for it from here on, its tokens are gone, and a due row
-    /// makes sure of the purge should its schedule get lost. Doing it twice changes nothing.
+    /// makes sure of the purge should its schedule get lost. Doing it twice changes nothing. It counts for the tokens
+    /// that `installation` was read with.
+    ///
+    /// # Errors
+    /// [`StoreError::Contended`] when the tokens were replaced since: whoever saw the end of the old ones looks again.
     pub async fn uninstall(&self, installation: &Installation, why: &str) -> Result<()> {
         let tenant = &installation.tenant;
         let now = self.now();
@@ -337,14 +341,24 @@ impl Store {
             ),
             values: vec![(":phase", text("uninstalled")), (":now", number(now.millis()))],
         };
+        let as_seen = Condition {
+            expression: "phase = :in_phase AND (attribute_not_exists(access_revision) OR access_revision = :seen)",
+            values: vec![(":in_phase", text("installed")), (":seen", number(installation.access_revision()))],
+        };
         let actions = vec![
-            Action::Update { key, update, condition: Some(Condition::phase("installed")) },
+            Action::Update { key, update, condition: Some(as_seen) },
             due::put(&DueRow::purge(tenant, now)),
             self.ledger_action(&Entry::new(now, tenant, What::Uninstalled, why))?,
         ];
-        // A condition that fails says that it was done before.
-        let _done_before = self.transact(actions).await?;
-        Ok(())
+        if self.transact(actions).await?.is_ok() {
+            return Ok(());
+        }
+        let latest = self.installation(&tenant.shop).await?;
+        match latest.filter(|latest| latest.tenant == *tenant && latest.is_installed()) {
+            Some(_) => Err(StoreError::Contended("the installation")),
+            // It was done before.
+            None => Ok(()),
+        }
     }
 }
 

@@ -122,7 +122,7 @@ async function sessionTokens() {
     const theirs = await shopify.session.decodeSessionToken(token).then(() => true, () => false);
     check(`session token, ${what}: the library`, theirs, valid);
     if (refusedLater) continue;
-    const ours = await fetch(`${base}/lambda-url/token-exchange/`, {
+    const ours = await fetch(`${base}/auth/session`, {
       method: 'POST', headers: { authorization: `Bearer ${token}` },
     });
     check(`session token, ${what}: ours`, ours.status, valid ? 200 : 401);
@@ -130,7 +130,7 @@ async function sessionTokens() {
   }
   // Stricter than the library: issuer and destination must be one shop.
   const split = await signed(claims({ iss: 'https://other.myshopify.com/admin' }));
-  const ours = await fetch(`${base}/lambda-url/token-exchange/`, {
+  const ours = await fetch(`${base}/auth/session`, {
     method: 'POST', headers: { authorization: `Bearer ${split}` },
   });
   check('a session token of two shops', ours.status, 401);

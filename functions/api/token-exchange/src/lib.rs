@@ -1,5 +1,6 @@
-//! `POST` with a session token: connects the shop whose admin shows the app. With Shopify's managed installation this is
-//! all there is to installing; later on it renews the tokens, and reconnects a shop whose tokens were lost.
+//! `POST /auth/session` with a session token: connects the shop whose admin shows the app. With Shopify's managed
+//! installation this is all there is to installing; later on it renews the tokens, and reconnects a shop whose tokens were
+//! lost.
 
 use serde_json::json;
 use storeward_clients::ClientError;

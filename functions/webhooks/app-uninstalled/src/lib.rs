@@ -1,8 +1,15 @@
-//! `app/uninstalled`: from here on nothing is done for the shop, and its purge is scheduled.
+//! `app/uninstalled`: from here on nothing is done for the shop, and its purge is scheduled. Only the body is signed, and a
+//! `shop/update` has the same one: where the bundle has tokens, Shopify is asked whether they still count.
+
+use std::time::Duration;
 
 use storeward_core::data_map::PURGE_AFTER;
+use storeward_core::time::MINUTE;
 use storeward_core::webhook::AppUninstalled;
-use storeward_host::{Answer, Context, Function, RefusedBecause, Setting, Webhook, WebhookError, webhook};
+use storeward_host::{
+    Answer, Context, Function, Problem, ProblemKind, RefusedBecause, Setting, Standing, Webhook,
+    WebhookError, webhook,
+};
 use storeward_store::What;
 
 /// The function.
@@ -10,22 +17,22 @@ pub const FUNCTION: Function = Function {
     name: "webhooks/app-uninstalled",
     needs: &[
         &Setting::STORE,
-        &[
-            Setting::ShopifySecrets,
-            Setting::ScheduleGroup,
-            Setting::ScheduleRoleArn,
-            Setting::PurgeShopQueueArn,
-            Setting::Log,
-        ],
+        &Setting::ADMIN,
+        &[Setting::ScheduleGroup, Setting::ScheduleRoleArn, Setting::PurgeShopQueueArn, Setting::Log],
     ],
     run: |ctx, invocation| Box::pin(webhook(ctx, invocation, "app/uninstalled", handle)),
 };
+
+/// How long after an uninstall its tokens may still count somewhere at Shopify. A delivery that says it is fresher is asked
+/// for again instead of being refused for good.
+const SETTLED: Duration = MINUTE.saturating_mul(2);
 
 /// Marks the installation and schedules its purge, side by side: the purge looks at the mark, so a schedule
 /// without one does nothing.
 ///
 /// # Errors
-/// What the store or the scheduler failed with: Shopify tries again, and both steps can be repeated.
+/// What the store or the scheduler failed with, or what left it open whether the app is still installed: Shopify tries
+/// again for four hours, and all steps can be repeated. Should it give up, `shop/redact` makes up for it.
 pub async fn handle(ctx: &Context, webhook: Webhook<AppUninstalled>) -> Result<Answer, WebhookError> {
     let store = ctx.store().await?;
     let Some(installation) = store.installation(&webhook.shop).await? else { return Ok(Answer::NothingToDo) };
@@ -37,6 +44,14 @@ pub async fn handle(ctx: &Context, webhook: Webhook<AppUninstalled>) -> Result<A
         // Late news about an installation before this one, also where the merchant came back before it was told.
         store.note(&webhook.shop, Some(tenant.generation), What::Refused, "app/uninstalled").await?;
         return Ok(Answer::Refused(RefusedBecause::BeforeInstallation));
+    }
+    if installation.is_installed() && ctx.standing(&installation).await? == Standing::Installed {
+        if webhook.triggered_at.is_some_and(|at| ctx.now() < at + SETTLED) {
+            let detail = "the app still has access to the shop";
+            return Err(WebhookError::Problem(Problem::new(ProblemKind::Unavailable, detail)));
+        }
+        store.note(&webhook.shop, Some(tenant.generation), What::Refused, "app/uninstalled").await?;
+        return Ok(Answer::Refused(RefusedBecause::Installed));
     }
     let uninstalled_at = installation.uninstalled_at.unwrap_or_else(|| ctx.now());
     let schedule = ctx.schedule_purge(tenant, uninstalled_at + PURGE_AFTER, "app/uninstalled");

@@ -1,25 +1,27 @@
-//! `shop/redact`, 48 hours after an uninstall: confirms that the purge is done, or asks for it now. An installed
-//! shop is never touched by it.
+//! `shop/redact`, 48 hours after an uninstall: confirms that the purge is done, or asks for it now. A shop that is marked
+//! as installed is only touched where Shopify voided its tokens: its uninstall was never told.
 
 use std::time::Duration;
 
+use storeward_core::data_map::PURGE_AFTER;
 use storeward_core::webhook::ShopRedact;
 use storeward_host::{
-    Answer, Context, Function, PurgeOrder, Queue, RefusedBecause, Setting, Webhook, WebhookError, webhook,
+    Answer, Context, Function, HostError, PurgeOrder, Queue, RefusedBecause, Setting, Standing, Webhook,
+    WebhookError, webhook,
 };
-use storeward_store::What;
+use storeward_store::{Installation, What};
 
 /// The function.
 pub const FUNCTION: Function = Function {
     name: "webhooks/shop-redact",
-    needs: &[&Setting::STORE, &[Setting::ShopifySecrets, Setting::PurgeShopQueueUrl, Setting::Log]],
+    needs: &[&Setting::STORE, &Setting::ADMIN, &[Setting::PurgeShopQueueUrl, Setting::Log]],
     run: |ctx, invocation| Box::pin(webhook(ctx, invocation, "shop/redact", handle)),
 };
 
 /// Confirms, refuses, or asks for the purge.
 ///
 /// # Errors
-/// What the store or the queue failed with: Shopify tries again.
+/// What the store or the queue failed with, or what left it open whether the app is installed: Shopify tries again.
 pub async fn handle(ctx: &Context, webhook: Webhook<ShopRedact>) -> Result<Answer, WebhookError> {
     let store = ctx.store().await?;
     let Some(installation) = store.installation(&webhook.shop).await? else {
@@ -31,11 +33,31 @@ pub async fn handle(ctx: &Context, webhook: Webhook<ShopRedact>) -> Result<Answe
     }
     let generation = installation.tenant.generation;
     if installation.is_installed() {
-        // Installed again since, or a body captured earlier: what it asks for would destroy a working shop.
-        store.note(&webhook.shop, Some(generation), What::Refused, "shop/redact").await?;
-        return Ok(Answer::Refused(RefusedBecause::Installed));
+        if !was_lost(ctx, &webhook, &installation).await? {
+            // Installed again since, or a body captured earlier: what it asks for would destroy a working shop.
+            store.note(&webhook.shop, Some(generation), What::Refused, "shop/redact").await?;
+            return Ok(Answer::Refused(RefusedBecause::Installed));
+        }
+        tracing::warn!(shop = %webhook.shop, "uninstalled by shop/redact: app/uninstalled never came");
+        store.uninstall(&installation, "shop/redact").await?;
     }
     let order = PurgeOrder { tenant: installation.tenant, why: "shop/redact".to_owned() };
     ctx.send(Queue::PurgeShop, &order, Duration::ZERO).await?;
     Ok(Answer::Accepted)
+}
+
+/// Whether the uninstall that this follows happened and was never told: it is at least as long ago as Shopify waits, with
+/// time to spare, and the app has no access any more.
+async fn was_lost(
+    ctx: &Context,
+    webhook: &Webhook<ShopRedact>,
+    installation: &Installation,
+) -> Result<bool, HostError> {
+    let now = ctx.now();
+    // The header is not signed: an early time counts, a late one does not.
+    let told = webhook.triggered_at.map_or(now, |at| at.min(now));
+    if told < installation.installed_at + PURGE_AFTER {
+        return Ok(false);
+    }
+    Ok(ctx.standing(installation).await? == Standing::Ended)
 }

@@ -25,6 +25,11 @@ pub async fn deliver(event: &Path, port: u16, same_id: bool, out: &mut impl Writ
     if !same_id {
         webhook = webhook.delivered_anew();
     }
+    if webhook.topic == "app/uninstalled" {
+        // It happens before it is told. A shop that the simulated Shopify does not have has nothing to end.
+        let path = format!("/_local/shopify/{}/uninstall", webhook.shop);
+        client::post_json(port, &path, &serde_json::Value::Null).await?;
+    }
     let answer = webhook.post(port).await?;
     let url = format!("http://127.0.0.1:{port}/lambda-url/{}/", webhook.function);
     writeln!(out, "{} for {} to {url}\n{} {}", webhook.topic, webhook.shop, answer.status, answer.body)

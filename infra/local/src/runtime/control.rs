@@ -44,6 +44,7 @@ pub(super) fn router() -> Router<LocalStack> {
         .route("/_local/state", get(state))
         .route("/_local/clock", post(move_clock))
         .route("/_local/dead-letters/{queue}/replay", post(replay))
+        .route("/_local/shopify/{shop}/uninstall", post(uninstall))
         .layer(middleware::from_fn(guard))
 }
 
@@ -123,6 +124,15 @@ async fn replay(State(stack): State<LocalStack>, Path(queue): Path<String>, head
         Ok(moved) => Json(json!({ "replayed": moved })).into_response(),
         Err(error) => failed(&error),
     }
+}
+
+/// The merchant's side of an uninstall: the tokens are void. What Shopify then tells the app is whoever's who delivers.
+async fn uninstall(State(stack): State<LocalStack>, Path(shop): Path<String>) -> Response {
+    if !stack.shopify().shops().iter().any(|(known, _)| known.domain == shop) {
+        return refuse(StatusCode::NOT_FOUND, "the simulated Shopify has no such shop");
+    }
+    stack.shopify().uninstall(&shop);
+    Json(json!({ "uninstalled": shop })).into_response()
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

@@ -44,11 +44,12 @@ fn own(status: StatusCode, message: &str) -> Response<Bytes> {
 }
 
 impl LocalStack {
-    /// Calls the function that the template's API routes `/api/…` to, as API Gateway does: throttled, and with the
-    /// authorizer's word in the event.
+    /// Calls the function that the template's API routes `/api/…` or `/auth…` to, as API Gateway does: throttled, and with
+    /// the authorizer's word in the event.
     pub async fn call_api(&self, request: Request<Bytes>) -> Response<Bytes> {
         let (parts, body) = request.into_parts();
-        let path = parts.uri.path().strip_prefix("/api").filter(|path| !path.is_empty()).unwrap_or("/");
+        let path = parts.uri.path();
+        let path = path.strip_prefix("/api").map_or(path, |path| if path.is_empty() { "/" } else { path });
         let Some((function, route, parameters)) = self.routed(parts.method.as_str(), path) else {
             return own(StatusCode::NOT_FOUND, "Not Found");
         };

@@ -319,16 +319,17 @@ impl LocalStack {
         }
     }
 
-    /// Everything in one router: `/lambda-url/`, `/api/`, `/_local/`, the simulated Resend and Admin API,
+    /// Everything in one router: `/lambda-url/`, `/api/`, `/auth`, `/_local/`, the simulated Resend and Admin API,
     /// and the cloud for the rest.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/lambda-url/{function}", any(Self::serve_url))
             .route("/lambda-url/{function}/", any(Self::serve_url))
             .route("/lambda-url/{function}/{*path}", any(Self::serve_url))
-            // What a deployment has under the app's address.
-            .route("/auth", any(|state, request| Self::serve_auth(state, "oauth-install", request)))
-            .route("/auth/callback", any(|state, request| Self::serve_auth(state, "oauth-callback", request)))
+            // The API has a host of its own in a deployment. What browsers are sent to is where it is there, the rest has a
+            // prefix that keeps it apart from the cloud's own paths.
+            .route("/auth", any(Self::serve_api))
+            .route("/auth/{*path}", any(Self::serve_api))
             .route("/api", any(Self::serve_api))
             .route("/api/", any(Self::serve_api))
             .route("/api/{*path}", any(Self::serve_api))
@@ -361,15 +362,6 @@ impl LocalStack {
             }
             Err(_) => problem(StatusCode::PAYLOAD_TOO_LARGE, "a function takes at most 6 MB").map(Body::from),
         }
-    }
-
-    async fn serve_auth(
-        State(stack): State<Self>,
-        name: &'static str,
-        request: Request<Body>,
-    ) -> Response<Body> {
-        let (parts, _) = request.into_parts();
-        stack.call_url(name, Request::from_parts(parts, Bytes::new())).await.map(Body::from)
     }
 
     async fn serve_api(State(stack): State<Self>, request: Request<Body>) -> Response<Body> {
@@ -967,6 +959,9 @@ Resources:
         assert_eq!((front.function.as_str(), front.outcome.as_str()), ("orders-create", "401"));
         assert!(front.requests.contains_key("KMS.Decrypt"), "the secret was opened: {:?}", front.requests);
 
+        let path = format!("/_local/shopify/{domain}/uninstall");
+        let json = [("content-type", "application/json")];
+        assert_eq!(wire::send(port, "POST", &path, &json, "null").await.0, 200);
         assert_eq!(deliver("app-uninstalled/plain", "current").await.0, 200);
         stack.advance(48 * HOUR).await.unwrap();
         let purges = stack.activities().into_iter().filter(|activity| activity.function == "purge-shop");
