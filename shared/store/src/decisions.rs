@@ -119,14 +119,10 @@ impl Store {
             case.decided = Some(Decided { decision, at: now });
             case.counted = Some(counted);
             case.exceptions = exceptions;
-            let why = format!("{} {}", case.reference, name(decision));
             actions.push(case.put(self, installation)?);
-            actions.push(self.ledger_action(&Entry::new(
-                now,
-                &installation.tenant,
-                What::CaseDecided,
-                why,
-            ))?);
+            // Not which case: the ledger outlives its people, and must not tell one anonymised case from another.
+            let entry = Entry::new(now, &installation.tenant, What::CaseDecided, name(decision));
+            actions.push(self.ledger_action(&entry)?);
             actions.extend(tally.actions(&installation.tenant));
             if self.transact(actions).await?.is_ok() {
                 case.revision += 1;
@@ -165,8 +161,7 @@ impl Store {
             let last = case.members.is_empty();
             if last {
                 let counts = [(Kind::Case.name().to_owned(), 1)];
-                let why = case.reference.to_string();
-                let mut entry = Entry::new(self.now(), &installation.tenant, What::CaseDeleted, why);
+                let mut entry = Entry::new(self.now(), &installation.tenant, What::CaseDeleted, "merchant");
                 entry.counts = counts.into();
                 actions.push(self.ledger_action(&entry)?);
                 actions.push(Action::Delete {
