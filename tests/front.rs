@@ -24,11 +24,7 @@ const WEBHOOKS: [(&str, &str, &str); 11] = [
     ("webhooks/app-uninstalled", "app/uninstalled", "webhooks/app-uninstalled/plain"),
     ("webhooks/customers-redact", "customers/redact", "webhooks/customers-redact/by-id"),
     ("webhooks/shop-redact", "shop/redact", "webhooks/shop-redact/plain"),
-    (
-        "webhooks/customers-data-request",
-        "customers/data_request",
-        "webhooks/customers-data-request/by-id",
-    ),
+    ("webhooks/customers-data-request", "customers/data_request", "webhooks/customers-data-request/by-id"),
     ("webhooks/customers-update", "customers/update", "webhooks/customers-update/new-email"),
     ("webhooks/app-scopes-update", "app/scopes_update", "webhooks/app-scopes-update/fewer"),
     ("webhooks/shop-update", "shop/update", "webhooks/shop-update/plain"),
@@ -283,7 +279,8 @@ async fn what_was_told_of_an_order_changes_nothing_under_another_topic() {
     // Given an order that every topic has told of, in the order in which it happened.
     let front = Front::new().await;
     for (place, (function, topic, name)) in WEBHOOKS[..OF_ORDERS].iter().enumerate() {
-        let told = front.app.post(function, delivery(topic, &format!("told-{place}"), &sample_body(name))).await;
+        let told =
+            front.app.post(function, delivery(topic, &format!("told-{place}"), &sample_body(name))).await;
         assert_eq!(told.0, 200, "{topic}: {}", told.1);
         front.bench.drain(&front.app).await;
     }
@@ -405,7 +402,9 @@ async fn every_committed_webhook_is_signed_and_accepted() {
         let gone = ["test-order", "shop-redact/plain", "customers-redact/by-id"];
         let kept = !gone.iter().any(|end| name.ends_with(end));
         assert_eq!(front.bench.items("order").len(), usize::from(kept), "{name}");
-        assert_eq!(front.bench.messages().await, 0, "{name}");
+        // What waits is the second pass of an erasure.
+        let waiting = u64::from(function == "webhooks/customers-redact");
+        assert_eq!(front.bench.messages().await, waiting, "{name}");
     }
 }
 

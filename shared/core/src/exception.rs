@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::guard::Decision;
+use crate::normalize::Identifier;
 use crate::order::Order;
 use crate::personal::Personal;
-use crate::normalize::Identifier;
 use crate::{matching, normalize};
 
 /// The version of the keys. An exception whose keys were made otherwise does not count any more.

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use storeward_core::data_map::{Kind, Purpose, Table};
 use storeward_core::order::Order;
-use storeward_core::{exception, normalize};
 use storeward_core::personal::Personal;
 use storeward_core::shop::Tenant;
 use storeward_core::time::{DAY, Timestamp};
 use storeward_core::webhook::CustomersDataRequest;
+use storeward_core::{exception, normalize};
 
 use crate::accept::{Acceptance, Delivery, Work, completion, completion_due};
 use crate::cases::Case;

@@ -17,13 +17,7 @@ pub const FUNCTION: Function = Function {
     needs: &[
         &Setting::STORE,
         &Setting::ADMIN,
-        &[
-            Setting::ResendKey,
-            Setting::ResendEndpoint,
-            Setting::MailFrom,
-            Setting::AdminAppUrl,
-            Setting::Log,
-        ],
+        &[Setting::ResendKey, Setting::ResendEndpoint, Setting::MailFrom, Setting::AdminAppUrl, Setting::Log],
     ],
     run: |ctx, invocation| Box::pin(job(ctx, invocation, "jobs/notify-merchant", handle)),
 };
