@@ -196,7 +196,8 @@ async fn what_is_too_large_or_for_another_topic_is_refused() {
         let event = signed_delivery(topic, CANARY, SHOP, SECRETS[0], &large);
         front.refuses(function, event, ProblemKind::BodyTooLarge).await;
         front.refuses(function, raw_delivery(topic, large.as_bytes()), ProblemKind::BodyTooLarge).await;
-        for other in ["customers/data_request", "canary/topic", "ORDERS/CREATE"] {
+        let others = ["customers/data_request", "customers/redact", "canary/topic", "ORDERS/CREATE"];
+        for other in others.into_iter().filter(|other| *other != topic) {
             let event = delivery(other, CANARY, &sample_body(name));
             front.refuses(function, event, ProblemKind::WrongTopic).await;
         }
@@ -401,7 +402,10 @@ async fn every_committed_webhook_is_signed_and_accepted() {
         let gone = ["test-order", "shop-redact/plain", "customers-redact/by-id"];
         let kept = !gone.iter().any(|end| name.ends_with(end));
         assert_eq!(front.bench.items("order").len(), usize::from(kept), "{name}");
-        assert_eq!(front.bench.messages().await, 0, "{name}");
+        // What waits is the second pass of an erasure, and a purge for the writers that began before the uninstall.
+        let waits = ["webhooks/customers-redact", "webhooks/shop-redact"];
+        let waiting = u64::from(waits.contains(&function.as_str()));
+        assert_eq!(front.bench.messages().await, waiting, "{name}");
     }
 }
 

@@ -2,19 +2,42 @@
 //! same again. The fuzzer in `fuzz/` gives them bytes led by coverage; here they get samples with bytes changed, so that
 //! every run of the tests has tried them.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
+use storeward_api::{DecisionRequest, PreviewRequest, SettingsBody};
+use storeward_core::guard::GuardSettings;
+use storeward_core::matching::{self, Features, Seen, Side};
 use storeward_core::normalize;
+use storeward_core::oauth::Query;
 use storeward_core::order::Order;
+use storeward_core::session::SessionToken;
 use storeward_core::shop::ShopDomain;
 use storeward_core::time::Timestamp;
-use storeward_core::webhook::{AppUninstalled, CustomersRedact, ShopRedact};
+use storeward_core::webhook::{
+    AppScopesUpdate, AppUninstalled, CustomersDataRequest, CustomersRedact, CustomersUpdate, ShopRedact,
+    ShopUpdate,
+};
 use storeward_store::RecordRef;
 
 /// A parser under test.
 pub type Parser = fn(&[u8]);
 
 /// All of them, by the name of their fuzz target.
-pub const PARSERS: [(&str, Parser); 3] =
-    [("order", order), ("webhook_bodies", webhook_bodies), ("texts", texts)];
+pub const PARSERS: [(&str, Parser); 8] = [
+    ("order", order),
+    ("webhook_bodies", webhook_bodies),
+    ("texts", texts),
+    ("session_token", session_token),
+    ("oauth_query", oauth_query),
+    ("api_bodies", api_bodies),
+    ("matching", matching),
+    ("graphql_orders", graphql_orders),
+];
+
+/// The app that the tokens are for, and when they are read.
+const CLIENT_ID: &str = "test-client-id";
+const NOW: Timestamp = Timestamp(1_795_190_400_000);
 
 /// The body of every orders/* topic. What is kept of it must read back the same.
 pub fn order(bytes: &[u8]) {
@@ -30,6 +53,113 @@ pub fn webhook_bodies(bytes: &[u8]) {
     let _read = serde_json::from_slice::<AppUninstalled>(bytes);
     let _read = serde_json::from_slice::<CustomersRedact>(bytes);
     let _read = serde_json::from_slice::<ShopRedact>(bytes);
+    let _read = serde_json::from_slice::<CustomersDataRequest>(bytes);
+    let _read = serde_json::from_slice::<CustomersUpdate>(bytes);
+    let _read = serde_json::from_slice::<AppScopesUpdate>(bytes);
+    let _read = serde_json::from_slice::<ShopUpdate>(bytes);
+}
+
+fn key(secret: &str) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())
+}
+
+/// Whether a signature is that of a message under one of the secrets: `signed` of what is verified here.
+fn signed_with(secret: &'static str) -> impl FnOnce(&[u8], &[u8]) -> bool {
+    move |message, signature| hmac::verify(&key(secret), message, signature).is_ok()
+}
+
+/// Session tokens. Whatever the bytes are: nobody signed them, so they are not one; as claims that are signed they count
+/// under that secret alone; and a token changed in any place counts nowhere.
+pub fn session_token(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        assert!(SessionToken::verify(text, CLIENT_ID, NOW, signed_with("test-secret")).is_err());
+    }
+    // The first bytes say what is changed, the others are the claims.
+    let Some((&[at, by, how], claims)) = bytes.split_first_chunk::<3>() else { return };
+    let message =
+        format!("{}.{}", URL_SAFE_NO_PAD.encode(br#"{"alg":"HS256"}"#), URL_SAFE_NO_PAD.encode(claims));
+    let signature = hmac::sign(&key("test-secret"), message.as_bytes());
+    let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature));
+    assert!(SessionToken::verify(&token, CLIENT_ID, NOW, signed_with("test-another-secret")).is_err());
+    if let Ok(read) = SessionToken::verify(&token, CLIENT_ID, NOW, signed_with("test-secret")) {
+        assert!(NOW < read.expires_at + storeward_core::session::LEEWAY);
+        assert!(SessionToken::verify(&token, "another-client-id", NOW, signed_with("test-secret")).is_err());
+    }
+    let place = usize::from(at) * token.len() / 256;
+    let mut changed = token.clone().into_bytes();
+    match how % 3 {
+        0 => changed[place] = by,
+        1 => changed.insert(place, by),
+        _ => _ = changed.remove(place),
+    }
+    if changed != token.as_bytes()
+        && let Ok(text) = std::str::from_utf8(&changed)
+    {
+        assert!(SessionToken::verify(text, CLIENT_ID, NOW, signed_with("test-secret")).is_err(), "{how}");
+    }
+}
+
+/// Query strings of OAuth. What is signed reads as the same again, and counts under its secret alone.
+pub fn oauth_query(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(query) = Query::parse(text) else { return };
+    assert!(query.verify(NOW, signed_with("test-secret")).is_err(), "nobody signed it");
+    let message = query.signed_message();
+    // Percent-encoding makes a text up to three times as long: then it can be longer than what is read.
+    let Ok(again) = Query::parse(&message) else { return };
+    assert_eq!(again.signed_message(), message);
+    let signature = hex::encode(hmac::sign(&key("test-secret"), message.as_bytes()));
+    let Ok(signed) = Query::parse(&format!("{message}&hmac={signature}")) else { return };
+    assert_eq!(signed.signed_message(), message);
+    assert!(signed.verify(NOW, signed_with("test-another-secret")).is_err());
+    if signed.verify(NOW, signed_with("test-secret")).is_ok() {
+        let Ok(more) = Query::parse(&format!("{message}&more=1&hmac={signature}")) else { return };
+        assert!(more.verify(NOW, signed_with("test-secret")).is_err(), "a parameter that was not signed");
+    }
+}
+
+/// What callers of the API send. Settings that were read are written as the same settings.
+pub fn api_bodies(bytes: &[u8]) {
+    let _read = serde_json::from_slice::<DecisionRequest>(bytes);
+    let _read = serde_json::from_slice::<PreviewRequest>(bytes);
+    let Ok(settings) = serde_json::from_slice::<SettingsBody>(bytes) else { return };
+    let written = serde_json::to_vec(&settings).expect("settings are written as JSON");
+    assert_eq!(serde_json::from_slice::<SettingsBody>(&written).ok(), Some(settings.clone()));
+    assert_eq!(SettingsBody::from(GuardSettings::from(settings.clone())), settings);
+}
+
+/// The comparison of two orders, from a list of two, or of one with itself: the same both ways, also of what was stored.
+pub fn matching(bytes: &[u8]) {
+    let orders = serde_json::from_slice::<Vec<Order>>(bytes)
+        .or_else(|_| serde_json::from_slice::<Order>(bytes).map(|order| vec![order]));
+    let Ok(orders) = orders else { return };
+    let (Some(a), Some(b)) = (orders.first(), orders.last()) else { return };
+    for order in [a, b] {
+        let kept = serde_json::to_vec(order).expect("an order is written as JSON");
+        let stored: Order = serde_json::from_slice(&kept).expect("what was kept is an order");
+        assert!(Features::of(order) == Features::of(&stored), "stored, it is another");
+    }
+    let side = |order: &Order| {
+        let cart = matching::CartSignature::of(&matching::cart_terms(order), |_, term| term.to_owned());
+        Side::of(order, cart)
+    };
+    let (a, b) = (side(a), side(b));
+    let settings = GuardSettings::default();
+    let (there, back) =
+        (matching::judge(&a, &b, &Seen::new(), &settings), matching::judge(&b, &a, &Seen::new(), &settings));
+    assert_eq!(there.is_duplicate, back.is_duplicate);
+    assert!((there.weight - back.weight).abs() < 1e-9, "{} {}", there.weight, back.weight);
+    assert!(there.weight.is_finite());
+    assert_eq!(there.explanation.sentence(), back.explanation.sentence());
+}
+
+/// Orders as the Admin API tells them. What was read is kept and read as any other.
+pub fn graphql_orders(bytes: &[u8]) {
+    let Ok(node) = serde_json::from_slice::<serde_json::Value>(bytes) else { return };
+    let Some(order) = storeward_clients::order_of(node) else { return };
+    let kept = serde_json::to_vec(&order).expect("an order is written as JSON");
+    let again: Order = serde_json::from_slice(&kept).expect("what was kept is an order");
+    assert_eq!(serde_json::to_vec(&again).expect("and again"), kept);
 }
 
 /// Single texts: what stands in headers, fields and links. A normal form is its own normal form.
@@ -69,7 +199,20 @@ mod tests {
             "webhooks/orders-create/first",
             "webhooks/customers-redact/by-id",
             "webhooks/app-uninstalled/plain",
+            "webhooks/customers-data-request/by-id",
+            "webhooks/customers-update/new-email",
+            "webhooks/app-scopes-update/fewer",
+            "webhooks/shop-update/plain",
         ];
+        let claims = r#"000{"iss":"https://storeward-demo.myshopify.com/admin","dest":"https://storeward-demo.myshopify.com",
+            "aud":"test-client-id","sub":"1","exp":1795190460,"nbf":1795190390}"#;
+        let node = r##"{"legacyResourceId":"9007199254740993","name":"#1","createdAt":"2026-11-20T15:00:00Z",
+            "updatedAt":"2026-11-20T15:00:00Z","cancelledAt":null,"test":false,"email":"a@example.com","phone":null,
+            "displayFulfillmentStatus":"FULFILLED","sourceName":"web",
+            "totalPriceSet":{"shopMoney":{"amount":"12.5","currencyCode":"USD"}},
+            "customer":{"legacyResourceId":"2","defaultEmailAddress":{"emailAddress":"a@example.com"},
+            "defaultPhoneNumber":null},"billingAddress":null,
+            "shippingAddress":{"address1":"1 Example Street","zip":"20001","countryCodeV2":"US"}}"##;
         let texts = [
             "+1 (202) 555-0123 ext. 4",
             "Sample.Customer+tag@Example.com",
@@ -77,11 +220,21 @@ mod tests {
             "storeward-demo.myshopify.com",
             "order/00112233445566778899aabbccddeeff",
             "Große Straße 5½, Flat 7/B",
+            "code=1&shop=storeward-demo.myshopify.com&state=a%2Bb&timestamp=1795190400",
+            r#"{"window_minutes":60,"alert":"digest","digest_hour":7,"sensitivity":"thorough"}"#,
+            r#"{"decision":"never_this_household"}"#,
+            claims,
+            node,
         ];
+        let pair = serde_json::json!([
+            sample_body("webhooks/orders-create/first"),
+            sample_body("webhooks/orders-create/second-same-person"),
+        ]);
         bodies
             .iter()
             .map(|name| sample_body(name).to_string().into_bytes())
             .chain(texts.iter().map(|text| text.as_bytes().to_vec()))
+            .chain([pair.to_string().into_bytes()])
             .collect()
     }
 

@@ -70,8 +70,7 @@ impl Shopify {
         let variables = json!({"first": PAGE, "after": after, "query": format!("updated_at:>='{since}'")});
         let data: Data = self.graphql(shop, token, QUERY, variables, PAGE_COST).await?;
         let told = data.orders.nodes.len();
-        let read = |node| serde_json::from_value::<Node>(node).ok().and_then(Node::into_order);
-        let orders: Vec<Order> = data.orders.nodes.into_iter().filter_map(read).collect();
+        let orders: Vec<Order> = data.orders.nodes.into_iter().filter_map(order_of).collect();
         let page = data.orders.page_info;
         Ok(ChangedOrders {
             unreadable: told - orders.len(),
@@ -79,6 +78,12 @@ impl Shopify {
             next: page.end_cursor.filter(|_| page.has_next_page),
         })
     }
+}
+
+/// The order that a node of the Admin API tells of; `None` when it cannot be read.
+#[must_use]
+pub fn order_of(node: serde_json::Value) -> Option<Order> {
+    serde_json::from_value::<Node>(node).ok().and_then(Node::into_order)
 }
 
 #[derive(Deserialize)]

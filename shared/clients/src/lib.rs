@@ -7,5 +7,5 @@ mod http;
 pub mod resend;
 pub mod shopify;
 
-pub use changed_orders::ChangedOrders;
+pub use changed_orders::{ChangedOrders, order_of};
 pub use error::ClientError;

@@ -1,5 +1,5 @@
 // Drives the simulated Resend of a local run with the official library, and says whether each answer is what the library
-// expects. Start `cargo run -- --empty --port 8080` first; another address goes into STOREWARD_RESEND.
+// expects. `../run.mjs` starts it; by hand: `cargo run -- --empty --port 8080`, another address in STOREWARD_RESEND.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { Resend } from 'resend';

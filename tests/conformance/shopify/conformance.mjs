@@ -1,11 +1,10 @@
 // The official library against the served bundle: what it signs must be accepted, what it would refuse must be refused,
-// and what our simulated Shopify signs must pass its checks. `npm test` with STOREWARD naming the built program.
+// and what our simulated Shopify signs must pass its checks. `../run.mjs` starts the bundle and says in STOREWARD_URL where.
 
 import '@shopify/shopify-api/adapters/node';
 import { shopifyApi, ApiVersion, RequestedTokenType, LogSeverity } from '@shopify/shopify-api';
 import { setAbstractFetchFunc, createSHA256HMAC, HashFormat } from '@shopify/shopify-api/runtime';
 import { SignJWT, UnsecuredJWT } from 'jose';
-import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import assert from 'node:assert/strict';
 
@@ -13,22 +12,9 @@ const SECRET = 'test-shopify-secret';
 const CLIENT_ID = 'test-client-id';
 const SHOP = 'storeward-demo.myshopify.com';
 
-const program = process.env.STOREWARD;
-assert.ok(program, 'set STOREWARD to the built program, such as target/debug/storeward');
+const base = process.env.STOREWARD_URL;
+assert.ok(base, 'set STOREWARD_URL to where the bundle is served, such as http://127.0.0.1:8080');
 
-/** Starts the bundle at a free port; its first lines say which. */
-async function start() {
-  const child = spawn(program, ['--port', '0', '--log', 'off'], { stdio: ['ignore', 'pipe', 'inherit'] });
-  let text = '';
-  for await (const chunk of child.stdout) {
-    text += chunk;
-    const found = text.match(/http:\/\/127\.0\.0\.1:(\d+)/);
-    if (found) return { child, base: found[0] };
-  }
-  throw new Error(`the program ended: ${text}`);
-}
-
-const { child, base } = await start();
 let checks = 0;
 const check = (what, actual, expected) => {
   assert.deepEqual(actual, expected, what);
@@ -52,15 +38,11 @@ setAbstractFetchFunc((url, options) => {
 
 const seconds = () => Math.trunc(Date.now() / 1000);
 
-try {
-  await webhooks();
-  await sessionTokens();
-  await callbacks();
-  await tokens();
-  console.log(`conformance with @shopify/shopify-api: ${checks} checks passed`);
-} finally {
-  child.kill('SIGTERM');
-}
+await webhooks();
+await sessionTokens();
+await callbacks();
+await tokens();
+console.log(`conformance with @shopify/shopify-api: ${checks} checks passed`);
 
 /** Webhooks: what the library takes for genuine is accepted, and nothing else is. */
 async function webhooks() {
