@@ -704,11 +704,13 @@ async fn an_uninstall_that_crosses_another_install_does_not_end_it() {
         let row = installation(&calm).await.unwrap();
         assert!(row.is_installed(), "request {at}: {answer}");
         assert!(world.works(&access(&calm, &row).await.unwrap()).await, "request {at}");
-        // And nothing of the purge that may have been scheduled meanwhile reaches it.
+        // And nothing of the purge that may have been scheduled meanwhile reaches it. No socket from here on.
+        tokio::time::pause();
         world.bench.advance(HOUR * 37).await;
         world.bench.fire_schedules().await;
         world.bench.drain(&calm).await;
         assert!(installation(&calm).await.unwrap().is_installed(), "request {at}");
+        tokio::time::resume();
         at += 1;
     }
     assert!(at >= 4, "{at} requests");
@@ -723,7 +725,7 @@ async fn shop_redact_makes_up_for_an_uninstall_that_was_never_told() {
         app.order("w1", &order(1, 1)).await;
         world.bench.drain(&app).await;
         world.shopify.uninstall(SHOP);
-        world.bench.advance(HOUR * 35).await;
+        world.bench.clock.advance(HOUR * 35);
         if noticed {
             assert_eq!(access(&app, &installation(&app).await.unwrap()).await, None);
         }
@@ -731,7 +733,7 @@ async fn shop_redact_makes_up_for_an_uninstall_that_was_never_told() {
         let calls = world.shopify.calls().len();
         let refused = app.post("webhooks/shop-redact", redact("1")).await;
         assert_eq!(refused, (200, json!({"outcome": "refused", "because": "installed"})));
-        world.bench.advance(HOUR * 13).await;
+        world.bench.clock.advance(HOUR * 13);
         let early = told_at(redact("2"), first.installed_at + HOUR * 35);
         assert_eq!(app.post("webhooks/shop-redact", early).await.1["outcome"], "refused");
         assert_eq!(world.shopify.calls().len(), calls, "Shopify is not asked");
@@ -739,11 +741,14 @@ async fn shop_redact_makes_up_for_an_uninstall_that_was_never_told() {
         let answer = app.post("webhooks/shop-redact", redact("3")).await;
         assert_eq!(answer, (200, json!({"outcome": "accepted"})));
         assert_eq!(in_ledger(&world, &app, What::Uninstalled).await, ["shop/redact"]);
+        // No socket from here on.
+        tokio::time::pause();
         world.bench.drain(&app).await;
         world.bench.live(&app, 2).await;
         assert_eq!(world.bench.left_of(&first.tenant), Vec::<String>::new());
         assert_eq!(in_ledger(&world, &app, What::ShopPurged).await, ["shop/redact"]);
         assert_eq!(app.post("webhooks/shop-redact", redact("3")).await.1["outcome"], "nothing_to_do");
+        tokio::time::resume();
     }
 }
 

@@ -16,14 +16,8 @@ pub const FUNCTION: Function = Function {
     name: "jobs/notify-merchant",
     needs: &[
         &Setting::STORE,
-        &[
-            Setting::ShopifyEndpoint,
-            Setting::ResendKey,
-            Setting::ResendEndpoint,
-            Setting::MailFrom,
-            Setting::AdminAppUrl,
-            Setting::Log,
-        ],
+        &Setting::ADMIN,
+        &[Setting::ResendKey, Setting::ResendEndpoint, Setting::MailFrom, Setting::AdminAppUrl, Setting::Log],
     ],
     run: |ctx, invocation| Box::pin(job(ctx, invocation, "jobs/notify-merchant", handle)),
 };
