@@ -6,7 +6,7 @@ use storeward_local::commands::serve::Served;
 use storeward_local::commands::webhooks::Webhook;
 use storeward_local::commands::{client, history};
 
-use crate::bench::START;
+use crate::bench::{START, root};
 
 #[tokio::test]
 async fn everything_the_demo_tells_is_seen_to_happen() {
@@ -37,18 +37,22 @@ async fn what_is_started_serves_the_control_page_the_functions_and_the_demo_shop
     assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none'"));
     assert!(page.body.contains("#102") && page.body.contains("#103"), "the case names its orders");
     assert!(!page.body.contains("@example.com"), "and nobody's address");
-    // And every function answers at its URL, to webhooks only.
+    // And every webhook's function answers at its URL, to webhooks only.
     let state = client::state(served.port).await.unwrap();
     let urls: Vec<&str> = state["functions"]
         .as_array()
         .unwrap()
         .iter()
-        .filter_map(|function| function["url"].as_str())
+        .filter(|function| function["handler"].as_str().unwrap().starts_with("webhooks/"))
+        .map(|function| function["url"].as_str().unwrap())
         .collect();
-    assert_eq!(urls.len(), 4);
+    assert_eq!(urls.len(), std::fs::read_dir(root().join("functions/webhooks")).unwrap().count());
     for url in urls {
         assert_eq!(ask("GET", url).await.status, 405, "{url}");
     }
+    // And the merchants' API is there, for who has a session.
+    assert_eq!(ask("GET", "/api/v1/openapi.json").await.status, 200);
+    assert_eq!(ask("GET", "/api/v1/cases").await.status, 401);
     // And the history is one case of two orders.
     let shop = &state["shops"][0];
     assert_eq!(

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::guard::Decision;
+use crate::normalize::Identifier;
 use crate::order::Order;
 use crate::personal::Personal;
 use crate::{matching, normalize};
@@ -67,12 +68,18 @@ pub fn keys(order: &Order) -> Vec<ExceptionKey> {
             .collect();
         Some(ExceptionKey { scope: Scope::Household, value, label: Personal::new(parts.join(", ")) })
     });
-    let customer = normalize::order_identifiers(order).into_iter().map(|identifier| ExceptionKey {
+    let customer = normalize::order_identifiers(order).into_iter().map(customer_key);
+    household.into_iter().chain(customer).collect()
+}
+
+/// The key of what a customer is known by.
+#[must_use]
+pub fn customer_key(identifier: Identifier) -> ExceptionKey {
+    ExceptionKey {
         scope: Scope::Customer,
         value: Personal::new(format!("{}:{}", identifier.kind.name(), identifier.value.expose())),
         label: identifier.value,
-    });
-    household.into_iter().chain(customer).collect()
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use storeward_core::data_map::{Kind, Table};
 use storeward_core::exception::{self, ExceptionKey, Scope};
 use storeward_core::order::Order;
@@ -43,6 +42,14 @@ pub struct Exception {
 struct SealedException {
     label: Personal<String>,
     rows: Vec<(String, String)>,
+}
+
+/// One record as it is shown to a person it is about.
+pub(crate) struct NamedException {
+    pub(crate) reference: RecordRef,
+    pub(crate) scope: Scope,
+    pub(crate) label: Personal<String>,
+    pub(crate) since: Timestamp,
 }
 
 /// One record, read.
@@ -91,14 +98,6 @@ impl Record {
 pub(crate) fn keys_of(installation: &Installation, stored: &Stored) -> Result<Vec<Key>> {
     let record = Record::read(installation, stored)?;
     Ok(record.rows(installation).chain([record.key.clone()]).collect())
-}
-
-/// What an exception says, to a person it is about.
-pub(crate) fn told(installation: &Installation, stored: &Stored) -> Result<Value> {
-    let record = Record::read(installation, stored)?;
-    Ok(json!({
-        "not_flagged": record.scope.name(), "recognised_by": record.sealed.label, "since": record.since.to_rfc3339(),
-    }))
 }
 
 /// What a decision does to exceptions.
@@ -202,6 +201,22 @@ impl Store {
         let rows =
             rows.into_iter().map(|row| Action::put(Item::new(row).expiring_with(Kind::Exception, now)));
         Ok(rows.chain([Action::Put { item, condition: Some(condition) }]).collect())
+    }
+
+    /// Those of the exceptions that are still there.
+    pub(crate) async fn exceptions_named(
+        &self,
+        installation: &Installation,
+        references: &[RecordRef],
+    ) -> Result<Vec<NamedException>> {
+        let records = self.exception_records(installation, references).await?;
+        let named = records.into_iter().map(|record| NamedException {
+            reference: record.reference,
+            scope: record.scope,
+            label: record.sealed.label,
+            since: record.since,
+        });
+        Ok(named.collect())
     }
 
     async fn exception_records(

@@ -7,18 +7,20 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use storeward_core::data_map::{Kind, Purpose, Table};
-use storeward_core::normalize;
+use storeward_core::order::Order;
 use storeward_core::personal::Personal;
 use storeward_core::shop::Tenant;
 use storeward_core::time::{DAY, Timestamp};
 use storeward_core::webhook::CustomersDataRequest;
+use storeward_core::{exception, normalize};
 
 use crate::accept::{Acceptance, Delivery, Work, completion, completion_due};
 use crate::cases::Case;
+use crate::crypto::TenantKeys;
 use crate::due::{self, DueRow};
 use crate::erasure::Wanted;
 use crate::error::{Result, StoreError};
-use crate::exceptions;
+use crate::exceptions::NamedException;
 use crate::item::{Item, Stored, number, seal, text};
 use crate::keyspace::{self, Key, RecordRef};
 use crate::ledger::{Entry, What};
@@ -278,7 +280,8 @@ impl Store {
             .collect();
         let mut named: BTreeSet<RecordRef> =
             wanted.orders.iter().map(|id| keyspace::order_ref(keys, *id.expose())).collect();
-        let (mut case_references, mut exceptions) = (BTreeSet::new(), BTreeSet::new());
+        let mut case_references = BTreeSet::new();
+        let mut exceptions = BTreeSet::new();
         for partition in &partitions {
             for row in self.query_all(Query::of(Table::Data, partition)).await? {
                 let corrupt = |_| StoreError::Corrupt("a subject row");
@@ -287,8 +290,8 @@ impl Store {
                 }
                 let reference: RecordRef = row.text("sk")?.parse().map_err(corrupt)?;
                 match reference.kind() {
-                    Kind::Order => drop(named.insert(reference)),
-                    Kind::Exception => drop(exceptions.insert(keyspace::record(tenant, &reference))),
+                    Kind::Order => _ = named.insert(reference),
+                    Kind::Exception => _ = exceptions.insert(reference),
                     _ => {}
                 }
             }
@@ -313,13 +316,15 @@ impl Store {
                         records.extend(of_case(&case, &named));
                     }
                 }
-                Kind::Request => records.extend(self.requests_about(installation, wanted).await?),
                 Kind::Exception => {
-                    let keys: Vec<Key> = exceptions.iter().cloned().collect();
-                    for stored in self.batch_get(Table::Data, &keys, Expired::Gone).await? {
-                        records.push(about(kind, exceptions::told(installation, &stored)?));
+                    let exceptions: Vec<RecordRef> = exceptions.iter().cloned().collect();
+                    let persons: Vec<&Order> = orders.iter().map(|order| &order.order).collect();
+                    let known = exceptions_of_person(keys, &persons, &identifiers);
+                    for exception in self.exceptions_named(installation, &exceptions).await? {
+                        records.push(of_exception(&exception, &known));
                     }
                 }
+                Kind::Request => records.extend(self.requests_about(installation, wanted).await?),
                 _ => return Err(StoreError::Corrupt("a kind that is exported and not known here")),
             }
         }
@@ -417,6 +422,27 @@ fn of_order(record: &OrderRecord) -> Result<ExportRecord> {
     let mut data = serde_json::to_value(&record.order).map_err(|_| StoreError::Corrupt("an order"))?;
     data["standing"] = json!(record.standing);
     Ok(about(Kind::Order, data))
+}
+
+/// What exceptions would be called that are about the person: an address or a contact that the person's orders and
+/// request name.
+fn exceptions_of_person(
+    keys: &TenantKeys,
+    orders: &[&Order],
+    identifiers: &[normalize::Identifier],
+) -> BTreeSet<RecordRef> {
+    let of_orders = orders.iter().flat_map(|order| exception::keys(order));
+    let of_identifiers = identifiers.iter().cloned().map(exception::customer_key);
+    of_orders.chain(of_identifiers).map(|key| keyspace::exception_ref(keys, &key)).collect()
+}
+
+/// An exception that the person is among. What another of the household is known by is not the person's to see.
+fn of_exception(named: &NamedException, known: &BTreeSet<RecordRef>) -> ExportRecord {
+    let mut data = json!({ "scope": named.scope.name(), "since": named.since.to_rfc3339() });
+    if known.contains(&named.reference) {
+        data["label"] = json!(named.label);
+    }
+    about(Kind::Exception, data)
 }
 
 /// The person's part of a case: the others of a household are not the person's to see.

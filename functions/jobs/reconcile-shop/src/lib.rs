@@ -19,12 +19,8 @@ pub const FUNCTION: Function = Function {
     name: "jobs/reconcile-shop",
     needs: &[
         &Setting::STORE,
-        &[
-            Setting::MatchOrderQueueUrl,
-            Setting::ReconcileShopQueueUrl,
-            Setting::ShopifyEndpoint,
-            Setting::Log,
-        ],
+        &Setting::ADMIN,
+        &[Setting::MatchOrderQueueUrl, Setting::ReconcileShopQueueUrl, Setting::Log],
     ],
     run: |ctx, invocation| Box::pin(job(ctx, invocation, "jobs/reconcile-shop", handle)),
 };

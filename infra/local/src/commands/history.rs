@@ -77,11 +77,8 @@ impl StoreHandle {
     }
 }
 
-/// Installs the app in a shop, on both sides: Shopify gives a token, the bundle keeps it. Where it is installed
-/// already, Shopify learns of it again.
-pub async fn install(bundle: &Bundle, domain: &str, name: &str) -> Result<Installation, Trouble> {
-    let known: ShopDomain =
-        domain.parse().map_err(|_| Trouble(format!("{domain} is no shop's permanent domain")))?;
+/// Tells the simulated Shopify of a shop that has the app: its admin shows it, and its orders can be tagged.
+pub fn introduce(bundle: &Bundle, domain: &str, name: &str) {
     bundle.stack.shopify().install(SimulatedShop {
         domain: domain.to_owned(),
         id: SHOP_NUMBER,
@@ -90,6 +87,14 @@ pub async fn install(bundle: &Bundle, domain: &str, name: &str) -> Result<Instal
         access_token: ACCESS_TOKEN.to_owned(),
         scopes: GRANTED.split(',').map(str::to_owned).collect(),
     });
+}
+
+/// Installs the app in a shop, on both sides: Shopify gives a token, the bundle keeps it. Where it is installed
+/// already, Shopify learns of it again.
+pub async fn install(bundle: &Bundle, domain: &str, name: &str) -> Result<Installation, Trouble> {
+    let known: ShopDomain =
+        domain.parse().map_err(|_| Trouble(format!("{domain} is no shop's permanent domain")))?;
+    introduce(bundle, domain, name);
     let profile = Profile {
         shopify_id: Some(SHOP_NUMBER),
         domain: known,

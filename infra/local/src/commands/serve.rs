@@ -14,7 +14,7 @@ use super::history::{self, ACCESS_TOKEN, SHOP};
 use super::webhooks::SECRET;
 use super::{PORT, ServeArgs, Trouble};
 use crate::resend;
-use crate::runtime::bundle::{Bundle, Keep, Options};
+use crate::runtime::bundle::{Bundle, CLIENT_ID, Keep, Options};
 use crate::shopify::API_VERSION;
 use crate::template::Template;
 
@@ -165,9 +165,7 @@ fn welcome(port: u16, template: &Template, args: &ServeArgs) -> String {
         line(name, &format!("{here}/lambda-url/{}/", function.name));
         name = "";
     }
-    let routed = template.functions.iter().any(|function| !function.routes.is_empty());
-    let note = if routed { "" } else { "  (no function is routed there yet)" };
-    line("API", &format!("{here}/api/{note}"));
+    line("API", &format!("{here}/api/  (described at {here}/api/v1/openapi.json)"));
     line("Simulated Shopify", &format!("{here}/<shop>/admin/api/{API_VERSION}/graphql.json"));
     line(
         "Simulated Resend",
@@ -196,6 +194,13 @@ fn welcome(port: u16, template: &Template, args: &ServeArgs) -> String {
                 "curl -sS {here}/{SHOP}/admin/api/{API_VERSION}/graphql.json \\\n    \
                  -H 'X-Shopify-Access-Token: {ACCESS_TOKEN}' -H 'Content-Type: application/json' \\\n    \
                  -d '{{\"query\":\"{{ order(id: \\\"gid://shopify/Order/8100000000000000002\\\") {{ name tags }} }}\"}}'"
+            ),
+        );
+        hint(
+            "what the merchant sees: the cases, from the API, with the session token the admin gives the app",
+            &format!(
+                "curl -sS {here}/api/v1/cases -H \"Authorization: Bearer $(curl -sS \\\n    \
+                 {here}/{SHOP}/admin/apps/{CLIENT_ID} | sed 's/.*\"id_token\":\"//; s/\".*//')\""
             ),
         );
         hint("the shop uninstalls the app", &deliver("app-uninstalled/plain"));

@@ -1,6 +1,7 @@
 //! `demo`: a shop's life from install to purge, played on a stack of its own and told while it happens. The
 //! words are `script`'s, what is done and looked at the `acts`'; here it is played, told and judged.
 
+mod decision;
 mod erasure;
 mod orders;
 mod purge;

@@ -85,7 +85,7 @@ pub(super) async fn receipt(stage: &mut Stage, claims: &mut Claims) -> Result<()
     let receipt = stage.ledger(SHOP, "shop-purged").await?.unwrap_or_default();
     claims.that(
         "what was deleted",
-        r#"{"case":1,"delivery":5,"order":2,"request":1,"tombstone":5}"#,
+        r#"{"case":1,"delivery":6,"order":2,"request":1,"statistics":1,"tombstone":5}"#,
         &receipt["counts"],
     );
     claims.that("why", "app/uninstalled", text(&receipt["why"]));
@@ -108,8 +108,13 @@ pub(super) async fn redact(stage: &mut Stage, claims: &mut Claims) -> Result<(),
 pub(super) async fn reinstall(stage: &mut Stage, claims: &mut Claims) -> Result<(), Trouble> {
     stage.pass(HOUR).await?;
     let before = stage.tenant.clone();
-    stage.tenant = Some(stage.install(SHOP).await?);
-    claims.that("it is another installation, with keys of its own", "yes", yes_no(stage.tenant != before));
+    claims.that("the app is opened, and answers", "200 connected", stage.install(SHOP).await?);
+    stage.tenant = stage.tenant_of(SHOP).await?;
+    claims.that(
+        "it is another installation, with keys of its own",
+        "yes",
+        yes_no(stage.tenant.is_some() && stage.tenant != before),
+    );
     let order = order_of_customer(9_100_000_000_000_000_010, stage.now())?;
     claims.that("an order is answered", "200 accepted", stage.order(&order).await?);
     let late = Webhook::recorded(SHOP_REDACT)?.happening_at(stage.now()).delivered_anew();

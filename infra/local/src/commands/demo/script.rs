@@ -4,7 +4,7 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 
 use super::stage::Stage;
-use super::{Claims, erasure, orders, purge};
+use super::{Claims, decision, erasure, orders, purge};
 use crate::commands::Trouble;
 
 /// What is done and looked at in a step.
@@ -30,8 +30,9 @@ pub(crate) const SCRIPT: &[Step] = &[
     Step {
         name: "install",
         title: "Two shops install the app",
-        text: "Each installation gets keys of its own. The clock stands at an afternoon in November and only \
-               moves when it is told to.",
+        text: "The admin of the simulated Shopify opens the app and hands it a session token, which is exchanged for \
+               access. Each installation gets keys of its own. The clock stands at an afternoon in November and \
+               only moves when it is told to.",
         act: |stage, claims| Box::pin(orders::install(stage, claims)),
     },
     Step {
@@ -74,6 +75,18 @@ pub(crate) const SCRIPT: &[Step] = &[
         act: |stage, claims| Box::pin(ready(orders::alert(stage, claims))),
     },
     Step {
+        name: "evidence",
+        title: "The merchant looks at the case",
+        text: "The app's page asks the API, with the session token the admin gave it.",
+        act: |stage, claims| Box::pin(decision::evidence(stage, claims)),
+    },
+    Step {
+        name: "decision",
+        title: "The merchant decides: a duplicate",
+        text: "Only that is noted, and counted. Cancelling the order stays the merchant's to do.",
+        act: |stage, claims| Box::pin(decision::confirm(stage, claims)),
+    },
+    Step {
         name: "repetition",
         title: "Shopify delivers the second order once more",
         text: "It does that whenever it is not sure that a delivery arrived.",
@@ -91,6 +104,19 @@ pub(crate) const SCRIPT: &[Step] = &[
         text: "A captured customers/data_request, with its genuine signature, is sent as shop/redact: the \
                topic is not signed, only the body is.",
         act: |stage, claims| Box::pin(orders::replay(stage, claims)),
+    },
+    Step {
+        name: "news",
+        title: "The merchant cancels the second order, and Shopify tells it in the wrong order",
+        text: "First that it is cancelled; then, late, how it was before.",
+        act: |stage, claims| Box::pin(decision::news(stage, claims)),
+    },
+    Step {
+        name: "household",
+        title: "In the second shop a household orders twice on purpose",
+        text: "Its merchant tries a setting on past orders, leaves it as it is, and says \u{201c}never for this \
+               household\u{201d} instead.",
+        act: |stage, claims| Box::pin(decision::household(stage, claims)),
     },
     Step {
         name: "at-rest",

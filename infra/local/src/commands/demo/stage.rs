@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use storeward_core::shop::Tenant;
+use storeward_core::shop::{ShopDomain, Tenant};
 use storeward_core::time::Timestamp;
 
 use super::Requests;
@@ -15,6 +15,7 @@ use crate::commands::history::{self, ACCESS_TOKEN, SHOP};
 use crate::commands::serve::Served;
 use crate::commands::webhooks::Webhook;
 use crate::resend::Mail;
+use crate::runtime::bundle::CLIENT_ID;
 use crate::shopify::API_VERSION;
 
 /// The second shop.
@@ -74,9 +75,81 @@ impl Stage {
         self.served.bundle.stack.now()
     }
 
-    /// Installs the app in a shop, on both sides, without the redirects of a browser.
-    pub(super) async fn install(&mut self, shop: &str) -> Result<Tenant, Trouble> {
-        Ok(history::install(&self.served.bundle, shop, "Storeward Demo").await?.tenant)
+    /// Installs the app as a merchant does with Shopify's managed installation: Shopify knows that it is there, the
+    /// admin opens it, and the app's page sends the session token it got to the bundle. Answers what that answered.
+    pub(super) async fn install(&self, shop: &str) -> Result<String, Trouble> {
+        history::introduce(&self.served.bundle, shop, "Storeward Demo");
+        let path = self.path_of("token-exchange")?;
+        let answer = self.send("POST", &path, &[("authorization", &self.session(shop).await?)], "").await?;
+        Ok(if answer.json()["connected"] == true {
+            format!("{} connected", answer.status)
+        } else {
+            answer.body
+        })
+    }
+
+    /// The installation of a shop, if the bundle has one.
+    pub(super) async fn tenant_of(&self, shop: &str) -> Result<Option<Tenant>, Trouble> {
+        let failed = |error: storeward_store::StoreError| Trouble::new("the installation", error);
+        let domain: ShopDomain = shop.parse().map_err(|_| Trouble(format!("{shop} is no domain")))?;
+        let store = history::store_of(&self.served.bundle).await?;
+        let store = store.get().await?;
+        let found = store.installation(&store.shop_id(&domain)).await.map_err(failed)?;
+        Ok(found.map(|installation| installation.tenant))
+    }
+
+    /// Where a function is reached over HTTP: at its route of the API, or at its URL.
+    fn path_of(&self, function: &str) -> Result<String, Trouble> {
+        let functions = &self.served.bundle.stack.template().functions;
+        let found = functions.iter().find(|wired| wired.name == function);
+        let found = found.ok_or_else(|| Trouble(format!("template.yaml has no function {function}")))?;
+        Ok(match found.routes.first() {
+            Some(route) => format!("/api{}", route.path),
+            None => format!("/lambda-url/{function}/"),
+        })
+    }
+
+    /// The `Authorization` of the app's page in a shop: the session token that the simulated admin hands it.
+    async fn session(&self, shop: &str) -> Result<String, Trouble> {
+        let opened = self.send("GET", &format!("/{shop}/admin/apps/{CLIENT_ID}"), &[], "").await?;
+        let token = opened.json()["id_token"].as_str().map(|token| format!("Bearer {token}"));
+        token.ok_or_else(|| Trouble(format!("the admin of {shop} does not show the app: {}", opened.body)))
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Answer, Trouble> {
+        client::send(self.served.port, method, path, headers, body).await
+    }
+
+    /// Asks the merchants' API as nobody.
+    pub(super) async fn ask_as_nobody(&self, path: &str) -> Result<Answer, Trouble> {
+        self.send("GET", &format!("/api{path}"), &[], "").await
+    }
+
+    /// Asks the merchants' API as the app's page in a shop's admin does, and lets what it leads to be worked off.
+    pub(super) async fn ask(&self, shop: &str, path: &str) -> Result<Value, Trouble> {
+        self.call(shop, "GET", path, "").await
+    }
+
+    /// The same, with something to say.
+    pub(super) async fn tell(&self, shop: &str, path: &str, body: &Value) -> Result<Value, Trouble> {
+        self.call(shop, "POST", path, &body.to_string()).await
+    }
+
+    async fn call(&self, shop: &str, method: &str, path: &str, body: &str) -> Result<Value, Trouble> {
+        let headers = [("authorization", &*self.session(shop).await?), ("content-type", "application/json")];
+        let answer = self.send(method, &format!("/api{path}"), &headers, body).await?;
+        self.settle().await?;
+        if answer.status == 200 {
+            Ok(answer.json())
+        } else {
+            Err(Trouble(format!("{method} {path} was answered {}: {}", answer.status, answer.body)))
+        }
     }
 
     /// Ends the app's access on Shopify's side.
@@ -145,13 +218,12 @@ impl Stage {
     }
 
     /// The tags of an order, asked from the simulated Admin API.
-    pub(super) async fn tags(&self, order: u64) -> Result<String, Trouble> {
+    pub(super) async fn tags(&self, shop: &str, order: u64) -> Result<String, Trouble> {
         let query =
             json!({ "query": format!(r#"{{ order(id: "gid://shopify/Order/{order}") {{ tags }} }}"#) });
-        let path = format!("/{SHOP}/admin/api/{API_VERSION}/graphql.json");
+        let path = format!("/{shop}/admin/api/{API_VERSION}/graphql.json");
         let headers = [("content-type", "application/json"), ("x-shopify-access-token", ACCESS_TOKEN)];
-        let answer =
-            client::send(self.served.port, "POST", &path, &headers, &query.to_string()).await?.json();
+        let answer = self.send("POST", &path, &headers, &query.to_string()).await?.json();
         Ok(answer["data"]["order"]["tags"].to_string())
     }
 
