@@ -443,6 +443,33 @@ async fn two_instances_that_need_a_token_at_once_both_get_one_and_none_is_lost()
 }
 
 #[tokio::test]
+async fn whoever_waits_for_an_ended_token_gets_what_another_renewed_or_may_try_again() {
+    // Given a token that has ended, and two instances that need one: one of them can only wait.
+    let (world, app, first) = World::connected().await;
+    world.bench.clock.advance(HOUR * 2);
+    let other = world.bench.app();
+    let (one, two) = tokio::join!(access(&app, &first), access(&other, &first));
+    assert!(one.is_some() && one == two, "both have the same");
+    assert!(world.works(&one.unwrap()).await);
+    assert_eq!(world.token_calls(), 2, "one of them asked Shopify");
+    // Given an instance that ended with the renewal to itself.
+    world.bench.clock.advance(HOUR * 2);
+    let row = installation(&app).await.unwrap();
+    let until = world.bench.clock.now() + Duration::from_secs(20);
+    assert!(other.store().await.lease_access(&row, until).await.unwrap());
+    // Then who waits for it gives up in time to be tried again; nothing goes over a socket meanwhile.
+    tokio::time::pause();
+    let error = app.context(JOB).admin_access(&row).await.unwrap_err();
+    tokio::time::resume();
+    assert!(error.is_transient(), "{error}");
+    assert_eq!(world.token_calls(), 2);
+    // And when the lease has ended there is a token again.
+    world.bench.clock.advance(Duration::from_secs(20));
+    assert!(world.works(&access(&app, &row).await.unwrap()).await);
+    assert_eq!(world.token_calls(), 3);
+}
+
+#[tokio::test]
 async fn an_instance_that_ends_anywhere_in_a_renewal_leaves_a_shop_that_can_be_renewed() {
     let mut struck = 0;
     for fault in [Fault::CrashBefore, Fault::CrashAfter, Fault::TimeoutBefore, Fault::TimeoutAfter] {
