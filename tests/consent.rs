@@ -443,6 +443,33 @@ async fn two_instances_that_need_a_token_at_once_both_get_one_and_none_is_lost()
 }
 
 #[tokio::test]
+async fn whoever_waits_for_an_ended_token_gets_what_another_renewed_or_may_try_again() {
+    // Given a token that has ended, and two instances that need one: one of them can only wait.
+    let (world, app, first) = World::connected().await;
+    world.bench.clock.advance(HOUR * 2);
+    let other = world.bench.app();
+    let (one, two) = tokio::join!(access(&app, &first), access(&other, &first));
+    assert!(one.is_some() && one == two, "both have the same");
+    assert!(world.works(&one.unwrap()).await);
+    assert_eq!(world.token_calls(), 2, "one of them asked Shopify");
+    // Given an instance that ended with the renewal to itself.
+    world.bench.clock.advance(HOUR * 2);
+    let row = installation(&app).await.unwrap();
+    let until = world.bench.clock.now() + Duration::from_secs(20);
+    assert!(other.store().await.lease_access(&row, until).await.unwrap());
+    // Then who waits for it gives up in time to be tried again; nothing goes over a socket meanwhile.
+    tokio::time::pause();
+    let error = app.context(JOB).admin_access(&row).await.unwrap_err();
+    tokio::time::resume();
+    assert!(error.is_transient(), "{error}");
+    assert_eq!(world.token_calls(), 2);
+    // And when the lease has ended there is a token again.
+    world.bench.clock.advance(Duration::from_secs(20));
+    assert!(world.works(&access(&app, &row).await.unwrap()).await);
+    assert_eq!(world.token_calls(), 3);
+}
+
+#[tokio::test]
 async fn an_instance_that_ends_anywhere_in_a_renewal_leaves_a_shop_that_can_be_renewed() {
     let mut struck = 0;
     for fault in [Fault::CrashBefore, Fault::CrashAfter, Fault::TimeoutBefore, Fault::TimeoutAfter] {
@@ -704,11 +731,13 @@ async fn an_uninstall_that_crosses_another_install_does_not_end_it() {
         let row = installation(&calm).await.unwrap();
         assert!(row.is_installed(), "request {at}: {answer}");
         assert!(world.works(&access(&calm, &row).await.unwrap()).await, "request {at}");
-        // And nothing of the purge that may have been scheduled meanwhile reaches it.
+        // And nothing of the purge that may have been scheduled meanwhile reaches it. No socket from here on.
+        tokio::time::pause();
         world.bench.advance(HOUR * 37).await;
         world.bench.fire_schedules().await;
         world.bench.drain(&calm).await;
         assert!(installation(&calm).await.unwrap().is_installed(), "request {at}");
+        tokio::time::resume();
         at += 1;
     }
     assert!(at >= 4, "{at} requests");
@@ -723,7 +752,7 @@ async fn shop_redact_makes_up_for_an_uninstall_that_was_never_told() {
         app.order("w1", &order(1, 1)).await;
         world.bench.drain(&app).await;
         world.shopify.uninstall(SHOP);
-        world.bench.advance(HOUR * 35).await;
+        world.bench.clock.advance(HOUR * 35);
         if noticed {
             assert_eq!(access(&app, &installation(&app).await.unwrap()).await, None);
         }
@@ -731,7 +760,7 @@ async fn shop_redact_makes_up_for_an_uninstall_that_was_never_told() {
         let calls = world.shopify.calls().len();
         let refused = app.post("webhooks/shop-redact", redact("1")).await;
         assert_eq!(refused, (200, json!({"outcome": "refused", "because": "installed"})));
-        world.bench.advance(HOUR * 13).await;
+        world.bench.clock.advance(HOUR * 13);
         let early = told_at(redact("2"), first.installed_at + HOUR * 35);
         assert_eq!(app.post("webhooks/shop-redact", early).await.1["outcome"], "refused");
         assert_eq!(world.shopify.calls().len(), calls, "Shopify is not asked");
@@ -739,11 +768,14 @@ async fn shop_redact_makes_up_for_an_uninstall_that_was_never_told() {
         let answer = app.post("webhooks/shop-redact", redact("3")).await;
         assert_eq!(answer, (200, json!({"outcome": "accepted"})));
         assert_eq!(in_ledger(&world, &app, What::Uninstalled).await, ["shop/redact"]);
+        // No socket from here on.
+        tokio::time::pause();
         world.bench.drain(&app).await;
         world.bench.live(&app, 2).await;
         assert_eq!(world.bench.left_of(&first.tenant), Vec::<String>::new());
         assert_eq!(in_ledger(&world, &app, What::ShopPurged).await, ["shop/redact"]);
         assert_eq!(app.post("webhooks/shop-redact", redact("3")).await.1["outcome"], "nothing_to_do");
+        tokio::time::resume();
     }
 }
 
