@@ -321,7 +321,7 @@ impl Store {
                     let persons: Vec<&Order> = orders.iter().map(|order| &order.order).collect();
                     let known = exceptions_of_person(keys, &persons, &identifiers);
                     for exception in self.exceptions_named(installation, &exceptions).await? {
-                        records.push(of_exception(exception, &known));
+                        records.push(of_exception(&exception, &known));
                     }
                 }
                 Kind::Request => records.extend(self.requests_about(installation, wanted).await?),
@@ -437,7 +437,7 @@ fn exceptions_of_person(
 }
 
 /// An exception that the person is among. What another of the household is known by is not the person's to see.
-fn of_exception(named: NamedException, known: &BTreeSet<RecordRef>) -> ExportRecord {
+fn of_exception(named: &NamedException, known: &BTreeSet<RecordRef>) -> ExportRecord {
     let mut data = json!({ "scope": named.scope.name(), "since": named.since.to_rfc3339() });
     if known.contains(&named.reference) {
         data["label"] = json!(named.label);
