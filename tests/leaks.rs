@@ -351,6 +351,7 @@ async fn no_personal_value_is_ever_in_the_clear_and_after_erasure_none_is_left_a
         }
     }
     assert!(blinds.len() > 6, "{blinds:?}");
+    world.bench.drain(&world.app).await;
     // When the person is to be erased.
     world.redact().await;
     assert_eq!(world.messages().await.len(), 1);

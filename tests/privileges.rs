@@ -520,6 +520,7 @@ async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
             &json!({"decision": "never_this_customer"}),
         )
         .await;
+        life.work("jobs/notify-merchant").await;
         life.ask("api/cases", "POST /v1/cases/{id}/recheck", &case, &none).await;
         life.drain("jobs/match-order").await;
         life.ask("api/cases", "POST /v1/cases/{id}/decision", &case, &json!({"decision": "confirm"})).await;
