@@ -241,7 +241,7 @@ async fn a_purge_that_ends_anywhere_goes_on_and_counts_exactly() {
         let store = calm.store().await;
         let mut receipts = Vec::new();
         for days in 0..3 {
-            let day = storeward_core::time::Timestamp::parse_rfc3339(START).unwrap() + HOUR * 24 * days;
+            let day = Timestamp::parse_rfc3339(START).unwrap() + HOUR * 24 * days;
             let entries = store.ledger_of(&installation.tenant.shop, day).await.unwrap();
             receipts.extend(entries.into_iter().filter(|entry| entry.what == What::ShopPurged));
         }

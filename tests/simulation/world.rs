@@ -271,7 +271,11 @@ impl World {
                 life.uninstall_tried = false;
             }
             _ => {
-                assert!(lives.last().is_none_or(|life| life.uninstall_tried), "installed twice");
+                if let Some(ended) = lives.last_mut() {
+                    // Its uninstall took effect, whether or not anyone was told.
+                    assert!(ended.uninstall_tried, "installed twice");
+                    ended.uninstalled.get_or_insert(now);
+                }
                 lives.push(Life::new(installation.tenant, now));
             }
         }
