@@ -1,5 +1,5 @@
 //! Whether two orders are one order placed twice, and why. First whether they are one person's ([`same_person`]), by
-//! Fellegi–Sunter weights; then whether the orders are one ([`judge`]). Pure: which orders are compared at all is
+//! Fellegi–Sunter weights; then whether the orders are one ([`judge()`]). Pure: which orders are compared at all is
 //! the store's business, which looks them up by the keys made here.
 
 mod batch;
