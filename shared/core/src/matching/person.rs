@@ -82,9 +82,11 @@ fn contact(a: &Features, b: &Features, seen: &Seen, evidence: &mut Vec<Evidence>
     };
     let mut contact = Contact::default();
     let emails = a.emails.iter().flat_map(|a| b.emails.iter().map(|b| a.likeness(b))).max();
+    let mut by_email = 0.0;
     if let Some(likeness) = emails {
         let found = agreed(Field::Email, likeness, weights::EMAIL, rows(KeyKind::Email));
         contact.add(likeness);
+        by_email = found.bits.max(0.0);
         evidence.push(found);
     }
     let phones = a.phones.iter().flat_map(|a| b.phones.iter().map(|b| phone_likeness(a, b))).max();
@@ -96,9 +98,8 @@ fn contact(a: &Features, b: &Features, seen: &Seen, evidence: &mut Vec<Evidence>
     if let (Some(a), Some(b)) = (&a.customer, &b.customer)
         && a == b
     {
-        // An account is found by its e-mail: where that agrees, the account says the same again.
-        let told = emails == Some(Likeness::Same);
-        let bits = if told { weights::CUSTOMER_BESIDE_EMAIL } else { weights::CUSTOMER };
+        // An account is found by its e-mail: as far as that agrees, the account says the same again.
+        let bits = (weights::CUSTOMER - by_email).max(weights::CUSTOMER_BESIDE_EMAIL);
         contact.add(Likeness::Same);
         evidence.push(Evidence::compared(Field::Customer, Level::Exact, bits));
     }
