@@ -3,6 +3,7 @@
 
 pub mod alert;
 pub mod data_map;
+pub mod disclosure;
 pub mod exception;
 pub mod guard;
 pub mod ledger;
@@ -14,6 +15,7 @@ pub mod order;
 pub mod personal;
 pub mod preview;
 pub mod rights;
+pub mod report;
 pub mod session;
 pub mod shop;
 pub mod time;
