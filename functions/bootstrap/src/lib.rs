@@ -13,6 +13,8 @@ pub const FUNCTIONS: &[Function] = &[
     authorizer::FUNCTION,
     cases::FUNCTION,
     exceptions::FUNCTION,
+    handle_incident::FUNCTION,
+    incidents::FUNCTION,
     match_order::FUNCTION,
     openapi::FUNCTION,
     oauth_callback::FUNCTION,
@@ -33,6 +35,7 @@ pub const FUNCTIONS: &[Function] = &[
     shop_update::FUNCTION,
     sweep_due::FUNCTION,
     token_exchange::FUNCTION,
+    watch_incidents::FUNCTION,
 ];
 
 /// The function of that name.

@@ -18,7 +18,7 @@ use crate::keyspace::{self, BUCKETS, Key};
 use crate::ledger::{Entry, What};
 use crate::notices::Mailing;
 use crate::reconcile;
-use crate::store::{Action, Change, Condition, Query, Store};
+use crate::store::{Action, Change, Condition, Query, Range, Store};
 use crate::tenants::Installation;
 
 /// Shops that are looked at side by side.
@@ -448,9 +448,12 @@ impl Store {
         self.query_all(Query::of(Table::Ledger, &partition)).await?.iter().map(read_reached).collect()
     }
 
-    /// What a breach meant for one installation.
-    pub async fn reached_in(&self, id: &str, tenant: &Tenant) -> Result<Option<Reached>> {
-        self.get(&keyspace::reached(id, tenant)).await?.as_ref().map(read_reached).transpose()
+    /// What a breach meant for one shop, over all its installations.
+    pub async fn reached_in(&self, id: &str, shop: &ShopId) -> Result<Vec<Reached>> {
+        let partition = keyspace::reached_partition(id);
+        let mut query = Query::of(Table::Ledger, &partition);
+        query.range = Range::Prefix(format!("{shop}#"));
+        self.query_all(query).await?.iter().map(read_reached).collect()
     }
 
     /// Announces a notice before it is sent: for the first time, or once more.
