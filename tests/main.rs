@@ -15,6 +15,7 @@ mod crashes;
 mod demo;
 mod flagging;
 mod front;
+mod incidents;
 mod leaks;
 mod ledgers;
 mod notifying;
