@@ -110,17 +110,19 @@ pub struct Entry {
 
 impl Entry {
     pub(crate) fn new(at: Timestamp, tenant: &Tenant, what: What, why: impl Into<String>) -> Self {
-        Self {
-            at,
-            shop: tenant.shop.clone(),
-            generation: Some(tenant.generation),
-            what,
-            why: why.into(),
-            counts: BTreeMap::new(),
-            verified: None,
-            by: None,
-            request: None,
-        }
+        Self::about(at, &tenant.shop, Some(tenant.generation), what, why)
+    }
+
+    /// An entry that is not, or not surely, about one installation.
+    pub(crate) fn about(
+        at: Timestamp,
+        shop: &ShopId,
+        generation: Option<Generation>,
+        what: What,
+        why: impl Into<String>,
+    ) -> Self {
+        let (shop, counts) = (shop.clone(), BTreeMap::new());
+        Self { at, shop, generation, what, why: why.into(), counts, verified: None, by: None, request: None }
     }
 }
 
@@ -145,17 +147,7 @@ impl Store {
         what: What,
         why: &str,
     ) -> Result<()> {
-        let entry = Entry {
-            at: self.now(),
-            shop: shop.clone(),
-            generation,
-            what,
-            why: why.to_owned(),
-            counts: BTreeMap::new(),
-            verified: None,
-            by: None,
-            request: None,
-        };
+        let entry = Entry::about(self.now(), shop, generation, what, why);
         let action = self.ledger_action(&entry)?;
         match self.transact(vec![action]).await? {
             Ok(()) => Ok(()),
