@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use storeward_core::data_map::Kind;
+use storeward_core::guard::{Alert, GuardSettings};
 use storeward_core::incident::{DEADLINE, Reach, Severity, Words};
 use storeward_core::personal::Personal;
 use storeward_core::shop::ShopDomain;
@@ -50,7 +51,11 @@ impl World {
             shopify_id: None,
             public_domain: None,
         };
-        let installation = self.app.store().await.install(&profile).await.unwrap();
+        let store = self.app.store().await;
+        let installation = store.install(&profile).await.unwrap();
+        // Duplicates are not what these mails are about.
+        let quiet = GuardSettings { alert: Alert::Off, ..GuardSettings::default() };
+        assert!(store.change_settings(&installation, &quiet).await.unwrap());
         for id in 1..=orders {
             let mut order = order(id, u32::try_from(id).unwrap() * 400);
             // Two orders are one person's.
