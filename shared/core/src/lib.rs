@@ -3,6 +3,7 @@
 
 pub mod alert;
 pub mod data_map;
+pub mod egress;
 pub mod exception;
 pub mod guard;
 pub mod ledger;
