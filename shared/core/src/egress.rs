@@ -181,6 +181,11 @@ impl<T> Outgoing<T> {
         Self { value, carries: Categories::of(&[category]) }
     }
 
+    /// A value about more than one thing.
+    pub const fn carrying(categories: Categories, value: T) -> Self {
+        Self { value, carries: categories }
+    }
+
     /// What it carries.
     pub const fn carries(&self) -> Categories {
         self.carries
@@ -667,6 +672,7 @@ mod tests {
         assert_eq!((list.value().len(), list.carries()), (3, both.carries()));
         assert_eq!(Outgoing::text("x").carries(), Categories::NONE);
         assert_eq!(Outgoing::own(5).carries(), Categories::NONE);
+        assert_eq!(Outgoing::carrying(both.carries(), ()).carries(), both.carries());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! No I/O, no async, no AWS; it knows no other crate of the workspace.
 
 pub mod alert;
+pub mod announcement;
 pub mod data_map;
 pub mod egress;
 pub mod exception;

@@ -42,6 +42,12 @@ pub enum What {
     ShopPurged,
     /// `shop/redact` found the shop purged already.
     ShopRedactConfirmed,
+    /// The merchant was told of a change of sub-processors.
+    ProcessorAnnounced,
+    /// The merchant objects to a sub-processor.
+    ProcessorObjected,
+    /// The merchant does not object to a sub-processor any more.
+    ProcessorObjectionWithdrawn,
     /// A destructive webhook that did not fit the shop's state was not obeyed.
     Refused,
 }

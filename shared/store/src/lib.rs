@@ -18,6 +18,7 @@ mod keyspace;
 mod ledger;
 mod notices;
 mod orders;
+mod processors;
 mod purge;
 mod reconcile;
 mod rectify;
