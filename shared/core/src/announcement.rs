@@ -22,7 +22,7 @@ pub fn compose(changes: &[(&SubProcessor, &DeclaredUse, Change)], told: Timestam
         let facts = format!(
             "from {day} on, for {}. It gets: {}. Where: {}.",
             used.purpose.about(),
-            used.categories,
+            used.categories.words(),
             used.region
         );
         let without = if of.essential {
@@ -79,7 +79,7 @@ mod tests {
     fn it_says_who_what_where_from_when_and_how_to_object() {
         let mail = changed(false, T0);
         assert_eq!(mail.subject, "Change of sub-processors: A & B");
-        let said = "- A & B: from 2027-02-14 on, for the merchant's subscription. It gets: merchant-account. Where: Elsewhere.\n  \
+        let said = "- A & B: from 2027-02-14 on, for the merchant's subscription. It gets: merchant account. Where: Elsewhere.\n  \
                     If you object, there is no plan.\n";
         assert!(mail.text.contains(said), "{}", mail.text);
         assert!(

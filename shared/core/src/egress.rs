@@ -139,6 +139,15 @@ impl Categories {
         other.without(self).is_empty()
     }
 
+    /// What is in it, as a merchant reads it.
+    #[must_use]
+    pub fn words(self) -> String {
+        if self.is_empty() {
+            return "nothing about anybody".to_owned();
+        }
+        self.iter().map(Category::words).collect::<Vec<_>>().join(", ")
+    }
+
     /// Those in it, in the order of the data map.
     pub fn iter(self) -> impl Iterator<Item = Category> {
         Category::ALL.into_iter().filter(move |category| self.covers(Self::of(&[*category])))
@@ -653,6 +662,8 @@ mod tests {
         assert_eq!(one.iter().collect::<Vec<_>>(), [MerchantAccount, OrderMetadata]);
         assert_eq!(one.to_string(), "merchant-account, order-metadata");
         assert_eq!(format!("{:?}", Categories::NONE), "nothing");
+        assert_eq!(one.words(), "merchant account, order metadata");
+        assert_eq!(Categories::NONE.words(), "nothing about anybody");
         assert!(!one.and(two).covers(Categories::of(&[CustomerAddress])));
         for category in Category::ALL {
             assert_eq!(Categories::of(&[category]).iter().collect::<Vec<_>>(), [category]);

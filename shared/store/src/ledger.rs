@@ -48,6 +48,12 @@ pub enum What {
     ProcessorObjected,
     /// The merchant does not object to a sub-processor any more.
     ProcessorObjectionWithdrawn,
+    /// A breach of personal data was opened, changed, or closed.
+    Incident,
+    /// A merchant was told of a breach.
+    BreachNotified,
+    /// A merchant would have been told of a breach: a drill.
+    BreachRehearsed,
     /// A destructive webhook that did not fit the shop's state was not obeyed.
     Refused,
 }
