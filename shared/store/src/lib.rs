@@ -4,6 +4,7 @@
 
 mod accept;
 mod access;
+mod acting;
 mod case_list;
 mod cases;
 mod crypto;
@@ -30,6 +31,7 @@ mod tenants;
 mod updates;
 
 pub use accept::{Acceptance, Delivery, Outcome, Recheck, Task, Work};
+pub use acting::{Acting, By, acting};
 pub use case_list::{CaseFilter, CasePage};
 pub use cases::{Case, CaseState, Decided, Member, Standing};
 pub use crypto::{DeploymentKey, Entropy, SystemEntropy};
@@ -48,7 +50,7 @@ pub use purge::PurgeReport;
 pub use rectify::Rectified;
 pub use sample::Sample;
 pub use statistics::MonthlyStatistics;
-pub use store::{Store, TableNames};
+pub use store::{Store, TableNames, Unrecorded};
 pub use storeward_core::oauth::{Access, AccessToken};
 pub use tenants::{Installation, Profile};
 pub use updates::{News, Plan, Told, Writing, Written};
