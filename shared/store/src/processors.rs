@@ -138,7 +138,12 @@ impl Store {
 
     /// Remembers that the merchant was told of an announcement: the notice period begins. Once more changes nothing.
     /// `false` when the app is not installed any more.
-    pub async fn told(&self, installation: &Installation, announced: Timestamp, how: &str) -> Result<bool> {
+    pub async fn told_of_change(
+        &self,
+        installation: &Installation,
+        announced: Timestamp,
+        how: &str,
+    ) -> Result<bool> {
         let now = self.now();
         let why = format!("announced {announced}, told by {how}");
         self.change_stance(installation, |row| {

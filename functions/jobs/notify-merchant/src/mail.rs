@@ -151,7 +151,7 @@ pub(crate) async fn announce(
     let letter = Letter { to, mail, purpose: Use::ServiceMail, key };
     match send(ctx, installation, letter, &mailing).await? {
         Try::Sent => {
-            store.told(installation, announced, "mail").await?;
+            store.told_of_change(installation, announced, "mail").await?;
             Ok(())
         }
         Try::Refused => {
