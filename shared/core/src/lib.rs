@@ -3,8 +3,10 @@
 
 pub mod alert;
 pub mod data_map;
+pub mod disclosure;
 pub mod exception;
 pub mod guard;
+pub mod incident;
 pub mod ledger;
 pub mod matching;
 pub mod money;
@@ -13,6 +15,8 @@ pub mod oauth;
 pub mod order;
 pub mod personal;
 pub mod preview;
+pub mod report;
+pub mod rights;
 pub mod session;
 pub mod shop;
 pub mod time;
