@@ -26,7 +26,7 @@ pub use connections::Connections;
 pub use context::{Context, HostError, Queue};
 pub use function::{Function, Invocation, InvokeError, Running};
 pub use job::{IncidentOrder, JobError, PurgeOrder, ReconcileOrder, job};
-pub use mail::Mailed;
+pub use mail::{Letter, Mailed};
 pub use notice::{Happened, Notice};
 pub use orders::{order_news, take_news};
 pub use problem::{Problem, ProblemKind};

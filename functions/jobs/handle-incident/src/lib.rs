@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use storeward_core::egress::Use;
 use storeward_core::incident;
+use storeward_core::shop::Tenant;
 use storeward_core::time::{MINUTE, Timestamp};
-use storeward_host::{Context, Function, IncidentOrder, JobError, Mailed, Queue, Setting, job};
+use storeward_host::{Context, Function, IncidentOrder, JobError, Letter, Mailed, Queue, Setting, job};
 use storeward_store::{Incident, Phase, Reached, ReachedStanding, Store};
 
 /// What is kept of the time for the last requests and the message to the next run.
@@ -84,19 +86,21 @@ async fn tell(ctx: &Context, store: &Store, incident: &Incident, reached: &Reach
     if incident.drill {
         return Ok(told(ReachedStanding::Rehearsed, None).await?);
     }
-    let installation = store.tenant(&reached.tenant).await?;
-    let profile = installation.map(|installation| installation.profile()).transpose()?;
-    let Some(to) = profile.and_then(|profile| profile.email) else {
+    let Some(installation) = store.tenant(&reached.tenant).await? else {
+        return Ok(told(ReachedStanding::Unreachable, None).await?);
+    };
+    let Some(to) = installation.profile()?.email else {
         return Ok(told(ReachedStanding::Unreachable, None).await?);
     };
     let mailing = store.announce_breach(&incident.id, reached).await?;
     let mail = incident::notice(&incident.words, &incident.reach, &reached.extent, incident.aware_at);
-    let key =
-        format!("storeward-breach-{}-{}-{}", incident.id, reached.tenant.shop, reached.tenant.generation);
-    match ctx.send_mail(to, mail, &key, &mailing).await? {
+    let Tenant { shop, generation } = &reached.tenant;
+    let key = format!("storeward-breach-{}-{shop}-{generation}", incident.id);
+    let letter = Letter { to, mail, purpose: Use::ServiceMail, key };
+    match ctx.send_letter(&installation, letter, &mailing).await? {
         Mailed::Sent(id) => told(ReachedStanding::Told, id.as_deref()).await?,
-        Mailed::NotTaken => told(ReachedStanding::Unreachable, None).await?,
-        Mailed::Uncertain => told(ReachedStanding::Uncertain, None).await?,
+        Mailed::Refused => told(ReachedStanding::Unreachable, None).await?,
+        Mailed::Lost => told(ReachedStanding::Uncertain, None).await?,
         Mailed::NotSent(error) => {
             store.breach_not_announced(&incident.id, &reached.tenant, &mailing).await?;
             return Err(error);
