@@ -86,7 +86,12 @@ impl Local {
             plan: None,
             public_domain: None,
         };
-        self.with_store(async |store| store.install(&profile).await.unwrap()).await;
+        self.with_store(async |store| {
+            let installation = store.install(&profile).await.unwrap();
+            // Who installs it opens it: the owner, as whom these tests ask.
+            store.member_opened(&installation, "42").await.unwrap();
+        })
+        .await;
     }
 
     /// An order from Shopify, worked on.

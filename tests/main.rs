@@ -16,7 +16,7 @@ mod demo;
 mod flagging;
 mod front;
 mod leaks;
-mod ledgers;
+pub mod ledgers;
 mod notifying;
 pub mod parsers;
 mod privileges;

@@ -97,6 +97,11 @@ impl DeploymentKey {
         hex::encode(tag(&self.directory, "actor", &format!("{shop}|{user}")))
     }
 
+    /// The blinded name of an operator, by the issuer's number of the account.
+    pub(crate) fn operator(&self, issuer: &str, subject: &str) -> String {
+        hex::encode(tag(&self.directory, "operator", &format!("{issuer}|{subject}")))
+    }
+
     /// Makes new keys for an installation and wraps them.
     pub(crate) fn create(&self, tenant: &Tenant, entropy: &dyn Entropy) -> Result<(TenantKeys, Vec<u8>)> {
         let mut plain = Zeroizing::new([0; 64]);

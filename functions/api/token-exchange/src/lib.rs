@@ -24,7 +24,13 @@ pub const FUNCTION: Function = Function {
 pub async fn handle(ctx: &Context, request: BrowserRequest) -> Result<Reply, BrowserError> {
     let (session, token) = request.session(ctx).await?;
     match ctx.connect_by_session(&session.shop, token).await {
-        Ok(connected) => Ok(Reply::Json(json!({ "connected": true, "lacking_scopes": connected.lacking }))),
+        Ok(connected) => {
+            if let Some(user) = &session.user {
+                // From the first time on the member has a role; who comes first is the owner.
+                ctx.store().await?.member_opened(&connected.installation, user.expose()).await?;
+            }
+            Ok(Reply::Json(json!({ "connected": true, "lacking_scopes": connected.lacking })))
+        }
         // Genuine, and yet refused: at the end of its minute, or of the installation.
         Err(HostError::Shopify(ClientError::Unauthorized)) => {
             Err(BrowserError::Session(SessionTokenError::Invalid(SessionTokenFault::Expired)))
