@@ -14,7 +14,7 @@ use storeward_core::guard::Decision;
 use storeward_core::time::{DAY, HOUR, Timestamp};
 use storeward_local::runtime::LocalStack;
 use storeward_local::runtime::bundle::{Bundle, Keep, Options};
-use storeward_store::{CaseFilter, CaseState, Deciding, Profile, Store};
+use storeward_store::{Acting, By, CaseFilter, CaseState, Deciding, Profile, Store};
 use tokio::task::JoinHandle;
 
 use crate::bench::{Bench, CLIENT_ID, SECRETS, SHOP, START, order, root, sample, sign};
@@ -75,7 +75,8 @@ impl Local {
 
     async fn with_store<T>(&self, with: impl AsyncFnOnce(&Store) -> T) -> T {
         let context = self.bundle.functions.context("api/cases").unwrap();
-        with(context.store().await.unwrap()).await
+        let tests = Acting::new(By::system("tests"), None);
+        with(&context.store().await.unwrap().standing_for(tests)).await
     }
 
     async fn install(&self, domain: &str) {
@@ -144,6 +145,15 @@ impl Local {
     }
 }
 
+/// A body that the route takes.
+fn fitting(key: &str) -> Value {
+    match key {
+        "PUT /v1/members" => json!({"newcomers": "agent"}),
+        "PUT /v1/members/{id}" => json!({"role": "agent"}),
+        _ => json!({"decision": "confirm"}),
+    }
+}
+
 /// A route's key with a name in the place of its parameter.
 fn named(key: &str, id: &str) -> String {
     key.replace("{id}", id)
@@ -207,7 +217,7 @@ async fn whoever_is_not_at_the_shop_gets_nothing_on_any_route() {
         local.stack().advance(Duration::from_secs(1)).await.unwrap();
         let now = local.stack().now();
         let key = named(operation.key, &case);
-        let body = json!({"decision": "confirm"}).to_string();
+        let body = fitting(operation.key).to_string();
         // When nobody asks, or anybody without a token that counts.
         let nobody = local.raw(&key, None, &[], body.as_bytes()).await;
         assert_eq!(

@@ -19,7 +19,7 @@ use storeward_core::time::{Clock, HOUR, ManualClock, Timestamp};
 use storeward_host::{Connections, Context, Invocation, Settings};
 use storeward_local::cloud::Cloud;
 use storeward_local::template::Template;
-use storeward_store::{Entropy, Installation, Profile, Store};
+use storeward_store::{Acting, By, Entropy, Installation, Profile, Store};
 
 use crate::support::connector::{Connector, Transport, transport};
 use crate::support::faults::FaultPlan;
@@ -71,6 +71,7 @@ pub struct App {
     pub connector: Connector,
     contexts: BTreeMap<&'static str, Arc<Context>>,
     clock: ManualClock,
+    store: tokio::sync::OnceCell<Store>,
 }
 
 /// The root of the repository.
@@ -241,7 +242,7 @@ impl Bench {
                 (function.name, Arc::new(Context::new(settings, connections.clone())))
             })
             .collect();
-        App { connector, contexts, clock: self.clock.clone() }
+        App { connector, contexts, clock: self.clock.clone(), store: tokio::sync::OnceCell::new() }
     }
 
     /// Moves all clocks: the functions', the tables' and the queues'. DynamoDB's TTL deletes what is expired.
@@ -394,7 +395,9 @@ impl App {
 
     /// The store, as the functions use it.
     pub async fn store(&self) -> &Store {
-        self.contexts["webhooks/orders-create"].store().await.unwrap()
+        let context = &self.contexts["webhooks/orders-create"];
+        let tests = Acting::new(By::system("tests"), None);
+        self.store.get_or_init(async || context.store().await.unwrap().standing_for(tests)).await
     }
 
     /// Installs the app in the samples' shop, without an access token and an address: nothing outside is called.

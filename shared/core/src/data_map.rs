@@ -54,6 +54,8 @@ pub enum Kind {
     Tombstone,
     /// What was done to data: audit entries, refusals, erasure receipts.
     Ledger,
+    /// A breach of personal data, and which shops it reached.
+    Incident,
 }
 
 /// Which table holds a kind. They differ in their backups: keys are kept 7 days, so that destroying a shop's
@@ -82,6 +84,9 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// Every purpose.
+    pub const ALL: [Self; 3] = [Self::Operation, Self::Duplicates, Self::Rights];
+
     /// The word for it: the label its index key is derived with. Never changes.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -89,6 +94,16 @@ impl Purpose {
             Self::Operation => "operation",
             Self::Duplicates => "duplicates",
             Self::Rights => "rights",
+        }
+    }
+
+    /// What it is, for whoever asks what happens to their data.
+    #[must_use]
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Operation => "running the service for a shop that installed the app",
+            Self::Duplicates => "finding orders that were placed twice, for the shop to decide on",
+            Self::Rights => "answering and proving what people ask for about their data",
         }
     }
 }
@@ -102,6 +117,28 @@ pub enum LegalBasis {
     LegitimateInterest,
     /// GDPR Art. 6(1)(c): answering requests and proving it.
     LegalObligation,
+}
+
+impl LegalBasis {
+    /// The words for it.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Contract => "contract",
+            Self::LegitimateInterest => "legitimate interest",
+            Self::LegalObligation => "legal obligation",
+        }
+    }
+
+    /// Where the law says it.
+    #[must_use]
+    pub const fn article(self) -> &'static str {
+        match self {
+            Self::Contract => "GDPR Art. 6(1)(b)",
+            Self::LegitimateInterest => "GDPR Art. 6(1)(f)",
+            Self::LegalObligation => "GDPR Art. 6(1)(c)",
+        }
+    }
 }
 
 /// What a kind can hold about a person.
@@ -119,6 +156,31 @@ pub enum Category {
     Pseudonym,
 }
 
+impl Category {
+    /// The words for it.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::MerchantAccount => "merchant account",
+            Self::CustomerContact => "customer contact",
+            Self::CustomerAddress => "customer address",
+            Self::OrderMetadata => "order metadata",
+            Self::Pseudonym => "pseudonym",
+        }
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub const fn whose(self) -> &'static str {
+        match self {
+            Self::MerchantAccount => "merchants",
+            Self::CustomerContact | Self::CustomerAddress | Self::OrderMetadata | Self::Pseudonym => {
+                "customers of merchants"
+            }
+        }
+    }
+}
+
 /// Who else may see a kind: the sub-processors, each for the kind's purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Processor {
@@ -129,6 +191,18 @@ pub enum Processor {
     /// Resend, which carries mail to the merchant: the merchant's address, and of a case the orders' names, dates and
     /// totals. Never a customer's name, address, e-mail or phone.
     Resend,
+}
+
+impl Processor {
+    /// The words for it.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::CloudHost => "cloud host",
+            Self::Shopify => "shopify",
+            Self::Resend => "resend",
+        }
+    }
 }
 
 /// How long a kind is kept.
@@ -144,6 +218,26 @@ pub enum Retention {
     Permanent,
 }
 
+impl Retention {
+    /// The words for it.
+    #[must_use]
+    pub fn words(self) -> String {
+        match self {
+            Self::UntilPurge => "until the purge".to_owned(),
+            Self::Window(window) => length(window),
+            Self::WithRecord => "as long as its record".to_owned(),
+            Self::Permanent => "without end".to_owned(),
+        }
+    }
+}
+
+/// A length of time in words: whole days, or hours.
+#[must_use]
+pub fn length(time: Duration) -> String {
+    let hours = time.as_secs() / 3600;
+    if hours.is_multiple_of(24) { format!("{} days", hours / 24) } else { format!("{hours} hours") }
+}
+
 /// What erasing a person does to a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Erasure {
@@ -153,6 +247,18 @@ pub enum Erasure {
     Anonymise,
     /// The item stays: it is not about the person.
     Keep,
+}
+
+impl Erasure {
+    /// The words for it.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Delete => "deletes it",
+            Self::Anonymise => "anonymises it",
+            Self::Keep => "leaves it",
+        }
+    }
 }
 
 /// A row of the data map.
@@ -185,7 +291,7 @@ pub struct Row {
 
 impl Kind {
     /// Every kind, in the order of the map.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Shop,
         Self::Member,
         Self::Directory,
@@ -207,6 +313,7 @@ impl Kind {
         Self::Progress,
         Self::Tombstone,
         Self::Ledger,
+        Self::Incident,
     ];
 
     /// The word for it in keys. Never changes: keys of what is stored contain it.
@@ -234,6 +341,7 @@ impl Kind {
             Self::Progress => "progress",
             Self::Tombstone => "tombstone",
             Self::Ledger => "ledger",
+            Self::Incident => "incident",
         }
     }
 
@@ -528,6 +636,22 @@ impl Kind {
                 bucketed: false,
                 exported: false,
                 processors: &[Processor::CloudHost],
+            },
+            // Whoever has to prove that merchants were told (GDPR Art. 33(5)) keeps it for as long as claims can be made: the
+            // usual three years.
+            Self::Incident => Row {
+                kind: self,
+                table: Table::Ledger,
+                holds: "times and severity of a breach, which shops it reached, with how many records, and when each was told; sealed: \
+                        what operators say of it",
+                purpose: Purpose::Operation,
+                legal_basis: LegalBasis::LegalObligation,
+                categories: &[],
+                retention: Retention::Window(Duration::from_hours(3 * 365 * 24)),
+                erasure: Erasure::Keep,
+                bucketed: false,
+                exported: false,
+                processors: &[Processor::CloudHost, Processor::Resend],
             },
         }
     }

@@ -3,8 +3,10 @@
 
 pub mod alert;
 pub mod data_map;
+pub mod disclosure;
 pub mod exception;
 pub mod guard;
+pub mod incident;
 pub mod ledger;
 pub mod matching;
 pub mod members;
@@ -15,6 +17,8 @@ pub mod operator_token;
 pub mod order;
 pub mod personal;
 pub mod preview;
+pub mod report;
+pub mod rights;
 pub mod roles;
 pub mod session;
 pub mod shop;

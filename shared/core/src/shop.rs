@@ -89,6 +89,12 @@ impl ShopId {
         (text.len() == 32 && text.bytes().all(digits)).then(|| Self(text.to_owned()))
     }
 
+    /// What stands in the place of a shop where something is about the whole deployment.
+    #[must_use]
+    pub fn deployment() -> Self {
+        Self::from_blind([0; 16])
+    }
+
     /// The 32 digits.
     #[must_use]
     pub fn as_str(&self) -> &str {

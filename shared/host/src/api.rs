@@ -12,7 +12,7 @@ use storeward_core::members::Members;
 use storeward_core::roles::{Permission, Role};
 use storeward_core::shop::ShopId;
 use storeward_core::time::Timestamp;
-use storeward_store::Installation;
+use storeward_store::{Acting, By, Installation, acting};
 
 use crate::asked::{ApiEvent, Asked};
 use crate::context::{Context, HostError};
@@ -233,7 +233,9 @@ async fn called(
         return Err(forbidden(role.name(), route.needs.name(), &who_has_it).into());
     }
     let actor = actor.clone();
-    (route.handle)(ctx, ApiRequest { installation, actor, role, members, deadline, asked }).await
+    let by = Acting::new(By::Merchant(actor.clone()), asked.request_id());
+    let request = ApiRequest { installation, actor, role, members, deadline, asked };
+    acting(by, (route.handle)(ctx, request)).await
 }
 
 /// Answers with a document that is the same for everyone.

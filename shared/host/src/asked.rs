@@ -50,7 +50,10 @@ impl fmt::Debug for ApiEvent {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ApiContext {
+    #[serde(default)]
+    request_id: Option<String>,
     #[serde(default)]
     authorizer: Authorizer,
 }
@@ -70,6 +73,11 @@ fn invalid_parameter(detail: impl Into<String>) -> Problem {
 }
 
 impl Asked {
+    /// How API Gateway names the request.
+    pub(crate) fn request_id(&self) -> Option<&str> {
+        self.0.request_context.request_id.as_deref()
+    }
+
     /// Refuses parameters of the query that the route does not know: a filter with a typing error must not be none.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use storeward_core::operator_token::{Expected, IssuerKeys, OperatorToken, Operat
 use storeward_core::roles::{OperatorPermission, OperatorRole};
 use storeward_core::shop::ShopId;
 use storeward_core::time::Timestamp;
-use storeward_store::Installation;
+use storeward_store::{Acting, By, Installation, acting};
 
 use crate::api::{Answering, ApiError, ApiReply, AuthorizerEvent, REFUSED, answered_with, forbidden};
 use crate::asked::{ApiEvent, Asked};
@@ -130,7 +130,9 @@ async fn called(
         let who_has_it: Vec<&str> = route.needs.granted().iter().map(|role| role.name()).collect();
         return Err(forbidden(role.name(), route.needs.name(), &who_has_it).into());
     }
-    (route.handle)(ctx, OperatorRequest { actor: actor.clone(), role, deadline, asked }).await
+    let by = Acting::new(By::Operator(actor.clone()), asked.request_id());
+    let request = OperatorRequest { actor: actor.clone(), role, deadline, asked };
+    acting(by, (route.handle)(ctx, request)).await
 }
 
 /// The authorizer of the operators' API: says whose token it is. One that does not count is let through as nobody's, for

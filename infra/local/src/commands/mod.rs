@@ -6,6 +6,7 @@ pub mod deliver;
 pub mod demo;
 pub mod evaluate;
 pub mod history;
+pub mod publish;
 pub mod serve;
 pub mod webhooks;
 
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use storeward_core::disclosure;
 use storeward_host::start_telemetry;
 
 /// The port everything is served at when nothing else is said.
@@ -68,6 +70,12 @@ pub enum Command {
         /// Send it as the delivery it was recorded as: sent again, it is a repetition.
         #[arg(long)]
         same_id: bool,
+    },
+    /// Print how personal data is handled: the record of processing, retention, sub-processors and measures.
+    Policy {
+        /// As what.
+        #[arg(long, value_enum, default_value_t = publish::As::Markdown)]
+        format: publish::As,
     },
     /// Measure the matching on a file with known answers.
     Evaluate {
@@ -127,6 +135,7 @@ async fn command(cli: Cli) -> Result<bool, Trouble> {
         Some(Command::Deliver { event, port, same_id }) => {
             deliver::deliver(&event, port, same_id, &mut out).await
         }
+        Some(Command::Policy { format }) => publish::print(&disclosure::policy(), format, &mut out),
         Some(Command::Evaluate { what }) => {
             evaluate::evaluate(&what, &mut std::io::BufWriter::new(out), &mut std::io::stderr())
         }
