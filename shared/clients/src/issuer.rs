@@ -1,13 +1,10 @@
 //! An OpenID Connect issuer: the keys it signs with. What a token must say is `core::operator_token`'s.
 
-use std::time::Duration;
-
 use serde::Deserialize;
-use serde_json::Value;
 use storeward_core::operator_token::IssuerKeys;
 
 use crate::error::ClientError;
-use crate::http;
+use crate::http::Published;
 
 /// The largest document of an issuer that is read, in bytes.
 const LARGEST: usize = 256 * 1024;
@@ -22,7 +19,7 @@ struct Configuration {
 /// The client.
 #[derive(Debug)]
 pub struct Issuer {
-    http: reqwest::Client,
+    published: Published,
     issuer: String,
 }
 
@@ -35,7 +32,7 @@ impl Issuer {
         if !is_safe(issuer) {
             return Err(ClientError::Rejected("the issuer must be an https address".to_owned()));
         }
-        Ok(Self { http: http::client()?, issuer: issuer.to_owned() })
+        Ok(Self { published: Published::new()?, issuer: issuer.to_owned() })
     }
 
     /// Asks for the keys the issuer signs with now.
@@ -44,29 +41,14 @@ impl Issuer {
     /// `Rejected` when what stands at the address is another issuer or no set of keys.
     pub async fn keys(&self) -> Result<IssuerKeys, ClientError> {
         let at = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
-        let configuration: Configuration = serde_json::from_value(self.document(&at).await?)
-            .map_err(|_| ClientError::Rejected("not an issuer's configuration".to_owned()))?;
+        let configuration: Configuration =
+            serde_json::from_value(self.published.document(&at, LARGEST).await?)
+                .map_err(|_| ClientError::Rejected("not an issuer's configuration".to_owned()))?;
         if configuration.issuer != self.issuer || !is_safe(&configuration.jwks_uri) {
             return Err(ClientError::Rejected("another issuer's configuration".to_owned()));
         }
-        let keys = self.document(&configuration.jwks_uri).await?;
+        let keys = self.published.document(&configuration.jwks_uri, LARGEST).await?;
         IssuerKeys::read(&keys).ok_or_else(|| ClientError::Rejected("no set of keys".to_owned()))
-    }
-
-    async fn document(&self, address: &str) -> Result<Value, ClientError> {
-        let asked = self.http.get(address).timeout(Duration::from_secs(3)).send().await;
-        let mut response = asked.map_err(|error| http::transport_error(&error))?;
-        if let Some(error) = http::status_error(&response) {
-            return Err(error);
-        }
-        let mut text = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(|error| http::transport_error(&error))? {
-            if text.len() + part.len() > LARGEST {
-                return Err(ClientError::Rejected("a document too large".to_owned()));
-            }
-            text.extend_from_slice(&part);
-        }
-        serde_json::from_slice(&text).map_err(|_| ClientError::Rejected("not JSON".to_owned()))
     }
 }
 

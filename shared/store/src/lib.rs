@@ -21,6 +21,7 @@ mod ledger;
 mod members;
 mod notices;
 mod orders;
+mod processors;
 mod purge;
 mod reconcile;
 mod rectify;
