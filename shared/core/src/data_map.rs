@@ -50,6 +50,8 @@ pub enum Kind {
     Progress,
     /// That a person was erased, so that nothing older comes back.
     Tombstone,
+    /// That the use of what is about a person is restricted, or objected to.
+    Limit,
     /// What was done to data: audit entries, refusals, erasure receipts.
     Ledger,
 }
@@ -287,7 +289,7 @@ pub struct Row {
 
 impl Kind {
     /// Every kind, in the order of the map.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Shop,
         Self::Directory,
         Self::Keys,
@@ -307,6 +309,7 @@ impl Kind {
         Self::Due,
         Self::Progress,
         Self::Tombstone,
+        Self::Limit,
         Self::Ledger,
     ];
 
@@ -333,6 +336,7 @@ impl Kind {
             Self::Due => "due",
             Self::Progress => "progress",
             Self::Tombstone => "tombstone",
+            Self::Limit => "limit",
             Self::Ledger => "ledger",
         }
     }
@@ -600,6 +604,22 @@ impl Kind {
                 erasure: Erasure::Keep,
                 bucketed: true,
                 exported: false,
+                processors: &[Processor::CloudHost],
+            },
+            // It holds until it is lifted. An erasure takes the sealed half: the keyed hash alone keeps an objection from
+            // being forgotten with the person. Beside the tombstones, so that a restored backup does not forget it either.
+            Self::Limit => Row {
+                kind: self,
+                table: Table::Ledger,
+                holds: "blinded e-mail, phone or customer number whose processing is restricted or objected to, since when and by \
+                        which request; sealed until the person is erased: the same identifiers",
+                purpose: Purpose::Rights,
+                legal_basis: LegalBasis::LegalObligation,
+                categories: &[CustomerContact],
+                retention: Retention::UntilPurge,
+                erasure: Erasure::Anonymise,
+                bucketed: true,
+                exported: true,
                 processors: &[Processor::CloudHost],
             },
             Self::Ledger => Row {

@@ -7,6 +7,7 @@ pub mod disclosure;
 pub mod exception;
 pub mod guard;
 pub mod ledger;
+pub mod limits;
 pub mod matching;
 pub mod money;
 pub mod normalize;
