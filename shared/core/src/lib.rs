@@ -16,6 +16,7 @@ pub mod order;
 pub mod personal;
 pub mod preview;
 pub mod report;
+pub mod rights;
 pub mod session;
 pub mod shop;
 pub mod time;
