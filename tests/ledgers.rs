@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use storeward_core::data_map::{Kind, Retention, Table};
+use storeward_core::limits::Limit;
+use storeward_core::normalize::identifiers;
 use storeward_core::guard::{Alert, Decision, GuardSettings};
 use storeward_core::time::HOUR;
 use storeward_host::{ProblemKind, Setting};
@@ -223,6 +225,12 @@ async fn life() -> (Bench, Vec<(String, Value)>) {
     let installation = store.installation(&shop).await.unwrap().unwrap();
     let case = app.cases(&installation).await.remove(0).reference;
     store.decide(&installation, &case, Decision::NeverThisHousehold, None).await.unwrap();
+    let person = identifiers(&[&"limited@example.com".to_owned().into()], &[], None);
+    let request = "request/0123456789abcdef0123456789abcdef".parse().unwrap();
+    store.limit_subject(&installation, &person, Limit::Restricted, &request).await.unwrap();
+    let mut refused = later(8);
+    refused["email"] = json!("limited@example.com");
+    assert_eq!(app.order("refused", &refused).await["because"], "limited");
     look(&mut seen);
     app.post("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
     look(&mut seen);

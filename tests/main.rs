@@ -16,6 +16,7 @@ mod demo;
 mod flagging;
 mod front;
 mod leaks;
+mod limits;
 mod ledgers;
 mod notifying;
 pub mod parsers;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use storeward_core::data_map::{Kind, Table};
 use storeward_core::limits::Limit;
@@ -563,7 +563,11 @@ impl Store {
         let mut key = keyspace::record(tenant, delivery);
         // Beside the delivery's own marker: once nothing limits any more, the same delivery may be taken.
         key.sk.push_str("-refused");
-        let marker = Item::new(key).set("topic", text(topic)).set("phase", text("refused")).expiring(now);
+        let marker = Item::new(key)
+            .set("topic", text(topic))
+            .set("phase", text("refused"))
+            .set("accepted_at", number(now.millis()))
+            .expiring(now);
         let entry = Entry::new(now, tenant, What::RefusedLimited, topic);
         let actions =
             vec![Action::Put { item: marker, condition: Some(Condition::ABSENT) }, self.ledger_action(&entry)?];

@@ -246,7 +246,7 @@ impl Store {
                 values: vec![(":now", number(now.millis()))],
             },
             condition: Some(Condition {
-                expression: "flag = :pending AND attribute_not_exists(limited) \
+                expression: "flag = :pending AND attribute_not_exists(use_limited) \
                              AND (attribute_not_exists(shown_from) OR shown_from < :stale)",
                 values: vec![(":pending", text("pending")), (":stale", number((now - SHOWING).millis()))],
             }),

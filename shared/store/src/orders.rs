@@ -146,7 +146,7 @@ pub(crate) fn has_cart(row: &Item) -> bool {
 }
 
 /// The attribute of an order, of its matching rows and of an exception while a person it is about limits its use.
-pub(crate) const LIMITED: &str = "limited";
+pub(crate) const LIMITED: &str = "use_limited";
 
 pub(crate) fn is_limited(stored: &Stored) -> bool {
     stored.0.contains_key(LIMITED)
