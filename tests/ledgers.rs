@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use storeward_core::data_map::{Kind, Retention, Table};
+use storeward_core::guard::{Alert, Decision, GuardSettings};
 use storeward_core::limits::Limit;
 use storeward_core::normalize::identifiers;
-use storeward_core::guard::{Alert, Decision, GuardSettings};
 use storeward_core::time::HOUR;
 use storeward_host::{ProblemKind, Setting};
 use storeward_local::template::Template;

@@ -20,7 +20,7 @@ use crate::keyspace::{self, Key, RecordRef};
 use crate::ledger::{Entry, What};
 use crate::orders::LIMITED;
 use crate::purge;
-use crate::store::{Action, Change, Condition, Expired, Query, Store};
+use crate::store::{Action, Change, Condition, Expired, Query, Store, Unrecorded};
 use crate::tenants::Installation;
 
 /// How often one item is tried while others change it.
@@ -263,7 +263,7 @@ impl Store {
                 let key = keyspace::limit(&installation.tenant, &installation.keys, &identifier);
                 let delete = Action::Delete { key, condition: Some(row.unchanged()) };
                 // Whoever changed it limits it again, or forgot it first.
-                let _overtaken = self.transact(vec![delete]).await?;
+                let _overtaken = self.transact_unrecorded(Unrecorded::Step, vec![delete]).await?;
             }
         }
         Ok(())
@@ -293,9 +293,8 @@ impl Store {
         identifiers: &[Identifier],
     ) -> Result<Vec<(Identifier, Row)>> {
         let distinct: BTreeSet<&Identifier> = identifiers.iter().collect();
-        let place = |identifier: &Identifier| {
-            keyspace::limit(&installation.tenant, &installation.keys, identifier)
-        };
+        let place =
+            |identifier: &Identifier| keyspace::limit(&installation.tenant, &installation.keys, identifier);
         let keys: Vec<Key> = distinct.iter().map(|identifier| place(identifier)).collect();
         let found = self.batch_get(Table::Ledger, &keys, Expired::Too).await?;
         let mut rows = Vec::new();
@@ -344,11 +343,16 @@ impl Store {
                 } else {
                     row.take_off(limit, now);
                 }
-                actions.push(row.put(self, installation, keyspace::limit(tenant, &installation.keys, identifier))?);
+                actions.push(row.put(
+                    self,
+                    installation,
+                    keyspace::limit(tenant, &installation.keys, identifier),
+                )?);
             }
             let why = format!("{} by {request}", limit.name());
             let mut entry = Entry::new(now, tenant, what, why);
-            entry.counts = [("identifier".to_owned(), u64::try_from(actions.len()).unwrap_or(u64::MAX))].into();
+            entry.counts =
+                [("identifier".to_owned(), u64::try_from(actions.len()).unwrap_or(u64::MAX))].into();
             actions.push(self.ledger_action(&entry)?);
             // Nothing is written behind the back of a purge.
             actions.push(purge::not_begun(tenant));
@@ -384,7 +388,11 @@ impl Store {
                 }
                 row.person.clear();
                 let key = keyspace::limit(&installation.tenant, &installation.keys, &identifier);
-                if self.transact(vec![row.put(self, installation, key)?]).await?.is_ok() {
+                if self
+                    .transact_unrecorded(Unrecorded::Step, vec![row.put(self, installation, key)?])
+                    .await?
+                    .is_ok()
+                {
                     break;
                 }
                 if attempt == ATTEMPTS {
@@ -445,8 +453,7 @@ impl Store {
             let rows: Vec<Key> = record.rows.iter().filter(|row| row.kind == Kind::Match).cloned().collect();
             let rows = self.batch_get(Table::Data, &rows, Expired::Gone).await?;
             let key = keyspace::record(&installation.tenant, reference);
-            let mut actions =
-                vec![mark(key, limited, Some(record.revision + 1), Some(record.unchanged()))];
+            let mut actions = vec![mark(key, limited, Some(record.revision + 1), Some(record.unchanged()))];
             for row in &rows {
                 actions.push(mark(row.key(Kind::Match)?, limited, None, Some(Condition::PRESENT)));
             }
@@ -455,7 +462,7 @@ impl Store {
                 actions.extend(checks(&installation.tenant, record.rows.iter()));
             }
             let end = actions.len();
-            match self.transact(actions).await? {
+            match self.transact_unrecorded(Unrecorded::Step, actions).await? {
                 Ok(()) => return Ok(true),
                 // Another limit is left, on this or another person of the order.
                 Err(canceled) if canceled.any_failed(limits..end) => return Ok(false),
@@ -474,7 +481,7 @@ impl Store {
                 actions.extend(checks(&installation.tenant, rows.collect::<Vec<_>>().iter()));
             }
             // One that ended meanwhile, or that another limit is left on.
-            let _stays = self.transact(actions).await?;
+            let _stays = self.transact_unrecorded(Unrecorded::Step, actions).await?;
         }
         Ok(())
     }
@@ -543,7 +550,7 @@ impl Store {
             let mut actions = vec![case.put(self, installation)?];
             actions.extend(checks);
             let end = actions.len();
-            match self.transact(actions).await? {
+            match self.transact_unrecorded(Unrecorded::Step, actions).await? {
                 Ok(()) => return Ok(true),
                 Err(canceled) if canceled.any_failed(1..end) => return Ok(false),
                 Err(_) => {}
@@ -569,8 +576,10 @@ impl Store {
             .set("accepted_at", number(now.millis()))
             .expiring(now);
         let entry = Entry::new(now, tenant, What::RefusedLimited, topic);
-        let actions =
-            vec![Action::Put { item: marker, condition: Some(Condition::ABSENT) }, self.ledger_action(&entry)?];
+        let actions = vec![
+            Action::Put { item: marker, condition: Some(Condition::ABSENT) },
+            self.ledger_action(&entry)?,
+        ];
         let _counted_before = self.transact(actions).await?;
         Ok(())
     }
@@ -578,22 +587,15 @@ impl Store {
 
 /// Marks an item whose use is limited, or takes the mark off.
 fn mark(key: Key, limited: bool, revision: Option<i64>, condition: Option<Condition>) -> Action {
-    let (mut set, mut values) = (Vec::new(), Vec::new());
-    if limited {
-        set.push(format!("{LIMITED} = :limited"));
+    let mut values: Vec<_> = revision.map(|revision| (":next", number(revision))).into_iter().collect();
+    let counted = if revision.is_some() { ", revision = :next" } else { "" };
+    let expression = if limited {
         values.push((":limited", number(1)));
-    }
-    if let Some(revision) = revision {
-        set.push("revision = :next".to_owned());
-        values.push((":next", number(revision)));
-    }
-    let mut expression = String::new();
-    if !set.is_empty() {
-        expression = format!("SET {} ", set.join(", "));
-    }
-    if !limited {
-        expression.push_str(&format!("REMOVE {LIMITED}"));
-    }
-    let update = Change { expression: expression.trim_end().to_owned(), values };
-    Action::Update { key, update, condition }
+        format!("SET {LIMITED} = :limited{counted}")
+    } else if revision.is_some() {
+        format!("SET revision = :next REMOVE {LIMITED}")
+    } else {
+        format!("REMOVE {LIMITED}")
+    };
+    Action::Update { key, update: Change { expression, values }, condition }
 }

@@ -13,7 +13,7 @@ use crate::error::{Result, StoreError};
 use crate::item::{Item, expiry, number, seal, text};
 use crate::keyspace::{self, RecordRef};
 use crate::orders::{OrderRecord, has_cart};
-use crate::store::{Action, Change, Condition, Store};
+use crate::store::{Action, Change, Condition, Store, Unrecorded};
 use crate::tenants::Installation;
 
 /// What became of news of an order.
@@ -258,15 +258,15 @@ impl Store {
         actions.extend(items.checks.iter().cloned());
         let limits_from = actions.len();
         actions.extend(items.limits.iter().cloned());
-        let marked = Some((tenant.clone(), named, delivery.topic.clone()));
-        Plan::Write(Box::new(Writing { news, work, actions, checks_from, limits_from, marked }))
+        let leaves = Some((tenant.clone(), named, delivery.topic.clone()));
+        Plan::Write(Box::new(Writing { news, work, actions, checks_from, limits_from, marked: leaves }))
     }
 
     /// Writes what was planned: all of it or nothing.
     pub async fn write_news(&self, writing: Writing) -> Result<Written> {
         let checks = writing.checks_from..writing.limits_from;
         let limits = writing.limits_from..writing.actions.len();
-        Ok(match self.transact(writing.actions).await? {
+        Ok(match self.transact_unrecorded(Unrecorded::Delivery, writing.actions).await? {
             Ok(()) => Written::Done(writing.news),
             Err(canceled) if canceled.any_failed(checks) => Written::Done(News::RefusedErased),
             Err(canceled) if canceled.any_failed(limits) => {

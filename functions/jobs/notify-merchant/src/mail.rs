@@ -76,8 +76,7 @@ pub(crate) async fn send_digest(
         (store.digest(installation, reference).await?, profile.email, wanted)
     {
         let cases = store.cases_of(installation, &digest).await?;
-        let open: Vec<ListedCase> =
-            cases.iter().filter(|case| to_tell(case)).map(listed).collect();
+        let open: Vec<ListedCase> = cases.iter().filter(|case| to_tell(case)).map(listed).collect();
         if !open.is_empty() {
             let mailing = store.announce_digest(installation, reference, &digest).await?;
             let mail = alert::digest(&open, &app_url(ctx, profile.domain.as_str())?);
