@@ -21,6 +21,7 @@ mod ledger;
 mod limits;
 mod notices;
 mod orders;
+mod processors;
 mod purge;
 mod reconcile;
 mod rectify;
