@@ -17,6 +17,8 @@ mod flagging;
 mod front;
 mod leaks;
 pub mod ledgers;
+mod ledgers;
+mod limits;
 mod notifying;
 pub mod parsers;
 mod privileges;

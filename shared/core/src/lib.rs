@@ -10,6 +10,7 @@ pub mod exception;
 pub mod guard;
 pub mod incident;
 pub mod ledger;
+pub mod limits;
 pub mod matching;
 pub mod members;
 pub mod money;

@@ -19,6 +19,7 @@ mod item;
 mod keyspace;
 mod ledger;
 mod members;
+mod limits;
 mod notices;
 mod orders;
 mod processors;
@@ -46,6 +47,7 @@ pub use incidents::{Incident, NewIncident, Phase, Reached, Standing as ReachedSt
 pub use keyspace::{NotARecordRef, RecordRef};
 pub use ledger::{Entry, What};
 pub use members::ChangingMembers;
+pub use limits::{Lifted, Limiting, StandingLimit};
 pub use notices::{CaseNotice, Digest, Mailing, why};
 pub use orders::{Candidate, FlagState, OrderRecord};
 pub use purge::PurgeReport;
