@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use storeward_core::data_map::{Kind, LONGEST_WRITER, Table};
 use storeward_core::normalize::{self, Identifier};
 use storeward_core::personal::Personal;
+use storeward_core::rights::{Person, RightsState};
 use storeward_core::time::Timestamp;
 use storeward_core::webhook::{CustomersRedact, RedactedCustomer};
 
@@ -23,6 +24,7 @@ use crate::ledger::{Entry, What};
 use crate::notices;
 use crate::orders::OrderRecord;
 use crate::purge;
+use crate::requests::End;
 use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS};
 use crate::tenants::Installation;
 
@@ -34,17 +36,32 @@ const ROUNDS: usize = 5;
 const CASE_ITEMS: usize = 20;
 
 /// Who is to be erased: the sealed half of a request, gone when the request is done.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Wanted {
-    customer: Option<Personal<u64>>,
-    email: Option<Personal<String>>,
-    phone: Option<Personal<String>>,
+    pub(crate) customer: Option<Personal<u64>>,
+    pub(crate) email: Option<Personal<String>>,
+    pub(crate) phone: Option<Personal<String>>,
     pub(crate) orders: Vec<Personal<u64>>,
 }
 
 impl Wanted {
     pub(crate) fn new(customer: RedactedCustomer, orders: Vec<Personal<u64>>) -> Self {
         Self { customer: customer.id, email: customer.email, phone: customer.phone, orders }
+    }
+}
+
+impl Wanted {
+    /// A person without orders of their own naming.
+    pub(crate) const fn of(
+        customer: Option<Personal<u64>>,
+        email: Option<Personal<String>>,
+        phone: Option<Personal<String>>,
+    ) -> Self {
+        Self { customer, email, phone, orders: Vec::new() }
+    }
+
+    pub(crate) fn person(&self) -> Person {
+        Person { customer: self.customer.clone(), email: self.email.clone(), phone: self.phone.clone() }
     }
 }
 
@@ -98,6 +115,8 @@ struct Found {
     /// Exceptions that the person is among: each with its rows.
     exceptions: Vec<Vec<Key>>,
     strays: Vec<Key>,
+    /// Exports, rectifications and requests that lead to the person: their requests end.
+    errands: BTreeSet<RecordRef>,
 }
 
 impl Found {
@@ -206,6 +225,7 @@ impl Store {
             for keys in found.exceptions {
                 self.write(keys.into_iter().map(Action::delete).collect()).await?;
             }
+            self.overtake(&installation.tenant, found.errands.into_iter(), &request.reference).await?;
             for chunk in found.strays.chunks(TRANSACTION_ITEMS) {
                 self.write(chunk.iter().cloned().map(Action::delete).collect()).await?;
             }
@@ -297,7 +317,7 @@ impl Store {
         // What was put together about the person, or is under way, goes as a whole.
         let mut strays: BTreeSet<Key> = strays.chain(rows_of_errands).collect();
         strays.extend(self.errand_keys(installation, &errands).await?);
-        Ok(Found { cases, strays: strays.into_iter().collect(), orders, unlisted, exceptions })
+        Ok(Found { cases, strays: strays.into_iter().collect(), orders, unlisted, exceptions, errands })
     }
 
     /// Takes members out of a case together with their orders, a few in each transaction. A case that is left with
@@ -430,11 +450,8 @@ impl Store {
         let now = self.now();
         let next = Work { due_at: now + LONGEST_WRITER, ..work.clone() };
         let entry = self.receipt(installation, work, What::SubjectErased).await?;
-        let pass = [
-            advance(installation, work, "open", "SET phase = :next, erased_at = :now", "erased", Some(now)),
-            due::put(&second_pass_row(&next)),
-            self.ledger_action(&entry)?,
-        ];
+        let pass =
+            [begun(installation, work, now), due::put(&second_pass_row(&next)), self.ledger_action(&entry)?];
         let marker = pass.len()..pass.len() + 1;
         let actions = pass.iter().cloned().chain(completion(work)).collect();
         let Err(canceled) = self.transact(actions).await? else { return Ok(next) };
@@ -452,11 +469,11 @@ impl Store {
         let mut entry = self.receipt(installation, work, What::SubjectErasureVerified).await?;
         entry.verified =
             Some("every index of the person read again after the longest writer: nothing found".to_owned());
-        let actions = vec![
-            advance(installation, work, "erased", "SET phase = :next REMOVE sealed", "done", None),
-            Action::delete(second_pass_row(work).key()),
-            self.ledger_action(&entry)?,
-        ];
+        let asked = self.asked(&installation.tenant, &work.record).await?;
+        // Another one ended it: the receipt is written.
+        let Some(asked) = asked.filter(|asked| asked.state == RightsState::InWork) else { return Ok(()) };
+        let mut actions = asked.ended(&installation.tenant, self.now(), End::Done(None));
+        actions.extend([Action::delete(second_pass_row(work).key()), self.ledger_action(&entry)?]);
         // A condition that fails says that the receipt was written before.
         let _done_before = self.transact(actions).await?;
         Ok(())
@@ -508,7 +525,7 @@ fn read_request(
         state: match stored.text("phase")? {
             "open" => RequestState::Open,
             "erased" => RequestState::Erased,
-            "done" => RequestState::Done,
+            "done" | "refused" => RequestState::Done,
             _ => return Err(StoreError::Corrupt("a request's state")),
         },
         received_at: stored.time("received_at")?,
@@ -526,21 +543,14 @@ fn second_pass_row(work: &Work) -> DueRow {
     DueRow::of(work, due::Action::SecondPass)
 }
 
-/// Moves a request from one state to the next.
-fn advance(
-    installation: &Installation,
-    work: &Work,
-    from: &str,
-    expression: &str,
-    to: &str,
-    now: Option<Timestamp>,
-) -> Action {
-    let mut values = vec![(":next", text(to))];
-    values.extend(now.map(|now| (":now", number(now.millis()))));
+/// The first pass of a request is over.
+fn begun(installation: &Installation, work: &Work, now: Timestamp) -> Action {
+    let values = vec![(":next", text("erased")), (":now", number(now.millis()))];
+    let expression = "SET phase = :next, erased_at = :now".to_owned();
     Action::Update {
         key: keyspace::record(&installation.tenant, &work.record),
-        update: Change { expression: expression.to_owned(), values },
-        condition: Some(Condition::phase(from)),
+        update: Change { expression, values },
+        condition: Some(Condition::phase("open")),
     }
 }
 

@@ -28,6 +28,16 @@ pub enum What {
     CaseDecided,
     /// The merchant deleted a resolved case.
     CaseDeleted,
+    /// A person asked for something: the request was opened.
+    RequestOpened,
+    /// Whoever asked proved to be the person.
+    RequestProven,
+    /// A request that is not finished was warned of.
+    RequestWarned,
+    /// A request ended without being carried out; the request says why.
+    RequestRefused,
+    /// A restriction or an objection was carried out, or lifted.
+    RequestDone,
     /// A person's records were erased; writers that began before may still be running.
     SubjectErased,
     /// The second pass found nothing of the person left. This is the receipt.
