@@ -54,6 +54,8 @@ pub enum Kind {
     Tombstone,
     /// What was done to data: audit entries, refusals, erasure receipts.
     Ledger,
+    /// A breach of personal data, and which shops it reached.
+    Incident,
 }
 
 /// Which table holds a kind. They differ in their backups: keys are kept 7 days, so that destroying a shop's
@@ -311,6 +313,7 @@ impl Kind {
         Self::Progress,
         Self::Tombstone,
         Self::Ledger,
+        Self::Incident,
     ];
 
     /// The word for it in keys. Never changes: keys of what is stored contain it.
@@ -338,6 +341,7 @@ impl Kind {
             Self::Progress => "progress",
             Self::Tombstone => "tombstone",
             Self::Ledger => "ledger",
+            Self::Incident => "incident",
         }
     }
 
@@ -632,6 +636,22 @@ impl Kind {
                 bucketed: false,
                 exported: false,
                 processors: &[Processor::CloudHost],
+            },
+            // Whoever has to prove that merchants were told (GDPR Art. 33(5)) keeps it for as long as claims can be made: the
+            // usual three years.
+            Self::Incident => Row {
+                kind: self,
+                table: Table::Ledger,
+                holds: "times and severity of a breach, which shops it reached, with how many records, and when each was told; sealed: \
+                        what operators say of it",
+                purpose: Purpose::Operation,
+                legal_basis: LegalBasis::LegalObligation,
+                categories: &[],
+                retention: Retention::Window(Duration::from_hours(3 * 365 * 24)),
+                erasure: Erasure::Keep,
+                bucketed: false,
+                exported: false,
+                processors: &[Processor::CloudHost, Processor::Resend],
             },
         }
     }

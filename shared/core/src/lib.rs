@@ -6,6 +6,7 @@ pub mod data_map;
 pub mod disclosure;
 pub mod exception;
 pub mod guard;
+pub mod incident;
 pub mod ledger;
 pub mod matching;
 pub mod money;

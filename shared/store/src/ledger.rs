@@ -52,6 +52,12 @@ pub enum What {
     ShopPurged,
     /// `shop/redact` found the shop purged already.
     ShopRedactConfirmed,
+    /// A breach of personal data was opened, changed, or closed.
+    Incident,
+    /// A merchant was told of a breach.
+    BreachNotified,
+    /// A merchant would have been told of a breach: a drill.
+    BreachRehearsed,
     /// A destructive webhook that did not fit the shop's state was not obeyed.
     Refused,
 }

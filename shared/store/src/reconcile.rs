@@ -53,7 +53,8 @@ impl Store {
     }
 }
 
-fn tenant(text: &str) -> Result<Tenant> {
+/// Reads the name of an installation.
+pub(crate) fn tenant(text: &str) -> Result<Tenant> {
     let corrupt = StoreError::Corrupt("an entry of the directory");
     let (shop, generation) = text.split_once('#').ok_or_else(|| corrupt.clone())?;
     let blind = hex::decode(shop).ok().and_then(|bytes| bytes.try_into().ok());

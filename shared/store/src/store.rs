@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, TransactWriteItem, Update,
+    AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, Select, TransactWriteItem, Update,
 };
 use storeward_core::data_map::Table;
 use storeward_core::shop::ShopId;
@@ -17,7 +17,7 @@ use storeward_core::time::{Clock, Timestamp};
 
 use crate::crypto::{DeploymentKey, Entropy};
 use crate::error::{Result, StoreError};
-use crate::item::{Item, Stored, text};
+use crate::item::{Item, Stored, number, text};
 use crate::keyspace::Key;
 use crate::tenants::CachedKeys;
 
@@ -192,6 +192,33 @@ impl Store {
         let items = output.items.unwrap_or_default();
         let read = items.into_iter().filter_map(|item| query.expired.read(item, now));
         Ok((read.collect(), output.last_evaluated_key.map(PageKey)))
+    }
+
+    /// How many items that have not expired stand in a partition, without reading what they hold.
+    pub(crate) async fn how_many(&self, table: Table, partition: &str) -> Result<u64> {
+        let mut counted = 0;
+        let mut after = None;
+        loop {
+            let output = self
+                .client
+                .query()
+                .table_name(self.table(table))
+                .consistent_read(true)
+                .select(Select::Count)
+                .key_condition_expression("pk = :pk")
+                .filter_expression("attribute_not_exists(expires_at) OR expires_at > :now")
+                .expression_attribute_values(":pk", text(partition))
+                .expression_attribute_values(":now", number(self.now().seconds()))
+                .set_exclusive_start_key(after)
+                .send()
+                .await
+                .map_err(|error| StoreError::from_sdk("Query", &error))?;
+            counted += u64::try_from(output.count).unwrap_or_default();
+            after = output.last_evaluated_key;
+            if after.is_none() {
+                return Ok(counted);
+            }
+        }
     }
 
     /// Writes all or nothing. Meeting another transaction on the same items is tried again here; a condition that
