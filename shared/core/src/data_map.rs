@@ -291,7 +291,7 @@ pub struct Row {
 
 impl Kind {
     /// Every kind, in the order of the map.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Shop,
         Self::Directory,
         Self::Keys,

@@ -17,6 +17,7 @@ pub mod personal;
 pub mod preview;
 pub mod report;
 pub mod rights;
+pub mod rights_mail;
 pub mod session;
 pub mod shop;
 pub mod time;

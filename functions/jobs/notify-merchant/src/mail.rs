@@ -17,7 +17,7 @@ use storeward_store::{Case, CaseState, Installation, Mailing, Member, RecordRef,
 const REPEATABLE: Duration = KEY_MEMORY.saturating_sub(HOUR);
 
 /// What became of a try to send.
-enum Try {
+pub(crate) enum Try {
     /// It is sent, now or by an earlier try, or never will be.
     Over,
     /// It was certainly not sent.
@@ -95,7 +95,7 @@ pub(crate) async fn send_digest(
     Ok(())
 }
 
-async fn send(
+pub(crate) async fn send(
     ctx: &Context,
     to: Personal<String>,
     mail: Mail,
@@ -139,7 +139,7 @@ async fn send(
 }
 
 /// Where the merchant opens the app.
-fn app_url(ctx: &Context, domain: &str) -> Result<String, JobError> {
+pub(crate) fn app_url(ctx: &Context, domain: &str) -> Result<String, JobError> {
     Ok(ctx.setting(Setting::AdminAppUrl)?.replace("{shop}", domain))
 }
 
