@@ -166,7 +166,8 @@ async fn who_asks_gets_everything_that_is_stored_also_after_an_uninstall() {
     assert_eq!(export.state, ExportState::Ready);
     let kinds: Vec<&str> = export.records.iter().map(|record| record.kind.as_str()).collect();
     let exceptions = bench.items("exception").len();
-    let expected = [&["order", "order", "case"], &vec!["exception"; exceptions][..], &["request"; 2]].concat();
+    let expected =
+        [&["order", "order", "case"], &vec!["exception"; exceptions][..], &["request"; 2]].concat();
     assert_eq!(kinds, expected);
     let labelled = export.records.iter().filter(|record| record.data.expose()["label"].is_string()).count();
     assert_eq!(labelled, exceptions, "each is about this person alone");

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use storeward_core::data_map::{Kind, LONGEST_WRITER, Table};
 use storeward_core::normalize::{self, Identifier};
 use storeward_core::personal::Personal;
-use storeward_core::rights::{Person, RightsState};
+use storeward_core::rights::{Person, RightsKind, RightsState};
 use storeward_core::time::Timestamp;
 use storeward_core::webhook::{CustomersRedact, RedactedCustomer};
 
@@ -25,7 +25,7 @@ use crate::notices;
 use crate::orders::OrderRecord;
 use crate::purge;
 use crate::requests::End;
-use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS};
+use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS, Unrecorded};
 use crate::tenants::Installation;
 
 /// How often the whole is gone through until nothing is found any more.
@@ -87,6 +87,8 @@ pub enum RequestState {
 pub struct RightsRequest {
     /// Its name in the store.
     pub reference: RecordRef,
+    /// What was asked for: only an erasure erases.
+    pub kind: RightsKind,
     /// How far it has come.
     pub state: RequestState,
     /// What was created up to here is erased and cannot come back.
@@ -146,6 +148,9 @@ impl Store {
         work: &Work,
     ) -> Result<Option<SecondPass>> {
         let Some(request) = self.request(installation, &work.record).await? else { return Ok(None) };
+        if request.kind != RightsKind::Erasure {
+            return Ok(None);
+        }
         let now = self.now();
         let second_pass_at = |erased_at: Timestamp| erased_at + LONGEST_WRITER;
         match (request.state, request.erased_at) {
@@ -188,7 +193,10 @@ impl Store {
                 }),
             };
             // A later erasure of the same person reaches further already: then the first condition fails.
-            if self.transact(vec![put, not_purged()]).await?.is_err_and(|canceled| canceled.any_failed(1..2))
+            if self
+                .transact_unrecorded(Unrecorded::Step, vec![put, not_purged()])
+                .await?
+                .is_err_and(|canceled| canceled.any_failed(1..2))
             {
                 return Err(StoreError::Contended("an installation"));
             }
@@ -198,7 +206,7 @@ impl Store {
         let puts: Vec<Action> = orders.into_iter().map(|key| Action::put(tombstone(key))).collect();
         for chunk in puts.chunks(TRANSACTION_ITEMS - 1) {
             let actions = chunk.iter().cloned().chain([not_purged()]).collect();
-            if self.transact(actions).await?.is_err() {
+            if self.transact_unrecorded(Unrecorded::Step, actions).await?.is_err() {
                 return Err(StoreError::Contended("an installation"));
             }
         }
@@ -223,11 +231,11 @@ impl Store {
             self.erase_orders(installation, request, &alone).await?;
             // An exception's keys are those of one decision: fewer than a transaction takes.
             for keys in found.exceptions {
-                self.write(keys.into_iter().map(Action::delete).collect()).await?;
+                self.write(Unrecorded::Step, keys.into_iter().map(Action::delete).collect()).await?;
             }
             self.overtake(&installation.tenant, found.errands.into_iter(), &request.reference).await?;
             for chunk in found.strays.chunks(TRANSACTION_ITEMS) {
-                self.write(chunk.iter().cloned().map(Action::delete).collect()).await?;
+                self.write(Unrecorded::Step, chunk.iter().cloned().map(Action::delete).collect()).await?;
             }
         }
         Err(StoreError::Contended("an erasure"))
@@ -375,7 +383,7 @@ impl Store {
                 request,
                 &[("erased_orders", counted), ("erased_cases", cases)],
             ));
-            if self.transact(actions).await?.is_err() {
+            if self.transact_unrecorded(Unrecorded::Step, actions).await?.is_err() {
                 // Someone changed the case or an order first: the next round looks again.
                 return Ok(());
             }
@@ -424,7 +432,7 @@ impl Store {
             actions.push(Self::count(installation, request, &[("erased_orders", counted)]));
             // An order that someone else erased first, or that joined a case, fails the transaction: the next round
             // looks again.
-            let _overtaken = self.transact(actions).await?;
+            let _overtaken = self.transact_unrecorded(Unrecorded::Step, actions).await?;
         }
         Ok(())
     }
@@ -522,10 +530,15 @@ fn read_request(
     };
     Ok(RightsRequest {
         reference: reference.clone(),
+        kind: stored
+            .optional_text("rights")
+            .and_then(RightsKind::by_name)
+            .ok_or(StoreError::Corrupt("a request's kind"))?,
         state: match stored.text("phase")? {
             "open" => RequestState::Open,
             "erased" => RequestState::Erased,
-            "done" | "refused" => RequestState::Done,
+            // What is ready is no erasure, and what is not proven is not begun.
+            "done" | "refused" | "ready" => RequestState::Done,
             _ => return Err(StoreError::Corrupt("a request's state")),
         },
         received_at: stored.time("received_at")?,

@@ -115,7 +115,7 @@ impl Store {
         let (item, mut more) = self.export_item(installation, &record, now, wanted, number)?;
         let (asked, received) = (requests::request_of(&record), RightsState::Received);
         let opened = self.opened(tenant, &asked, RightsKind::Access, OpenedBy::Webhook, received)?;
-        more.push(Action::put(opened.item));
+        more.push(Action::Put { item: opened.item, condition: Some(Condition::ABSENT) });
         more.extend(opened.more);
         let checks = vec![purge::not_begun(tenant)];
         Ok(self.acceptance(installation, delivery, record, item, more, checks))

@@ -18,7 +18,7 @@ use crate::keyspace::{self, BUCKETS, Key};
 use crate::ledger::{Entry, What};
 use crate::notices::Mailing;
 use crate::reconcile;
-use crate::store::{Action, Change, Condition, Query, Store};
+use crate::store::{Action, Change, Condition, Query, Store, Unrecorded};
 use crate::tenants::Installation;
 
 /// Shops that are looked at side by side.
@@ -192,15 +192,8 @@ impl Store {
 
     fn incident_entry(&self, id: &str, drill: bool, did: &str) -> Result<Action> {
         let kind = if drill { "drill" } else { "breach" };
-        let entry = Entry {
-            at: self.now(),
-            shop: ShopId::deployment(),
-            generation: None,
-            what: What::Incident,
-            why: format!("{kind} {id} {did}"),
-            counts: BTreeMap::new(),
-            verified: None,
-        };
+        let why = format!("{kind} {id} {did}");
+        let entry = Entry::about(self.now(), &ShopId::deployment(), None, What::Incident, why);
         self.ledger_action(&entry)
     }
 
@@ -390,7 +383,8 @@ impl Store {
             .set("extent", json(extent)?)
             .expiring(incident.opened_at);
         // Another run was here: what it counted stands.
-        let _known = self.transact(vec![Action::Put { item, condition: Some(Condition::ABSENT) }]).await?;
+        let put = vec![Action::Put { item, condition: Some(Condition::ABSENT) }];
+        let _known = self.transact_unrecorded(Unrecorded::Step, put).await?;
         Ok(())
     }
 
@@ -469,7 +463,7 @@ impl Store {
                 values: vec![(":waiting", text(Standing::Waiting.name())), (":tries", count(tries))],
             }),
         };
-        if self.transact(vec![update]).await?.is_err() {
+        if self.transact_unrecorded(Unrecorded::Bookkeeping, vec![update]).await?.is_err() {
             return Err(StoreError::Contended("a notice of a breach"));
         }
         Ok(Mailing { opening: 1, since, tries: tries + 1 })
@@ -490,7 +484,7 @@ impl Store {
             }),
         };
         // Announced more than once: an earlier try may have been sent, and its time counts.
-        let _more = self.transact(vec![update]).await?;
+        let _more = self.transact_unrecorded(Unrecorded::Bookkeeping, vec![update]).await?;
         Ok(())
     }
 

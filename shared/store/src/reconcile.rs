@@ -8,6 +8,7 @@ use storeward_core::time::Timestamp;
 use crate::error::{Result, StoreError};
 use crate::item::number;
 use crate::keyspace;
+use crate::ledger::{Entry, What};
 use crate::store::{Action, Change, Condition, Query, Store};
 use crate::tenants::Installation;
 
@@ -47,8 +48,9 @@ impl Store {
                 values: vec![(":installed", crate::item::text("installed"))],
             }),
         };
+        let entry = Entry::new(self.now(), &installation.tenant, What::Reconciled, "reconciliation");
         // A condition that fails says that another run was further, or that there is nothing to compare any more.
-        let _further = self.transact(vec![update]).await?;
+        let _further = self.transact(vec![update, self.ledger_action(&entry)?]).await?;
         Ok(())
     }
 }

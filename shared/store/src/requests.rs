@@ -21,7 +21,7 @@ use crate::keyspace::{self, Key, RecordRef};
 use crate::ledger::{Entry, What};
 use crate::orders::{lengthen, shorten};
 use crate::purge;
-use crate::store::{Action, Change, Condition, Query, Store};
+use crate::store::{Action, Change, Condition, Query, Store, Unrecorded};
 use crate::tenants::Installation;
 
 /// How often a step is tried while others change the same request.
@@ -336,7 +336,7 @@ impl Store {
             return Ok(self.acceptance(installation, &delivery, reference, item, more, checks));
         }
         let (main, rows) = self.errand(installation, &errand, now, &SealedAsking::of(asking))?;
-        more.push(Action::put(item));
+        more.push(Action::Put { item, condition: Some(Condition::ABSENT) });
         more.extend(rows);
         Ok(self.acceptance(installation, &delivery, errand, main, more, checks))
     }
@@ -463,7 +463,7 @@ impl Store {
                         values: vec![(":proving", text("proving"))],
                     }),
                 };
-                if self.transact(vec![counted]).await?.is_err() {
+                if self.transact_unrecorded(Unrecorded::Bookkeeping, vec![counted]).await?.is_err() {
                     continue;
                 }
                 return Ok(if tries + 1 < PROOF_TRIES { Proof::Wrong } else { Proof::Over });
@@ -572,7 +572,14 @@ impl Store {
             actions
                 .extend([Action::delete(row.key()), due::put(&watch_row(tenant, &asked.reference, again))]);
         }
-        Ok(actions.is_empty() || self.transact(actions).await?.is_ok())
+        Ok(match (look.warning, look.ends, look.again) {
+            (None, None, None) => true,
+            // Nothing to tell yet: only the row moves.
+            (None, None, Some(_)) => {
+                self.transact_unrecorded(Unrecorded::Bookkeeping, actions).await?.is_ok()
+            }
+            _ => self.transact(actions).await?.is_ok(),
+        })
     }
 
     /// Remembers up to which warning the merchant was sent a mail.
@@ -593,7 +600,7 @@ impl Store {
                 values: Vec::new(),
             }),
         };
-        let _told_before = self.transact(vec![action]).await?;
+        let _told_before = self.transact_unrecorded(Unrecorded::Bookkeeping, vec![action]).await?;
         Ok(())
     }
 

@@ -11,10 +11,11 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, Select, TransactWriteItem, Update,
 };
-use storeward_core::data_map::Table;
+use storeward_core::data_map::{Kind, Table};
 use storeward_core::shop::ShopId;
 use storeward_core::time::{Clock, Timestamp};
 
+use crate::acting::Acting;
 use crate::crypto::{DeploymentKey, Entropy};
 use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, text};
@@ -41,6 +42,24 @@ const BATCH_ITEMS: usize = 100;
 /// Attempts at a transaction that meets another one on the same items.
 const ATTEMPTS: u32 = 6;
 
+/// Why something is written without an entry of its own in the ledger. There are no other reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unrecorded {
+    /// What Shopify delivered: its marker, in the same transaction, says what came and when, and the front logs it. An
+    /// entry for each order would make the ledger, whose partitions are few, the narrowest place of all
+    /// (docs/decisions/0020).
+    Delivery,
+    /// A step of something that ends with one entry, which counts the steps: an erasure, a rectification, a purge.
+    Step,
+    /// How far work has come, and who is at it: due rows, leases, cursors, what a digest will list. Nobody's data.
+    Bookkeeping,
+}
+
+impl Unrecorded {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Delivery, Self::Step, Self::Bookkeeping];
+}
+
 /// The store. Cheap to clone; one for each Lambda instance.
 #[derive(Clone)]
 pub struct Store {
@@ -50,6 +69,7 @@ pub struct Store {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) cache: Arc<Mutex<HashMap<ShopId, CachedKeys>>>,
+    pub(crate) standing: Option<Acting>,
 }
 
 impl fmt::Debug for Store {
@@ -79,7 +99,22 @@ impl Store {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { client, tables, deployment: Arc::new(deployment), clock, entropy, cache: Arc::default() }
+        Self {
+            client,
+            tables,
+            deployment: Arc::new(deployment),
+            clock,
+            entropy,
+            cache: Arc::default(),
+            standing: None,
+        }
+    }
+
+    /// The same store in the hands of a tool or a test, which acts wherever nobody else is said to. Functions have none:
+    /// their fronts say who acts.
+    #[must_use]
+    pub fn standing_for(&self, who: Acting) -> Self {
+        Self { standing: Some(who), ..self.clone() }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -221,9 +256,31 @@ impl Store {
         }
     }
 
-    /// Writes all or nothing. Meeting another transaction on the same items is tried again here; a condition that
-    /// does not hold comes back as `Ok(Err(…))`.
+    /// Makes a change together with its entry of the ledger, which must be among `actions`: all or nothing. Meeting
+    /// another transaction on the same items is tried again here; a condition that does not hold comes back as
+    /// `Ok(Err(…))`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unrecorded`] without an entry, whatever it is: a change that is not told of is not made.
     pub(crate) async fn transact(&self, actions: Vec<Action>) -> Result<std::result::Result<(), Canceled>> {
+        let recorded =
+            |action: &Action| matches!(action, Action::Put { item, .. } if item.key.kind == Kind::Ledger);
+        if !actions.iter().any(recorded) {
+            return Err(StoreError::Unrecorded);
+        }
+        self.commit_actions(actions).await
+    }
+
+    /// Writes what needs no entry of its own, for a reason, as [`Store::transact`] does.
+    pub(crate) async fn transact_unrecorded(
+        &self,
+        _why: Unrecorded,
+        actions: Vec<Action>,
+    ) -> Result<std::result::Result<(), Canceled>> {
+        self.commit_actions(actions).await
+    }
+
+    async fn commit_actions(&self, actions: Vec<Action>) -> Result<std::result::Result<(), Canceled>> {
         debug_assert!(actions.len() <= TRANSACTION_ITEMS, "{} actions", actions.len());
         let items: Vec<TransactWriteItem> =
             actions.into_iter().map(|action| self.build(action)).collect::<Result<_>>()?;
@@ -258,9 +315,9 @@ impl Store {
         }
     }
 
-    /// Writes without conditions, all or nothing.
-    pub(crate) async fn write(&self, actions: Vec<Action>) -> Result<()> {
-        match self.transact(actions).await? {
+    /// Writes without conditions what needs no entry of its own, all or nothing.
+    pub(crate) async fn write(&self, why: Unrecorded, actions: Vec<Action>) -> Result<()> {
+        match self.transact_unrecorded(why, actions).await? {
             Ok(()) => Ok(()),
             Err(_) => Err(StoreError::Corrupt("a write without conditions failed one")),
         }

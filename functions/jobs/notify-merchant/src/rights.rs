@@ -1,13 +1,14 @@
 //! The mails about rights requests: to the merchant that one is due, and to a person the code that proves who asks.
 //! What they say is `core::rights_mail`'s; when they are sent is the sweep's and the operator's.
 
+use storeward_core::egress::Use;
 use storeward_core::rights::{RightsState, Warning};
 use storeward_core::rights_mail;
 use storeward_core::time::Timestamp;
 use storeward_host::{Context, JobError};
 use storeward_store::{Installation, Mailing, RecordRef};
 
-use crate::mail::{Try, app_url, send};
+use crate::mail::{Letter, Try, app_url, send};
 
 /// Tells the merchant that a request is due soon or overdue, unless it is finished or that was told.
 pub(crate) async fn warn(
@@ -33,11 +34,14 @@ pub(crate) async fn warn(
     let url = app_url(ctx, profile.domain.as_str())?;
     let mail = rights_mail::warning(warning, asked.kind, asked.state, asked.due_at(), &url);
     let key = format!("storeward-request-{}-{stage}", reference.id());
-    match send(ctx, to, mail, &key, &repeatable(since)).await? {
-        Try::Over => {
+    let letter = Letter { to, mail, purpose: Use::ServiceMail, key };
+    match send(ctx, installation, letter, &repeatable(since)).await? {
+        Try::Sent => {
             store.warning_mailed(&installation.tenant, reference, warning).await?;
             Ok(())
         }
+        // The request stands in the app with its warning, and the operator's alarm has gone off.
+        Try::Refused | Try::Lost => Ok(()),
         Try::NotSent(error) | Try::Unknown(error) => Err(error),
     }
 }
@@ -56,8 +60,10 @@ pub(crate) async fn send_code(
     let shop = profile.public_domain.unwrap_or_else(|| profile.domain.as_str().to_owned());
     let mail = rights_mail::code(&shop, proof.code.expose(), proof.until);
     let key = format!("storeward-proof-{}", reference.id());
-    match send(ctx, proof.to, mail, &key, &repeatable(ctx.now())).await? {
-        Try::Over => Ok(()),
+    let letter = Letter { to: proof.to, mail, purpose: Use::ProofMail, key };
+    match send(ctx, installation, letter, &repeatable(ctx.now())).await? {
+        // Where it cannot be sent nobody can prove anything, and the request ends for want of it.
+        Try::Sent | Try::Refused | Try::Lost => Ok(()),
         Try::NotSent(error) | Try::Unknown(error) => Err(error),
     }
 }
