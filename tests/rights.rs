@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use storeward_core::data_map::Kind;
 use storeward_core::guard::Decision;
+use storeward_core::limits::Limit;
+use storeward_core::normalize::identifiers;
 use storeward_core::rights::{Refusal, RightsState};
 use storeward_core::time::{DAY, MINUTE};
 use storeward_host::Invocation;
@@ -151,6 +153,11 @@ async fn who_asks_gets_everything_that_is_stored_also_after_an_uninstall() {
     let case = app.cases(&installation).await.remove(0).reference;
     app.store().await.decide(&installation, &case, Decision::NeverThisCustomer, None).await.unwrap();
     assert!(!bench.items("exception").is_empty());
+    // All of which may not be used at present.
+    let email = "sample.customer@example.com".to_owned().into();
+    let (person, by) = (identifiers(&[&email], &[], None), "request/0123456789abcdef0123456789abcdef");
+    let by = by.parse().unwrap();
+    app.store().await.limit_subject(&installation, &person, Limit::Restricted, &by).await.unwrap();
     app.post("webhooks/app-uninstalled", sample("webhooks/app-uninstalled/plain")).await;
     app.post("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
     // When the person asks, and the request is worked on before the erasure.
@@ -167,7 +174,8 @@ async fn who_asks_gets_everything_that_is_stored_also_after_an_uninstall() {
     let kinds: Vec<&str> = export.records.iter().map(|record| record.kind.as_str()).collect();
     let exceptions = bench.items("exception").len();
     let expected =
-        [&["order", "order", "case"], &vec!["exception"; exceptions][..], &["request"; 2]].concat();
+        [&["order", "order", "case"], &vec!["exception"; exceptions][..], &["request", "request", "limit"]]
+            .concat();
     assert_eq!(kinds, expected);
     let labelled = export.records.iter().filter(|record| record.data.expose()["label"].is_string()).count();
     assert_eq!(labelled, exceptions, "each is about this person alone");

@@ -52,6 +52,8 @@ pub enum Kind {
     Progress,
     /// That a person was erased, so that nothing older comes back.
     Tombstone,
+    /// That the use of what is about a person is restricted, or objected to.
+    Limit,
     /// What was done to data: audit entries, refusals, erasure receipts.
     Ledger,
     /// A breach of personal data, and which shops it reached.
@@ -377,6 +379,7 @@ impl Kind {
         Self::Due,
         Self::Progress,
         Self::Tombstone,
+        Self::Limit,
         Self::Ledger,
         Self::Incident,
     ];
@@ -405,6 +408,7 @@ impl Kind {
             Self::Due => "due",
             Self::Progress => "progress",
             Self::Tombstone => "tombstone",
+            Self::Limit => "limit",
             Self::Ledger => "ledger",
             Self::Incident => "incident",
         }
@@ -688,6 +692,22 @@ impl Kind {
                 erasure: Erasure::Keep,
                 bucketed: true,
                 exported: false,
+                processors: &[Processor::CloudHost],
+            },
+            // It holds until it is lifted. An erasure takes the sealed half: the keyed hash alone keeps an objection from
+            // being forgotten with the person. Beside the tombstones, so that a restored backup does not forget it either.
+            Self::Limit => Row {
+                kind: self,
+                table: Table::Ledger,
+                holds: "blinded e-mail, phone or customer number whose processing is restricted or objected to, since when and by \
+                        which request; sealed until the person is erased: the same identifiers",
+                purpose: Purpose::Rights,
+                legal_basis: LegalBasis::LegalObligation,
+                categories: &[CustomerContact],
+                retention: Retention::UntilPurge,
+                erasure: Erasure::Anonymise,
+                bucketed: true,
+                exported: true,
                 processors: &[Processor::CloudHost],
             },
             Self::Ledger => Row {

@@ -11,6 +11,7 @@ pub mod export_page;
 pub mod guard;
 pub mod incident;
 pub mod ledger;
+pub mod limits;
 pub mod matching;
 pub mod money;
 pub mod normalize;

@@ -170,6 +170,7 @@ impl Store {
             }
             (RequestState::Open, _) => {
                 self.entomb(installation, &request).await?;
+                self.forget_limited(installation, &request.wanted()?.identifiers()).await?;
                 self.erase_found(installation, &request).await?;
                 let next = self.finish_first_pass(installation, work).await?;
                 Ok(Some(SecondPass::After(LONGEST_WRITER, next)))
@@ -289,6 +290,7 @@ impl Store {
         let mut cases = Vec::new();
         let mut listed = BTreeSet::new();
         for case in self.resolve_cases(installation, case_references).await? {
+            let case = case.whole();
             listed.extend(case.members.iter().map(|member| member.order.clone()));
             let concerned = |member: &&Member| {
                 named.contains(&member.order)
@@ -394,7 +396,7 @@ impl Store {
     /// An order whose case ends: it is in no case, and its rows live as long as it does.
     pub(crate) async fn release(&self, installation: &Installation, member: &Member) -> Result<Vec<Action>> {
         let rows = member.row_keys(installation);
-        let Some(record) = self.order(installation, &member.order).await? else {
+        let Some(record) = self.any_order(installation, &member.order).await? else {
             return Ok(rows.into_iter().map(Action::delete).collect());
         };
         let from = record.order.created_at.min(self.now());

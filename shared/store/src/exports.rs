@@ -22,6 +22,7 @@ use crate::exceptions::NamedException;
 use crate::item::{Item, Stored, number, seal, text};
 use crate::keyspace::{self, Key, RecordRef};
 use crate::ledger::{Entry, What};
+use crate::limits::StandingLimit;
 use crate::orders::{OrderRecord, lengthen, shorten};
 use crate::purge;
 use crate::rectify::SealedRectification;
@@ -316,7 +317,7 @@ impl Store {
             }
         }
         let named: Vec<RecordRef> = named.into_iter().collect();
-        let orders = self.orders(installation, &named).await?;
+        let orders = self.orders_and(installation, &named, Expired::Gone).await?;
         case_references.extend(orders.iter().filter_map(|order| order.case.clone()));
         let mut records = Vec::new();
         for kind in Kind::ALL.into_iter().filter(|kind| kind.row().exported) {
@@ -332,7 +333,7 @@ impl Store {
                 }
                 Kind::Case => {
                     for case in self.resolve_cases(installation, case_references.clone()).await? {
-                        records.extend(of_case(&case, &named));
+                        records.extend(of_case(&case.whole(), &named));
                     }
                 }
                 Kind::Exception => {
@@ -341,6 +342,11 @@ impl Store {
                     let known = exceptions_of_person(keys, &persons, &identifiers);
                     for exception in self.exceptions_named(installation, &exceptions).await? {
                         records.push(of_exception(&exception, &known));
+                    }
+                }
+                Kind::Limit => {
+                    for limit in self.limits_of(installation, &identifiers).await? {
+                        records.push(of_limit(&limit));
                     }
                 }
                 Kind::Request => {
@@ -474,6 +480,12 @@ fn of_exception(named: &NamedException, known: &BTreeSet<RecordRef>) -> ExportRe
         data["label"] = json!(named.label);
     }
     about(Kind::Exception, data)
+}
+
+/// What limits the use of the person's data. Whom else the same request named is not the person's to see.
+fn of_limit(limit: &StandingLimit) -> ExportRecord {
+    let data = json!({ "limit": limit.limit.name(), "since": limit.since.to_rfc3339(), "of": limit.identifier.kind.name() });
+    about(Kind::Limit, data)
 }
 
 /// The person's part of a case: the others of a household are not the person's to see.

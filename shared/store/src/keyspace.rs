@@ -239,6 +239,27 @@ fn tombstone(tenant: &Tenant, keys: &TenantKeys, label: &str, value: &str) -> Ke
     }
 }
 
+/// The limit on an identifier's use.
+pub(crate) fn limit(tenant: &Tenant, keys: &TenantKeys, identifier: &Identifier) -> Key {
+    let label = identifier.kind.name();
+    limit_of(tenant, label, &keys.blind(Purpose::Rights, label, identifier.value.expose()))
+}
+
+/// The limit on the use of the identifier that a subject row is written for: the row's partition ends with the same
+/// blind.
+pub(crate) fn limit_of_row(tenant: &Tenant, row: &Key) -> Option<Key> {
+    let (rest, blind) = row.pk.rsplit_once('#')?;
+    Some(limit_of(tenant, rest.rsplit_once('#')?.1, blind))
+}
+
+fn limit_of(tenant: &Tenant, label: &str, blind: &str) -> Key {
+    Key {
+        kind: Kind::Limit,
+        pk: bucket_partition(tenant, Kind::Limit, bucket(blind)),
+        sk: format!("{label}#{blind}"),
+    }
+}
+
 /// The partition of a shop's installations.
 pub(crate) fn shop_partition(shop: &ShopId) -> String {
     format!("shop#{shop}")

@@ -71,6 +71,12 @@ pub enum What {
     SubjectErased,
     /// The second pass found nothing of the person left. This is the receipt.
     SubjectErasureVerified,
+    /// The use of what is about a person was limited: restricted or objected to.
+    SubjectLimited,
+    /// Such a limit was lifted.
+    SubjectLimitLifted,
+    /// Something told of a person whose data may not be used, and was dropped.
+    RefusedLimited,
     /// A customer's account was rectified in every record that names it.
     SubjectRectified,
     /// A link to what was put together was made, for the merchant to fetch it.

@@ -147,7 +147,7 @@ impl Store {
         let mut keys = match kind {
             Kind::Order => Self::read_order(installation, item)?.rows,
             Kind::Case => {
-                let case = Self::read_case(installation, item)?;
+                let case = Self::read_case(installation, item)?.whole();
                 let rows = case.members.iter().flat_map(|member| member.row_keys(installation));
                 rows.chain(case.index_key(&installation.tenant)).collect()
             }

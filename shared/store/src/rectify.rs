@@ -18,6 +18,7 @@ use crate::error::{Result, StoreError};
 use crate::item::{Item, number, text};
 use crate::keyspace::{self, RecordRef};
 use crate::ledger::{Entry, What};
+use crate::limits;
 use crate::orders::{OrderRecord, shorten};
 use crate::purge;
 use crate::requests::{self, End, SealedAsking};
@@ -94,8 +95,9 @@ impl Store {
                 values: vec![(":updated_at", number(account.updated_at.millis()))],
             },
         }));
+        let limits = limits::checks(tenant, rows.iter().map(|row| &row.key));
         let index = rows.into_iter().map(Action::put).collect();
-        Ok(self.acceptance(installation, delivery, record, item, index, checks))
+        Ok(self.acceptance(installation, delivery, record, item, index, checks).under(limits))
     }
 
     fn sealed_rectification(
@@ -214,6 +216,7 @@ impl Store {
     ) -> Result<()> {
         let at = Timestamp(account.updated_at);
         for _ in 0..ATTEMPTS {
+            // What its people restricted or object to stays as it is.
             let Some(record) = self.order(installation, reference).await? else { return Ok(()) };
             let Some(rectified) = to_rectify(&record, account, at) else { return Ok(()) };
             let case = match &record.case {
@@ -238,12 +241,12 @@ impl Store {
                 },
                 condition: Some(Condition::phase("open")),
             });
-            let checks = actions.len()..actions.len() + items.checks.len();
-            actions.extend(items.checks);
+            let checks = actions.len()..actions.len() + items.checks.len() + items.limits.len();
+            actions.extend(items.checks.into_iter().chain(items.limits));
             match self.transact_unrecorded(Unrecorded::Step, actions).await? {
                 Ok(()) => return Ok(()),
-                // The account is now that of someone who was erased: the order is theirs to be erased with, not to be
-                // found under another name.
+                // The account is now that of someone who was erased, or may not be used: the order is theirs to be erased
+                // with, not to be found under another name.
                 Err(canceled) if canceled.any_failed(checks) => return Ok(()),
                 Err(_) => {}
             }
