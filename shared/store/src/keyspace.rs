@@ -178,6 +178,17 @@ pub(crate) fn case_index(tenant: &Tenant, at: Timestamp, case: &RecordRef) -> Ke
     Key { kind: Kind::CaseIndex, pk, sk: format!("{}#{}", sortable(at), case.id) }
 }
 
+/// The partition of the rights requests that came in one month, `2026-11`.
+pub(crate) fn request_index_partition(tenant: &Tenant, month: &str) -> String {
+    format!("{tenant}#request-index#{month}")
+}
+
+/// The row of a rights request in the list: sorted by the time it came.
+pub(crate) fn request_index(tenant: &Tenant, at: Timestamp, request: &RecordRef) -> Key {
+    let pk = request_index_partition(tenant, &crate::statistics::month(at));
+    Key { kind: Kind::RequestIndex, pk, sk: format!("{}#{}", sortable(at), request.id) }
+}
+
 /// One shard of a month's counters.
 pub(crate) fn statistics(tenant: &Tenant, month: &str, bucket: u8) -> Key {
     Key {
