@@ -17,7 +17,6 @@ mod flagging;
 mod front;
 mod leaks;
 pub mod ledgers;
-mod ledgers;
 mod limits;
 mod notifying;
 pub mod parsers;

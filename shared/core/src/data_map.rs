@@ -89,7 +89,7 @@ pub enum Purpose {
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 3] = [Self::Operation, Self::Duplicates, Self::Rights];
+    pub const ALL: [Self; 21] = [Self::Operation, Self::Duplicates, Self::Rights];
 
     /// The word for it: the label its index key is derived with. Never changes.
     #[must_use]
