@@ -89,7 +89,7 @@ pub enum Purpose {
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 21] = [Self::Operation, Self::Duplicates, Self::Rights];
+    pub const ALL: [Self; 3] = [Self::Operation, Self::Duplicates, Self::Rights];
 
     /// The word for it: the label its index key is derived with. Never changes.
     #[must_use]
@@ -236,8 +236,7 @@ pub enum Processor {
 
 impl Processor {
     /// Every sub-processor.
-    pub const ALL: [Self; 6] =
-        [Self::CloudHost, Self::Shopify, Self::Resend, Self::Google, Self::Anthropic, Self::Stripe];
+    pub const ALL: [Self; 6] = [Self::CloudHost, Self::Shopify, Self::Resend, Self::Google, Self::Anthropic, Self::Stripe];
 
     /// The word for it in the API, in logs and in what is stored. Never changes.
     #[must_use]
@@ -360,7 +359,7 @@ pub struct Row {
 
 impl Kind {
     /// Every kind, in the order of the map.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Shop,
         Self::Member,
         Self::Directory,
