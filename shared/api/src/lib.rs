@@ -11,6 +11,7 @@ pub use incidents::{
 };
 pub use types::{
     CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody, ExplanationBody,
-    MemberBody, MonthBody, PreviewBody, PreviewExample, PreviewRequest, PreviewResult, ReasonBody,
-    RecheckBody, SavedBody, SavingsBody, SettingsBody, StepBody,
+    MemberBody, MembersBody, MonthBody, NewcomersRequest, PreviewBody, PreviewExample, PreviewRequest,
+    PreviewResult, ReasonBody, RecheckBody, RoleBody, RoleRequest, SavedBody, SavingsBody, SelfBody,
+    SettingsBody, StaffBody, StepBody,
 };

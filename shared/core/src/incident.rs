@@ -83,7 +83,7 @@ pub fn clock(severity: Severity, aware_at: Timestamp, now: Timestamp) -> Clock {
 }
 
 /// What an operator says of a breach: the elements of a notice that nobody can compute. It is sealed, and goes to merchants.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Words {
     /// What happened.

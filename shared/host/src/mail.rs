@@ -23,7 +23,7 @@ const REPEATABLE: Duration = KEY_MEMORY.saturating_sub(HOUR);
 /// A mail that is to go out: to whom, what for, and under which key.
 #[derive(Clone, Debug)]
 pub struct Letter {
-    /// The merchant's address.
+    /// The address: the merchant's, or that of a person who is asked for proof.
     pub to: Personal<String>,
     /// What it says.
     pub mail: Mail,
@@ -87,11 +87,15 @@ impl Context {
             return Ok(Mailed::Lost);
         }
         let Letter { to, mail, purpose, key } = letter;
+        let recipient = match purpose {
+            Use::ProofMail => Category::CustomerContact,
+            _ => Category::MerchantAccount,
+        };
         let about = carried(purpose).without(Categories::of(&[Category::Pseudonym]));
         let email = Email {
             purpose,
             from: self.setting(Setting::MailFrom)?.to_owned(),
-            to: vec![Outgoing::personal(Category::MerchantAccount, &to)],
+            to: vec![Outgoing::personal(recipient, &to)],
             subject: Outgoing::carrying(about, mail.subject),
             text: Outgoing::carrying(about, mail.text),
             html: Some(Outgoing::carrying(about, mail.html)),

@@ -263,22 +263,20 @@ impl Store {
         incident: &Incident,
         phases: &[Phase],
         set: &str,
-        values: Vec<(&'static str, AttributeValue)>,
+        mut values: Vec<(&'static str, AttributeValue)>,
         did: Option<&str>,
     ) -> Result<bool> {
+        values.push((":one", number(1)));
         let update = Action::Update {
             key: keyspace::incident(&incident.id),
             update: Change { expression: format!("SET {set}, revision = revision + :one"), values },
             condition: Some(at_revision(incident.revision, phases)),
         };
-        let mut actions = vec![update];
-        if let Action::Update { update, .. } = &mut actions[0] {
-            update.values.push((":one", number(1)));
-        }
-        if let Some(did) = did {
-            actions.push(self.incident_entry(&incident.id, incident.drill, did)?);
-        }
-        Ok(self.transact(actions).await?.is_ok())
+        let Some(did) = did else {
+            return Ok(self.transact_unrecorded(Unrecorded::Bookkeeping, vec![update]).await?.is_ok());
+        };
+        let entry = self.incident_entry(&incident.id, incident.drill, did)?;
+        Ok(self.transact(vec![update, entry]).await?.is_ok())
     }
 
     /// Replaces what is said of a breach, as long as nobody was told. `false` when it changed since it was read.

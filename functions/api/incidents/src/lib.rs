@@ -1,6 +1,7 @@
 //! Breaches of personal data that reached the shop: the same notice that its merchant got by e-mail, for as long as it is kept.
 
 use storeward_api::{BreachBody, BreachesBody};
+use storeward_core::roles::Permission;
 use storeward_host::{ApiError, ApiReply, ApiRequest, Context, Function, Route, Setting, api};
 use storeward_store::ReachedStanding;
 
@@ -8,6 +9,7 @@ use storeward_store::ReachedStanding;
 pub const ROUTES: &[Route] = &[Route {
     key: "GET /v1/incidents",
     personal: false,
+    needs: Permission::ViewPrivacy,
     handle: |ctx, request| Box::pin(list(ctx, request)),
 }];
 

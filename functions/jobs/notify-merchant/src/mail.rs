@@ -63,8 +63,7 @@ pub(crate) async fn send_digest(
         (store.digest(installation, reference).await?, profile.email, wanted)
     {
         let cases = store.cases_of(installation, &digest).await?;
-        let open: Vec<ListedCase> =
-            cases.iter().filter(|case| case.state == CaseState::Open).map(listed).collect();
+        let open: Vec<ListedCase> = cases.iter().filter(|case| to_tell(case)).map(listed).collect();
         if !open.is_empty() {
             let mailing = store.announce_digest(installation, reference, &digest).await?;
             let mail = alert::digest(&open, &app_url(ctx, profile.domain.as_str())?);
@@ -131,8 +130,13 @@ pub(crate) async fn announce(
 }
 
 /// Where the merchant opens the app.
-fn app_url(ctx: &Context, domain: &str) -> Result<String, JobError> {
+pub(crate) fn app_url(ctx: &Context, domain: &str) -> Result<String, JobError> {
     Ok(ctx.setting(Setting::AdminAppUrl)?.replace("{shop}", domain))
+}
+
+/// An open case of two orders or more that may be shown.
+fn to_tell(case: &Case) -> bool {
+    case.state == CaseState::Open && case.members.len() >= 2
 }
 
 fn listed(case: &Case) -> ListedCase {
@@ -142,5 +146,7 @@ fn listed(case: &Case) -> ListedCase {
         placed: member.created_at,
         why: why(member),
     };
-    ListedCase { orders: case.members.iter().map(order).collect(), size: case.size }
+    let restricted = u64::try_from(case.restricted()).unwrap_or(u64::MAX);
+    let size = case.size.saturating_sub(restricted);
+    ListedCase { orders: case.members.iter().map(order).collect(), size }
 }
