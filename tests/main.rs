@@ -15,6 +15,7 @@ mod crashes;
 mod demo;
 mod flagging;
 mod front;
+mod instructions;
 mod leaks;
 mod ledgers;
 mod limits;

@@ -537,6 +537,9 @@ async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
     life.book("api/openapi");
     life.ask("api/settings", "GET /v1/settings", "", &none).await;
     life.ask("api/settings", "PUT /v1/settings", "", &json!({"window_minutes": 60})).await;
+    life.ask("api/settings", "GET /v1/instructions", "", &none).await;
+    let off = json!({"activities": {"tag_orders": false}});
+    life.ask("api/settings", "PUT /v1/instructions", "", &off).await;
     let preview = life.ask("api/settings", "POST /v1/settings/preview", "", &json!({"settings": {}})).await;
     assert_eq!(preview["proposed"]["cases"], 2, "{preview}");
     let listed = life.ask("api/cases", "GET /v1/cases", "", &none).await;

@@ -6,7 +6,8 @@ mod types;
 
 pub use document::{OPERATIONS, Operation, document};
 pub use types::{
-    CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody, ExplanationBody,
-    MemberBody, MonthBody, PreviewBody, PreviewExample, PreviewRequest, PreviewResult, ReasonBody,
-    RecheckBody, SavedBody, SavingsBody, SettingsBody, StepBody,
+    ActivityBody, CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody,
+    ExplanationBody, InstructionsBody, InstructionsRequest, MemberBody, MonthBody, PreviewBody,
+    PreviewExample, PreviewRequest, PreviewResult, ReasonBody, RecheckBody, SavedBody, SavingsBody,
+    SettingsBody, StepBody,
 };

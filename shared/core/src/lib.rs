@@ -9,6 +9,7 @@ pub mod egress;
 pub mod exception;
 pub mod guard;
 pub mod incident;
+pub mod instructions;
 pub mod ledger;
 pub mod limits;
 pub mod matching;

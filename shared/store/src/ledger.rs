@@ -25,6 +25,8 @@ pub enum What {
     Uninstalled,
     /// The merchant changed the settings of the duplicate guard.
     SettingsChanged,
+    /// The merchant switched something on or off that is done with its data.
+    InstructionChanged,
     /// The merchant decided on a case.
     CaseDecided,
     /// The merchant deleted a resolved case.
