@@ -59,7 +59,13 @@ async fn happened(off: Activity, when: When) -> BTreeSet<Activity> {
     let cases = app.cases(&world.installation).await;
     let shown = world.shown();
     let mails = world.mails();
-    world.decide(Decision::Confirm).await;
+    // The merchant decides by the API, which reads the shop as it is.
+    let store = app.store().await;
+    let shop = &world.installation.tenant.shop;
+    let installation = store.installation(shop).await.unwrap().unwrap();
+    for case in &cases {
+        store.decide(&installation, &case.reference, Decision::Confirm, None).await.unwrap();
+    }
     let months = app.store().await.statistics(&world.installation, 2).await.unwrap();
     let counted = months.iter().any(|month| month.opened + month.confirmed > 0 || !month.saved.is_empty());
     let stored = bench.items("order").len();

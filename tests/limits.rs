@@ -218,7 +218,9 @@ async fn twice(lifting: bool, fault: Option<(usize, Fault)>) -> (Vec<String>, us
         limit(&calm, &installation, person, Limit::Restricted).await;
     }
     let plan = fault.map_or_else(FaultPlan::none, |(at, fault)| FaultPlan::none().at(at, fault));
-    let failing = bench.app_through(bench.transport(), plan);
+    let failing = bench.app_through(bench.transport(), FaultPlan::none());
+    failing.store().await;
+    failing.connector.restart(plan);
     let work = async |app: &App| {
         if lifting {
             lift(app, &installation, person, Limit::Restricted).await;
@@ -226,7 +228,6 @@ async fn twice(lifting: bool, fault: Option<(usize, Fault)>) -> (Vec<String>, us
             limit(app, &installation, person, Limit::Restricted).await;
         }
     };
-    failing.store().await;
     let _ended = failing.connector.run(work(&failing)).await;
     let requests = failing.connector.requests().len();
     work(&calm).await;

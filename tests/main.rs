@@ -19,7 +19,7 @@ mod instructions;
 mod leaks;
 mod ledgers;
 mod limits;
-mod notifying;
+pub mod notifying;
 pub mod parsers;
 mod privileges;
 mod promises;

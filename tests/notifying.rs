@@ -133,7 +133,7 @@ impl World {
     }
 
     /// The merchant decides on every case; the message to the job is the API's to send.
-    pub async fn decide(&self, decision: Decision) {
+    async fn decide(&self, decision: Decision) {
         let store = self.app.store().await;
         for case in self.app.cases(&self.installation).await {
             let decided = store.decide(&self.installation, &case.reference, decision, None).await.unwrap();
