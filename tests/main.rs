@@ -17,7 +17,7 @@ mod flagging;
 mod front;
 mod instructions;
 mod leaks;
-mod ledgers;
+pub mod ledgers;
 mod limits;
 pub mod notifying;
 pub mod parsers;

@@ -501,11 +501,13 @@ impl Watched<'_> {
 
     /// Asks an API function as API Gateway does, for the samples' shop.
     async fn ask(&mut self, function: &str, key: &str, id: &str, body: &Value) -> Value {
-        let shop = self.app.store().await.shop_id(&SHOP.parse().unwrap());
+        let store = self.app.store().await;
+        let shop = store.shop_id(&SHOP.parse().unwrap());
+        let actor = store.actor(&shop, "42");
         let _by_the_test_itself = self.wire.take();
         let event = json!({
             "routeKey": key, "headers": {}, "pathParameters": {"id": id}, "body": body.to_string(),
-            "requestContext": {"authorizer": {"lambda": {"shop": shop, "actor": "0"}}},
+            "requestContext": {"authorizer": {"lambda": {"shop": shop, "actor": actor}}},
         });
         let answer = self.app.invoke(function, event).await.unwrap();
         assert!(answer["statusCode"].as_u64().unwrap() < 300, "{key}: {answer}");
@@ -515,13 +517,21 @@ impl Watched<'_> {
 }
 
 /// The functions of the merchants' API.
-const API: [&str; 6] =
-    ["api/authorizer", "api/cases", "api/exceptions", "api/openapi", "api/savings", "api/settings"];
+const API: [&str; 7] = [
+    "api/authorizer",
+    "api/cases",
+    "api/exceptions",
+    "api/members",
+    "api/openapi",
+    "api/savings",
+    "api/settings",
+];
 
 #[tokio::test(start_paused = true)]
 async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
     let bench = Bench::new().await;
-    bench.app().install().await;
+    let installation = bench.app().install().await;
+    bench.app().store().await.member_opened(&installation, "42").await.unwrap();
     let wire = Wire::default();
     let app = bench.app_through(wire.tap(bench.transport()), FaultPlan::none());
     let roles = Roles::new(&bench);
@@ -570,6 +580,14 @@ async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
     let exception = exceptions["exceptions"][0]["id"].as_str().unwrap().to_owned();
     life.ask("api/exceptions", "DELETE /v1/exceptions/{id}", &exception, &none).await;
     life.ask("api/savings", "GET /v1/savings", "", &none).await;
+    let store = life.app.store().await;
+    store.member_opened(&installation, "43").await.unwrap();
+    let colleague = store.actor(&installation.tenant.shop, "43");
+    life.ask("api/members", "GET /v1/me", "", &none).await;
+    life.ask("api/members", "GET /v1/members", "", &none).await;
+    life.ask("api/members", "PUT /v1/members", "", &json!({"newcomers": "agent"})).await;
+    life.ask("api/members", "PUT /v1/members/{id}", &colleague, &json!({"role": "admin"})).await;
+    life.ask("api/members", "DELETE /v1/members/{id}", &colleague, &none).await;
     life.compare(|function| API.contains(&function));
 }
 

@@ -7,7 +7,7 @@ mod types;
 pub use document::{OPERATIONS, Operation, document};
 pub use types::{
     ActivityBody, CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody,
-    ExplanationBody, InstructionsBody, InstructionsRequest, MemberBody, MonthBody, PreviewBody,
-    PreviewExample, PreviewRequest, PreviewResult, ReasonBody, RecheckBody, SavedBody, SavingsBody,
-    SettingsBody, StepBody,
+    ExplanationBody, InstructionsBody, InstructionsRequest, MemberBody, MembersBody, MonthBody,
+    NewcomersRequest, PreviewBody, PreviewExample, PreviewRequest, PreviewResult, ReasonBody, RecheckBody,
+    RoleBody, RoleRequest, SavedBody, SavingsBody, SelfBody, SettingsBody, StaffBody, StepBody,
 };

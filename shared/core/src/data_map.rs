@@ -14,6 +14,8 @@ use crate::matching::LARGEST_WINDOW;
 pub enum Kind {
     /// An installation of the app in a shop.
     Shop,
+    /// Who of a merchant's staff has which role.
+    Member,
     /// The list of installations, for whoever has to go through all of them.
     Directory,
     /// A shop's data and index keys, wrapped.
@@ -38,8 +40,10 @@ pub enum Kind {
     Exception,
     /// How many cases a month had, and what they saved.
     Statistics,
-    /// A request to erase a person.
+    /// What a person asked for: access, a file, rectification, erasure, restriction, objection.
     Request,
+    /// An index row by which requests are listed by their time.
+    RequestIndex,
     /// A customer's account as it is now, until every record says so.
     Rectification,
     /// What is stored about a person, put together because the person asked.
@@ -220,7 +224,7 @@ pub enum Processor {
     /// Shopify, from where the data comes.
     Shopify,
     /// Resend, which carries mail to the merchant: the merchant's address, and of a case the orders' names, dates and
-    /// totals. Never a customer's name, address, e-mail or phone.
+    /// totals. Of a customer the e-mail address alone, and only to send a code to whoever asked an operator for something.
     Resend,
     /// Google, for a mailbox that the merchant connects.
     Google,
@@ -356,8 +360,9 @@ pub struct Row {
 
 impl Kind {
     /// Every kind, in the order of the map.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Shop,
+        Self::Member,
         Self::Directory,
         Self::Keys,
         Self::Delivery,
@@ -371,6 +376,7 @@ impl Kind {
         Self::Exception,
         Self::Statistics,
         Self::Request,
+        Self::RequestIndex,
         Self::Rectification,
         Self::Export,
         Self::Due,
@@ -386,6 +392,7 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Shop => "shop",
+            Self::Member => "member",
             Self::Directory => "directory",
             Self::Keys => "keys",
             Self::Delivery => "delivery",
@@ -399,6 +406,7 @@ impl Kind {
             Self::Exception => "exception",
             Self::Statistics => "statistics",
             Self::Request => "request",
+            Self::RequestIndex => "request-index",
             Self::Rectification => "rectification",
             Self::Export => "export",
             Self::Due => "due",
@@ -429,6 +437,20 @@ impl Kind {
                 bucketed: false,
                 exported: false,
                 processors: &[Processor::CloudHost, Processor::Shopify, Processor::Resend],
+            },
+            // One list for each installation, so that it always has an owner.
+            Self::Member => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "sealed: of each member of the merchant's staff who opened the app, Shopify's number, the role, since when",
+                purpose: Purpose::Operation,
+                legal_basis: LegalBasis::Contract,
+                categories: &[MerchantAccount],
+                retention: Retention::UntilPurge,
+                erasure: Erasure::Keep,
+                bucketed: false,
+                exported: false,
+                processors: &[Processor::CloudHost],
             },
             Self::Directory => Row {
                 kind: self,
@@ -597,7 +619,8 @@ impl Kind {
             Self::Request => Row {
                 kind: self,
                 table: Table::Data,
-                holds: "state and counts of a request; sealed until it is done: the person's e-mail, phone, customer and order numbers",
+                holds: "what was asked for, by which way, its state, times and counts; until it is done blinded names that lead to it \
+                        and, sealed, the person's e-mail, phone, customer and order numbers",
                 purpose: Purpose::Rights,
                 legal_basis: LegalBasis::LegalObligation,
                 categories: &[CustomerContact, OrderMetadata],
@@ -605,6 +628,19 @@ impl Kind {
                 erasure: Erasure::Anonymise,
                 bucketed: true,
                 exported: true,
+                processors: &[Processor::CloudHost, Processor::Resend],
+            },
+            Self::RequestIndex => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "when a request came, and the request it leads to",
+                purpose: Purpose::Rights,
+                legal_basis: LegalBasis::LegalObligation,
+                categories: &[Pseudonym],
+                retention: Retention::WithRecord,
+                erasure: Erasure::Keep,
+                bucketed: false,
+                exported: false,
                 processors: &[Processor::CloudHost],
             },
             // Done within minutes as a rule; a week leaves room for replays by hand. Its content is the account's, which the

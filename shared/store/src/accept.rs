@@ -6,6 +6,7 @@ use storeward_core::data_map::{Kind, Purpose};
 use storeward_core::matching::{self, Features};
 use storeward_core::normalize::{self, Identifier};
 use storeward_core::order::Order;
+use storeward_core::rights::{OpenedBy, RightsKind, RightsState};
 use storeward_core::shop::Tenant;
 use storeward_core::time::{HOUR, MINUTE, Timestamp};
 use storeward_core::webhook::CustomersRedact;
@@ -225,15 +226,12 @@ impl Store {
         let (tenant, keys) = (&installation.tenant, &installation.keys);
         let id = keys.blind(Purpose::Rights, "request", &delivery.webhook_id);
         let record = RecordRef::new(Kind::Request, id);
-        let now = self.now();
-        let item = Item::new(keyspace::record(tenant, &record))
-            .set("phase", text("open"))
-            .set("received_at", number(now.millis()))
-            .expiring(now)
-            .sealed(keys, &Wanted::from(request), &*self.entropy)?;
+        let received = RightsState::Received;
+        let opened = self.opened(tenant, &record, RightsKind::Erasure, OpenedBy::Webhook, received)?;
+        let item = opened.item.sealed(keys, &Wanted::from(request), &*self.entropy)?;
         // Requests are taken until the purge, and one that meets it must not be written behind its back.
         let checks = vec![purge::not_begun(tenant)];
-        Ok(self.acceptance(installation, delivery, record, item, Vec::new(), checks))
+        Ok(self.acceptance(installation, delivery, record, item, opened.more, checks))
     }
 
     pub(crate) fn acceptance(
@@ -303,10 +301,8 @@ impl Store {
                     .await?;
                 Ok(Outcome::RefusedLimited)
             }
-            Err(canceled) => {
-                debug_assert!(canceled.any_failed(0..2), "the marker or the record was there");
-                Ok(Outcome::Duplicate)
-            }
+            // The marker, the record or its request was there.
+            Err(_) => Ok(Outcome::Duplicate),
         }
     }
 

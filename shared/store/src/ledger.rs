@@ -27,10 +27,26 @@ pub enum What {
     SettingsChanged,
     /// The merchant switched something on or off that is done with its data.
     InstructionChanged,
+    /// A member of the merchant's staff opened the app for the first time.
+    MemberCame,
+    /// The merchant gave a member another role, or newcomers.
+    RoleChanged,
+    /// The merchant took a member off the list.
+    MemberRemoved,
     /// The merchant decided on a case.
     CaseDecided,
     /// The merchant deleted a resolved case.
     CaseDeleted,
+    /// A person asked for something: the request was opened.
+    RequestOpened,
+    /// Whoever asked proved to be the person.
+    RequestProven,
+    /// A request that is not finished was warned of.
+    RequestWarned,
+    /// A request ended without being carried out; the request says why.
+    RequestRefused,
+    /// A restriction or an objection was carried out, or lifted.
+    RequestDone,
     /// The app was connected again: by another consent, or because it was opened.
     Reconnected,
     /// The shop's tokens were renewed.
@@ -71,6 +87,8 @@ pub enum What {
     RefusedLimited,
     /// A customer's account was rectified in every record that names it.
     SubjectRectified,
+    /// A link to what was put together was made, for the merchant to fetch it.
+    ExportLinked,
     /// Everything stored about a person was put together, because the person asked.
     SubjectExported,
     /// The merchant was given what was put together.

@@ -31,11 +31,19 @@ pub(crate) struct SealedOrder {
     /// Of which time the customer's account is as the order names it, where it was rectified since.
     #[serde(default)]
     pub(crate) rectified_at: Option<Timestamp>,
+    /// When what the person was written to by was put right, because it was asked for.
+    #[serde(default)]
+    pub(crate) contact_rectified_at: Option<Timestamp>,
 }
 
 impl SealedOrder {
     pub(crate) fn new<'a>(tenant: &Tenant, order: Order, rows: impl Iterator<Item = &'a Key>) -> Self {
-        Self { order, rows: rows.map(|key| shorten(tenant, key)).collect(), rectified_at: None }
+        Self {
+            order,
+            rows: rows.map(|key| shorten(tenant, key)).collect(),
+            rectified_at: None,
+            contact_rectified_at: None,
+        }
     }
 
     pub(crate) fn rows(&self, tenant: &Tenant) -> Vec<Key> {
@@ -81,6 +89,7 @@ pub struct OrderRecord {
     /// Which telling of Shopify's it is: an older one does not replace it.
     pub updated_at: Timestamp,
     pub(crate) rectified_at: Option<Timestamp>,
+    pub(crate) contact_rectified_at: Option<Timestamp>,
     /// Whether a person it names restricted or objects to its use: then it is kept, and nothing is done with it.
     pub(crate) limited: bool,
     /// How often it was written: whoever changes it makes sure that nobody else did.
@@ -194,6 +203,7 @@ impl Store {
             standing: Standing::of(stored.optional_text("standing")),
             updated_at: Timestamp(stored.optional_number("updated_at").unwrap_or_default()),
             rectified_at: sealed.rectified_at,
+            contact_rectified_at: sealed.contact_rectified_at,
             limited: is_limited(stored),
             revision: stored.optional_number("revision").unwrap_or_default(),
             rows: sealed.rows(&installation.tenant),

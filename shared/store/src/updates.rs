@@ -153,6 +153,7 @@ impl Store {
             None => None,
         };
         let mut items = self.order_items(installation, order, record.rectified_at);
+        items.sealed.contact_rectified_at = record.contact_rectified_at;
         if record.case.is_none() && items.standing == Standing::Cancelled {
             // Nobody's duplicate and in no case: there is nothing to keep it for. Its people are still found by it.
             items.sealed.order = items.sealed.order.stripped();
@@ -324,8 +325,22 @@ fn told(order: &Order) -> Result<zeroize::Zeroizing<Vec<u8>>> {
     Ok(zeroize::Zeroizing::new(json))
 }
 
-/// What was told of an order before its customer's account was rectified does not undo that.
+/// What was told of an order before it, or its customer's account, was rectified does not undo that.
 fn keep_rectified(record: &OrderRecord, order: &mut Order) {
+    if record.contact_rectified_at.is_some_and(|at| order.version() < at) {
+        let kept = &record.order;
+        order.email.clone_from(&kept.email);
+        order.contact_email.clone_from(&kept.contact_email);
+        order.phone.clone_from(&kept.phone);
+        for (told, kept) in [
+            (&mut order.shipping_address, &kept.shipping_address),
+            (&mut order.billing_address, &kept.billing_address),
+        ] {
+            if let (Some(told), Some(kept)) = (told, kept) {
+                told.phone.clone_from(&kept.phone);
+            }
+        }
+    }
     if record.rectified_at.is_none_or(|at| order.version() >= at) {
         return;
     }

@@ -29,15 +29,15 @@ const OF_CASES: Categories =
 const OF_SERVICE: Categories = Categories::of(&[Category::MerchantAccount, Category::Pseudonym]);
 
 /// A mail that is to go out: to whom, what for, and under which key.
-struct Letter {
-    to: Personal<String>,
-    mail: Mail,
-    purpose: Use,
-    key: String,
+pub(crate) struct Letter {
+    pub(crate) to: Personal<String>,
+    pub(crate) mail: Mail,
+    pub(crate) purpose: Use,
+    pub(crate) key: String,
 }
 
 /// What became of a try to send.
-enum Try {
+pub(crate) enum Try {
     /// It is sent, now or by an earlier try.
     Sent,
     /// It never will be: Resend does not take it, or may not be given it.
@@ -179,7 +179,7 @@ fn mailed(ctx: &Context, installation: &Installation, purpose: Use, carried: Cat
     }
 }
 
-async fn send(
+pub(crate) async fn send(
     ctx: &Context,
     installation: &Installation,
     letter: Letter,
@@ -192,12 +192,16 @@ async fn send(
     }
     let Letter { to, mail, purpose, key } = letter;
     // The orders, in a mail about cases; and the link, which names the shop.
-    let about = if purpose == Use::CaseMail { OF_CASES } else { OF_SERVICE };
+    let (recipient, about) = match purpose {
+        Use::CaseMail => (Category::MerchantAccount, OF_CASES),
+        Use::ProofMail => (Category::CustomerContact, OF_SERVICE),
+        _ => (Category::MerchantAccount, OF_SERVICE),
+    };
     let about = about.without(Categories::of(&[Category::Pseudonym]));
     let email = Email {
         purpose,
         from: ctx.setting(Setting::MailFrom)?.to_owned(),
-        to: vec![Outgoing::personal(Category::MerchantAccount, &to)],
+        to: vec![Outgoing::personal(recipient, &to)],
         subject: Outgoing::carrying(about, mail.subject),
         text: Outgoing::carrying(about, mail.text),
         html: Some(Outgoing::carrying(about, mail.html)),
@@ -233,7 +237,7 @@ async fn send(
 }
 
 /// Where the merchant opens the app.
-fn app_url(ctx: &Context, domain: &str) -> Result<String, JobError> {
+pub(crate) fn app_url(ctx: &Context, domain: &str) -> Result<String, JobError> {
     Ok(ctx.setting(Setting::AdminAppUrl)?.replace("{shop}", domain))
 }
 
