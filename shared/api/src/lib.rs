@@ -10,8 +10,8 @@ pub use incidents::{
     BreachBody, BreachesBody, IncidentBody, IncidentsBody, NewIncidentBody, ReachedBody, WordsBody,
 };
 pub use types::{
-    CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody, ExplanationBody,
-    MemberBody, MembersBody, MonthBody, NewcomersRequest, PreviewBody, PreviewExample, PreviewRequest,
-    PreviewResult, ReasonBody, RecheckBody, RoleBody, RoleRequest, SavedBody, SavingsBody, SelfBody,
-    SettingsBody, StaffBody, StepBody,
+    ActivityBody, CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody,
+    ExplanationBody, InstructionsBody, InstructionsRequest, MemberBody, MembersBody, MonthBody,
+    NewcomersRequest, PreviewBody, PreviewExample, PreviewRequest, PreviewResult, ReasonBody, RecheckBody,
+    RoleBody, RoleRequest, SavedBody, SavingsBody, SelfBody, SettingsBody, StaffBody, StepBody,
 };

@@ -6,6 +6,7 @@ use storeward_core::alert::{self, ListedCase, ListedOrder};
 use storeward_core::announcement;
 use storeward_core::egress::Use;
 use storeward_core::guard::Alert;
+use storeward_core::instructions::Activity;
 use storeward_core::time::Timestamp;
 use storeward_host::{Context, JobError, Letter, Mailed, Setting};
 use storeward_store::{Case, CaseState, Installation, Member, RecordRef, why};
@@ -21,7 +22,8 @@ pub(crate) async fn alert(ctx: &Context, installation: &Installation, case: &Cas
     let profile = installation.profile()?;
     // Where no mail may go out, the case is in the app.
     let to = profile.email.filter(|_| ctx.may_mail(installation, Use::CaseMail));
-    let to = match (settings.alert, to) {
+    let alert = if settings.allow(Activity::AlertByMail) { settings.alert } else { Alert::Off };
+    let to = match (alert, to) {
         (Alert::Each, Some(to)) => to,
         (Alert::Digest, Some(_)) => {
             store.put_into_digest(installation, case, settings.digest_hour).await?;
@@ -58,7 +60,8 @@ pub(crate) async fn send_digest(
 ) -> Result<(), JobError> {
     let store = ctx.store().await?;
     let profile = installation.profile()?;
-    let wanted = installation.settings()?.alert != Alert::Off && ctx.may_mail(installation, Use::CaseMail);
+    let wanted =
+        installation.settings()?.allow(Activity::AlertByMail) && ctx.may_mail(installation, Use::CaseMail);
     if let (Some(digest), Some(to), true) =
         (store.digest(installation, reference).await?, profile.email, wanted)
     {
