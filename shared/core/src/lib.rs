@@ -14,6 +14,7 @@ pub mod oauth;
 pub mod order;
 pub mod personal;
 pub mod preview;
+pub mod receipt;
 pub mod report;
 pub mod rights;
 pub mod session;

@@ -219,7 +219,7 @@ impl Store {
         // An erasure meanwhile has deleted the request: then nothing is kept.
         actions.push(Action::Update { key, update, condition: Some(Condition::phase("open")) });
         let warning = Work { due_at: received_at + WARN_AFTER, ..work.clone() };
-        actions.push(due::put(&DueRow::of(&warning, due::Action::ExportDue)));
+        actions.extend(due::put_far(&DueRow::of(&warning, due::Action::ExportDue)));
         actions.push(self.ledger_action(&entry)?);
         let room = TRANSACTION_ITEMS.saturating_sub(actions.len() + 3);
         actions.extend(rows.into_iter().take(room).map(Action::put));

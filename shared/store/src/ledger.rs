@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use storeward_core::data_map::Table;
 use storeward_core::ledger::{Hash, leaf, root};
+use storeward_core::receipt::Receipt;
 use storeward_core::shop::{Generation, ShopId, Tenant};
 use storeward_core::time::Timestamp;
 
@@ -40,6 +41,8 @@ pub enum What {
     ExportDelivered,
     /// Nothing of an installation is left but this entry. This is the receipt.
     ShopPurged,
+    /// What was erased since a backup was erased again from the restored backup.
+    ErasuresReplayed,
     /// `shop/redact` found the shop purged already.
     ShopRedactConfirmed,
     /// A destructive webhook that did not fit the shop's state was not obeyed.
@@ -65,6 +68,9 @@ pub struct Entry {
     /// How it was checked.
     #[serde(default)]
     pub verified: Option<String>,
+    /// The receipt, where something was erased to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
 }
 
 impl Entry {
@@ -77,7 +83,15 @@ impl Entry {
             why: why.into(),
             counts: BTreeMap::new(),
             verified: None,
+            receipt: None,
         }
+    }
+
+    /// Puts a receipt into the entry, which says the same in short.
+    pub(crate) fn attest(&mut self, receipt: Receipt) {
+        self.counts.clone_from(&receipt.counts);
+        self.verified = Some(receipt.sentence());
+        self.receipt = Some(receipt);
     }
 }
 
@@ -105,6 +119,7 @@ impl Store {
             why: why.to_owned(),
             counts: BTreeMap::new(),
             verified: None,
+            receipt: None,
         };
         let action = self.ledger_action(&entry)?;
         match self.transact(vec![action]).await? {
@@ -122,6 +137,15 @@ impl Store {
             serde_json::from_str(item.text("entry")?).map_err(|_| StoreError::Corrupt("a ledger entry"))
         };
         self.query_all(query).await?.iter().map(entry).collect()
+    }
+
+    /// The entries of one day in one of its partitions, of all shops.
+    pub(crate) async fn entries_of(&self, day: Timestamp, bucket: u8) -> Result<Vec<Entry>> {
+        let partition = format!("ledger#{}#{bucket:02}", day.day());
+        let entry = |item: &Stored| {
+            serde_json::from_str(item.text("entry")?).map_err(|_| StoreError::Corrupt("a ledger entry"))
+        };
+        self.query_all(Query::of(Table::Ledger, &partition)).await?.iter().map(entry).collect()
     }
 
     /// The Merkle root over a day's entries of all shops, in the order of their keys.
