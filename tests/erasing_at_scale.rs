@@ -7,12 +7,17 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use storeward_core::order::Order;
 use storeward_core::time::{Clock as _, HOUR};
-use storeward_store::{Delivery, Entry, Installation, Outcome, PurgeReport, Store, What};
+use storeward_core::webhook::CustomersRedact;
+use storeward_store::{
+    CaseState, Delivery, Entry, Installation, Outcome, PurgeReport, SecondPass, Store, What, Work,
+};
 use tokio::time::Instant;
 
-use crate::bench::{App, Bench, order, sample};
+use crate::bench::{App, Bench, order, sample, sample_body};
+use crate::restoring::{TABLES, restore, snapshot};
 use crate::support::capacity::{Capacity, Used};
-use crate::support::faults::FaultPlan;
+use crate::support::connector;
+use crate::support::faults::{Fault, FaultPlan};
 
 /// How many orders the larger of two shops has; the other has half of them.
 fn orders() -> u64 {
@@ -101,7 +106,10 @@ async fn receipts(bench: &Bench, app: &App, installation: &Installation, what: W
     all
 }
 
-#[expect(clippy::disallowed_methods, reason = "what a run takes in this process is printed and decides nothing")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what a run takes in this process is printed and decides nothing"
+)]
 fn stopwatch() -> std::time::Instant {
     std::time::Instant::now()
 }
@@ -120,8 +128,12 @@ async fn purge(orders: u64) -> Took {
     let _setting_up = capacity.take();
     let (virtually, really) = (Instant::now(), stopwatch());
     let report = store.purge(&installation.tenant, "test", &|| true).await.unwrap();
-    let took =
-        Took { records: orders, used: capacity.take(), virtually: virtually.elapsed(), really: really.elapsed() };
+    let took = Took {
+        records: orders,
+        used: capacity.take(),
+        virtually: virtually.elapsed(),
+        really: really.elapsed(),
+    };
     assert_eq!(report, PurgeReport::NothingLeft);
     assert_eq!(bench.left_of(&installation.tenant), Vec::<String>::new());
     let receipts = receipts(&bench, &app, &installation, What::ShopPurged).await;
@@ -155,4 +167,147 @@ async fn purge_of_nothing() -> usize {
     let report = store.purge(&installation.tenant, "test", &|| true).await.unwrap();
     assert_eq!(report, PurgeReport::NothingLeft);
     app.connector.requests().len() - before
+}
+
+/// Another order of the one person whom the samples are about.
+fn of_person(id: u64) -> Value {
+    order(id, u32::try_from(id % 3000).unwrap())
+}
+
+fn redaction() -> CustomersRedact {
+    serde_json::from_value(sample_body("webhooks/customers-redact/by-id")).unwrap()
+}
+
+/// Accepts the request for the person's erasure.
+async fn ask(store: &Store, installation: &Installation) -> Work {
+    let delivery = Delivery { webhook_id: "redact".to_owned(), topic: "customers/redact".to_owned() };
+    let acceptance = store.accept_redaction(installation, &delivery, redaction()).unwrap();
+    let work = acceptance.work().clone();
+    assert_eq!(store.commit(acceptance).await.unwrap(), Outcome::Accepted);
+    work
+}
+
+/// Both passes of an erasure, with time enough.
+async fn erase(bench: &Bench, store: &Store, installation: &Installation, work: &Work) {
+    let pass = store.erase_subject(installation, work, &|| true).await.unwrap();
+    let Some(SecondPass::After(wait, next)) = pass else { panic!("{pass:?}") };
+    bench.advance(wait).await;
+    assert_eq!(store.erase_subject(installation, &next, &|| true).await.unwrap(), Some(SecondPass::Done));
+}
+
+fn left_of_person(bench: &Bench) -> Vec<Value> {
+    ["order", "match", "subject", "progress"].iter().flat_map(|kind| bench.items(kind)).collect()
+}
+
+/// Erases a person with so many orders, under the limits: what the first pass takes.
+async fn redact(orders: u64) -> Took {
+    let bench = Bench::new().await;
+    let app = bench.app();
+    let installation = app.install().await;
+    take_in(app.store().await, &installation, (1..=orders).map(of_person)).await;
+    let work = ask(app.store().await, &installation).await;
+    let capacity = Capacity::of(bench.cloud.dynamodb());
+    let limited = bench.app_through(capacity.limit(bench.transport()), FaultPlan::none());
+    let store = limited.store().await;
+    let _setting_up = capacity.take();
+    let (virtually, really) = (Instant::now(), stopwatch());
+    let pass = store.erase_subject(&installation, &work, &|| true).await.unwrap();
+    let took = Took {
+        records: orders,
+        used: capacity.take(),
+        virtually: virtually.elapsed(),
+        really: really.elapsed(),
+    };
+    assert_eq!(left_of_person(&bench), Vec::<Value>::new());
+    let Some(SecondPass::After(wait, next)) = pass else { panic!("{pass:?}") };
+    bench.advance(wait).await;
+    assert_eq!(store.erase_subject(&installation, &next, &|| true).await.unwrap(), Some(SecondPass::Done));
+    let receipts = receipts(&bench, &app, &installation, What::SubjectErasureVerified).await;
+    assert_eq!(receipts.iter().map(|entry| entry.counts["order"]).collect::<Vec<_>>(), [orders]);
+    receipts[0].receipt.as_ref().unwrap().verify().unwrap();
+    took
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_erasure_takes_for_an_order_is_the_same_for_a_person_with_any_number() {
+    let (half, whole) = (redact(orders() / 2).await, redact(orders()).await);
+    whole.print("redaction");
+    let more = whole.used.all() - half.used.all();
+    #[expect(clippy::cast_precision_loss, reason = "counts of a test")]
+    let each = more as f64 / (orders() / 2) as f64;
+    assert!(each < 1.0, "{each} requests for one more order");
+    // Ten thousand orders are gone within seconds: their index rows are in few partitions, of 1,000 writes/s each.
+    let more = (whole.virtually - half.virtually).as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "counts of a test")]
+    let each = more / (orders() / 2) as f64;
+    assert!(each < 0.01, "{each} virtual s for one more order");
+}
+
+/// A shop in which one person has a case of more orders than a case lists.
+async fn large_case(bench: &Bench, app: &App) -> Installation {
+    let installation = app.install().await;
+    for id in 1..=55 {
+        app.order(&format!("w{id}"), &order(id, u32::try_from(id).unwrap())).await;
+        bench.drain(app).await;
+    }
+    let cases = app.cases(&installation).await;
+    assert_eq!(cases.iter().map(|case| (case.size, case.members.len())).collect::<Vec<_>>(), [(55, 50)]);
+    installation
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_erasure_that_ends_anywhere_goes_on_and_counts_a_large_case_exactly() {
+    // Given a person with a case larger than what a case lists, and a copy of the whole to begin from each time.
+    let began = Bench::new().await;
+    let calm = began.app();
+    let installation = large_case(&began, &calm).await;
+    let work = ask(calm.store().await, &installation).await;
+    let before = snapshot(&began);
+    let mut at = 0;
+    loop {
+        // When the erasure ends at one of its requests.
+        restore(&began, &before, &TABLES);
+        let app = began.app_through(began.transport(), FaultPlan::none().at(at, Fault::CrashAfter));
+        let erasing = async { erase(&began, app.store().await, &installation, &work).await };
+        let ended = app.connector.run(erasing).await;
+        let store = calm.store().await;
+        if ended == connector::Outcome::Crashed {
+            // Then the next one comes to the end.
+            match store.erase_subject(&installation, &work, &|| true).await.unwrap() {
+                Some(SecondPass::After(wait, next)) => {
+                    began.advance(wait).await;
+                    let done = store.erase_subject(&installation, &next, &|| true).await.unwrap();
+                    assert_eq!(done, Some(SecondPass::Done), "crash at {at}");
+                }
+                done => assert_eq!(done, Some(SecondPass::Done), "crash at {at}"),
+            }
+        }
+        assert_eq!(left_of_person(&began), Vec::<Value>::new(), "crash at {at}");
+        let cases = calm.cases(&installation).await;
+        let kept: Vec<_> = cases.iter().map(|case| (case.state, case.size, case.members.len())).collect();
+        assert_eq!(kept, [(CaseState::Anonymised, 55, 0)], "crash at {at}");
+        let receipts = receipts(&began, &calm, &installation, What::SubjectErasureVerified).await;
+        let counts = receipts.iter().map(|entry| (entry.counts["order"], entry.counts["case"]));
+        assert_eq!(counts.collect::<Vec<_>>(), [(55, 1)], "crash at {at}");
+        if ended != connector::Outcome::Crashed {
+            assert!(at > 30, "{at} requests");
+            break;
+        }
+        at += 3;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_erasure_without_time_does_not_begin_and_the_next_one_ends_it() {
+    let bench = Bench::new().await;
+    let app = bench.app();
+    let installation = app.install().await;
+    take_in(app.store().await, &installation, (1..=5).map(of_person)).await;
+    let work = ask(app.store().await, &installation).await;
+    let store = app.store().await;
+    let pass = store.erase_subject(&installation, &work, &|| false).await.unwrap();
+    assert_eq!(pass, Some(SecondPass::After(Duration::ZERO, work.clone())));
+    assert_eq!(bench.items("order").len(), 5);
+    erase(&bench, store, &installation, &work).await;
+    assert_eq!(left_of_person(&bench), Vec::<Value>::new());
 }

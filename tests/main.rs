@@ -25,6 +25,7 @@ mod promises;
 mod reconciling;
 mod regressions;
 mod requests;
+mod restoring;
 mod rights;
 mod scenarios;
 mod simulation;

@@ -120,7 +120,8 @@ impl Capacity {
             tokio::time::sleep(latency(&footprint.operation, 0)).await;
             return refusal(&footprint);
         }
-        let (request, left) = if dry.is_empty() { (request, None) } else { self.without(request, body, &dry) };
+        let (request, left) =
+            if dry.is_empty() { (request, None) } else { self.without(request, body, &dry) };
         let footprint = Footprint::of(&request);
         self.pay_writes(&footprint, &new_sizes(&request));
         let items = footprint.touches.len();
@@ -265,10 +266,13 @@ fn units(bytes: usize, unit: usize) -> f64 {
 fn size(item: &Value) -> usize {
     let value = |value: &Value| match value {
         // Base64 of what is counted.
-        Value::Object(of) => of.iter().map(|(kind, value)| {
-            let length = value.as_str().map_or_else(|| value.to_string().len(), str::len);
-            if kind == "B" { length / 4 * 3 } else { length }
-        }).sum(),
+        Value::Object(of) => of
+            .iter()
+            .map(|(kind, value)| {
+                let length = value.as_str().map_or_else(|| value.to_string().len(), str::len);
+                if kind == "B" { length / 4 * 3 } else { length }
+            })
+            .sum(),
         _ => 0usize,
     };
     item.as_object().into_iter().flatten().map(|(name, of)| name.len() + value(of)).sum()

@@ -110,8 +110,7 @@ impl Receipt {
         checks: Vec<Check>,
     ) -> Self {
         let asked_by = asked_by.into();
-        let mut receipt =
-            Self { erased, asked_by, asked_at, done_at, counts, checks, digest: String::new() };
+        let mut receipt = Self { erased, asked_by, asked_at, done_at, counts, checks, digest: String::new() };
         receipt.digest = receipt.content_digest();
         receipt
     }
@@ -146,9 +145,15 @@ impl Receipt {
     pub fn sentence(&self) -> String {
         let of = |how: How| self.checks.iter().filter(|check| check.how == how).count();
         let partitions: u64 = self.checks.iter().map(|check| check.partitions).sum();
-        let mut parts = vec![format!("{partitions} partitions of {} kinds read again: nothing found", of(How::ReadAgain))];
+        let mut parts = vec![format!(
+            "{partitions} partitions of {} kinds read again: nothing found",
+            of(How::ReadAgain)
+        )];
         if of(How::NothingLeadsToIt) > 0 {
-            parts.push(format!("{} kinds deleted before what leads to them, of which nothing is left", of(How::NothingLeadsToIt)));
+            parts.push(format!(
+                "{} kinds deleted before what leads to them, of which nothing is left",
+                of(How::NothingLeadsToIt)
+            ));
         }
         if self.erased == Erased::Installation {
             parts.push("keys destroyed".to_owned());
@@ -164,7 +169,10 @@ mod tests {
     use super::*;
 
     fn receipt(found: u64) -> Receipt {
-        let checks = vec![Check::new(Kind::Order, How::ReadAgain, 16, found), Check::new(Kind::Match, How::NothingLeadsToIt, 0, 0)];
+        let checks = vec![
+            Check::new(Kind::Order, How::ReadAgain, 16, found),
+            Check::new(Kind::Match, How::NothingLeadsToIt, 0, 0),
+        ];
         let counts = BTreeMap::from([("order".to_owned(), 3)]);
         Receipt::new(Erased::Person, "request/0", Some(Timestamp(1)), Timestamp(2), counts, checks)
     }

@@ -274,9 +274,8 @@ impl Store {
         rows: Vec<SubjectRow>,
         named: &[RecordRef],
     ) -> Result<bool> {
-        let of_kind = |kind: Kind| {
-            rows.iter().map(|row| &row.reference).filter(move |of| of.kind() == kind).cloned()
-        };
+        let of_kind =
+            |kind: Kind| rows.iter().map(|row| &row.reference).filter(move |of| of.kind() == kind).cloned();
         let references: BTreeSet<RecordRef> = of_kind(Kind::Order).chain(named.iter().cloned()).collect();
         let references: Vec<RecordRef> = references.into_iter().collect();
         let mut orders = self.orders_and(installation, &references, Expired::Too).await?;
@@ -313,7 +312,9 @@ impl Store {
         let exceptions = of_kind(Kind::Exception).collect();
         let mut about = self.exception_keys(installation, exceptions).await?;
         // What was put together about the person, or is under way, goes as a whole.
-        about.extend(self.errand_keys(installation, &rows.iter().map(|row| row.reference.clone()).collect()).await?);
+        about.extend(
+            self.errand_keys(installation, &rows.iter().map(|row| row.reference.clone()).collect()).await?,
+        );
         let (records, more): (Vec<Key>, Vec<Key>) =
             about.into_iter().partition(|key| keyspace::place(key.kind) == Place::Buckets);
         self.delete_all(records, BATCHES_AT_ONCE).await?;
@@ -336,8 +337,7 @@ impl Store {
         installation: &Installation,
         references: BTreeSet<RecordRef>,
     ) -> Result<Vec<Key>> {
-        let keys: Vec<Key> =
-            references.iter().map(|of| keyspace::record(&installation.tenant, of)).collect();
+        let keys: Vec<Key> = references.iter().map(|of| keyspace::record(&installation.tenant, of)).collect();
         let mut all = Vec::new();
         for stored in self.batch_get(Table::Data, &keys, Expired::Too).await? {
             all.extend(exceptions::keys_of(installation, &stored)?);
@@ -602,9 +602,7 @@ impl Settled {
 /// they can lead to went before them.
 fn checks(target: &Target) -> Vec<Check> {
     let check = |kind: Kind| match kind.row().erasure {
-        _ if kind == Kind::Subject => {
-            Check::new(kind, How::ReadAgain, target.partitions.len() as u64, 0)
-        }
+        _ if kind == Kind::Subject => Check::new(kind, How::ReadAgain, target.partitions.len() as u64, 0),
         Erasure::Delete | Erasure::Anonymise => Check::new(kind, How::NothingLeadsToIt, 0, 0),
         Erasure::Keep => Check::new(kind, How::Stays, 0, 0),
     };

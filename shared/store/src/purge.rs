@@ -294,8 +294,7 @@ impl Store {
                         asked += 1;
                     }
                     // A row without its case: nothing else leads to it.
-                    let keys: Vec<Key> =
-                        left.iter().map(|item| item.key(kind)).collect::<Result<_>>()?;
+                    let keys: Vec<Key> = left.iter().map(|item| item.key(kind)).collect::<Result<_>>()?;
                     let found = keys.len() as u64;
                     self.delete_all(keys, BATCHES_AT_ONCE).await?;
                     Check::new(kind, How::ReadAgain, asked, found)

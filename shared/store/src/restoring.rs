@@ -37,10 +37,8 @@ pub(crate) fn erasures(stored: &Stored) -> i64 {
 /// The actions that go with an erasure's tombstones and with each of its ends: a data table from before them does not
 /// know of them, and the keys do. They fail where a purge has begun.
 pub(crate) fn erased(tenant: &Tenant) -> [Action; 2] {
-    let one_more = || Change {
-        expression: format!("ADD {ERASURES} :one_more"),
-        values: vec![(":one_more", number(1))],
-    };
+    let one_more =
+        || Change { expression: format!("ADD {ERASURES} :one_more"), values: vec![(":one_more", number(1))] };
     let not_purged = Condition {
         expression: "attribute_exists(pk) AND attribute_not_exists(purge_begun)",
         values: Vec::new(),
@@ -113,8 +111,7 @@ impl Store {
                 return Ok(Replayed::Unfinished(replaying));
             }
             let (page, next) = self.scan_keys(Table::Data, replaying.after.take()).await?;
-            let belong: Vec<Key> =
-                page.iter().filter_map(|item| belongs(item, &since.purged)).collect();
+            let belong: Vec<Key> = page.iter().filter_map(|item| belongs(item, &since.purged)).collect();
             self.delete_all(belong, BATCHES_AT_ONCE).await?;
             replaying.scanned = next.is_none();
             replaying.after = next;

@@ -10,8 +10,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Delete, DeleteRequest, KeysAndAttributes, Put,
-    TimeToLiveSpecification, TimeToLiveStatus, TransactWriteItem, Update, WriteRequest,
+    AttributeValue, ConditionCheck, Delete, DeleteRequest, KeysAndAttributes, Put, TimeToLiveSpecification,
+    TimeToLiveStatus, TransactWriteItem, Update, WriteRequest,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use storeward_core::data_map::Table;
@@ -213,9 +213,8 @@ impl Store {
         table: Table,
         after: Option<(String, String)>,
     ) -> Result<(Vec<Stored>, Option<(String, String)>)> {
-        let start = after.map(|(pk, sk)| {
-            HashMap::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))])
-        });
+        let start =
+            after.map(|(pk, sk)| HashMap::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))]));
         let output = self
             .client
             .scan()

@@ -315,8 +315,7 @@ impl Store {
                 // The instance remembered an earlier installation's keys: the app was installed again.
                 fetched = self.wrapped_keys(&tenant.shop).await?;
             }
-            let stored =
-                fetched.get(&tenant.generation).ok_or(StoreError::Corrupt("a shop without keys"))?;
+            let stored = fetched.get(&tenant.generation).ok_or(StoreError::Corrupt("a shop without keys"))?;
             let erasures = stored.erasures;
             let keys = Arc::new(self.deployment.unwrap(&tenant, &stored.wrapped)?);
             let mut cache = self.cache_lock();
@@ -329,7 +328,8 @@ impl Store {
         };
         if restoring::erasures(&stored) < erasures {
             // Both were read side by side: an erasure that began in between is no restored backup.
-            stored = self.get(&keyspace::shop(&tenant)).await?.ok_or(StoreError::Contended("an installation"))?;
+            stored =
+                self.get(&keyspace::shop(&tenant)).await?.ok_or(StoreError::Contended("an installation"))?;
             if restoring::erasures(&stored) < erasures && !as_it_is {
                 return Err(StoreError::Restored);
             }
