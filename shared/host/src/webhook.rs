@@ -15,7 +15,7 @@ use storeward_core::webhook::{
     AppScopesUpdate, AppUninstalled, CustomersDataRequest, CustomersRedact, CustomersUpdate, ShopRedact,
     ShopUpdate,
 };
-use storeward_store::{Delivery, Store};
+use storeward_store::{Acting, By, Delivery, Store, acting};
 
 use crate::context::{Context, HostError};
 use crate::function::{Invocation, InvokeError};
@@ -90,6 +90,8 @@ pub struct Webhook<B> {
 pub enum RefusedBecause {
     /// The person it is about was erased after it happened.
     Erased,
+    /// A person it is about restricted or objects to the use of their data.
+    Limited,
     /// The app was uninstalled.
     Uninstalled,
     /// The app is installed, and this would destroy what it has.
@@ -151,7 +153,10 @@ struct UrlEvent {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct RequestContext {
+    #[serde(default)]
+    request_id: Option<String>,
     http: Http,
 }
 
@@ -211,7 +216,8 @@ where
     let work = async {
         let webhook = verify(ctx, &event, topic).await?;
         let shop = webhook.shop.clone();
-        let answer = handle(ctx, webhook).await?;
+        let who = Acting::new(By::Shopify, event.request_context.request_id.as_deref());
+        let answer = acting(who, handle(ctx, webhook)).await?;
         tracing::info!(topic, %shop, ?answer, "webhook");
         Ok::<_, WebhookError>(answer)
     };

@@ -12,7 +12,7 @@ use crate::accept::Work;
 use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, text};
 use crate::keyspace::{self, DUE_SHARDS, Key};
-use crate::store::{self, Expired, Query, Range, Store};
+use crate::store::{self, Expired, Query, Range, Store, Unrecorded};
 
 /// How many hours back the first sweep looks that succeeds: the ones before it may have failed since the deployment.
 const FIRST_LOOK_BACK: i64 = 48;
@@ -30,8 +30,8 @@ pub enum Action {
     Purge,
     /// The second pass of an erasure, should its delayed message be lost.
     SecondPass,
-    /// An export that a merchant has not been given yet, while there is still time.
-    ExportDue,
+    /// A rights request whose deadline is near or over, or whose proof is.
+    RequestDue,
     /// The digest of a shop's cases: its work names the record that lists them.
     Digest,
 }
@@ -42,7 +42,7 @@ impl Action {
             Self::Resend => "resend",
             Self::Purge => "purge",
             Self::SecondPass => "second-pass",
-            Self::ExportDue => "export-due",
+            Self::RequestDue => "request-due",
             Self::Digest => "digest",
         }
     }
@@ -82,7 +82,7 @@ impl DueRow {
 /// What is due for one installation.
 #[derive(Default)]
 pub(crate) struct DueOf {
-    /// The rows, and the pointers to those that stand far ahead.
+    /// The rows.
     pub(crate) keys: Vec<Key>,
     /// The rows of its purge.
     pub(crate) purges: BTreeSet<Key>,
@@ -106,18 +106,6 @@ pub(crate) fn put(row: &DueRow) -> store::Action {
     store::Action::put(item)
 }
 
-/// The actions that write a due row further ahead than a few hours: the row, and a pointer to it by which a purge finds
-/// it. The others are swept before a purge begins.
-pub(crate) fn put_far(row: &DueRow) -> [store::Action; 2] {
-    let Key { pk, sk, .. } = row.key();
-    let pointer = Item::new(keyspace::due_pointer(&row.tenant, &pk, &sk))
-        .set("at", number(row.at.millis()))
-        .set("row_pk", text(pk))
-        .set("row_sk", text(sk))
-        .expiring(row.at);
-    [put(row), store::Action::put(pointer)]
-}
-
 fn read(stored: &Stored) -> Result<DueRow> {
     let corrupt = StoreError::Corrupt("a due row");
     let at = stored.time("at")?;
@@ -130,7 +118,7 @@ fn read(stored: &Stored) -> Result<DueRow> {
         "resend" => Action::Resend,
         "purge" => Action::Purge,
         "second-pass" => Action::SecondPass,
-        "export-due" => Action::ExportDue,
+        "request-due" => Action::RequestDue,
         "digest" => Action::Digest,
         _ => return Err(corrupt),
     };
@@ -166,19 +154,15 @@ impl Store {
         Ok(due)
     }
 
-    /// What is due for an installation that was uninstalled hours ago: in the hours that are not swept yet, in the next
-    /// one, to where the sweep moves what is not done, and far ahead by the pointers.
+    /// What is due for an installation that was uninstalled hours ago: in the hours that are not swept yet, and in the
+    /// next one, to where the sweep moves what is not done. What stands further ahead is named by its record.
     pub(crate) async fn due_of(&self, tenant: &Tenant) -> Result<DueOf> {
         let mut due = DueOf::default();
-        for pointer in self.all_of(Table::Data, &keyspace::due_pointers(tenant)).await? {
-            let (pk, sk) = (pointer.text("row_pk")?.to_owned(), pointer.text("row_sk")?.to_owned());
-            due.keys.extend([Key { kind: Kind::Due, pk, sk }, pointer.key(Kind::Due)?]);
-        }
         let now = self.now().hour();
         let partitions: Vec<String> = (now - 1..=now + 1)
             .flat_map(|hour| (0..DUE_SHARDS).map(move |shard| keyspace::due_partition(hour, shard)))
             .collect();
-        due.partitions = 1 + partitions.len() as u64;
+        due.partitions = partitions.len() as u64;
         let found: Vec<Vec<Stored>> = stream::iter(partitions)
             .map(|partition| async move {
                 let mut query = Query::of(Table::Data, &partition);
@@ -209,12 +193,12 @@ impl Store {
     /// before the rows were read, or what came due during the sweep would be passed over.
     pub async fn due_swept(&self, until: Timestamp) -> Result<()> {
         let item = Item::new(keyspace::sweep_cursor()).set("hour", number(until.hour())).expiring(until);
-        self.write(vec![store::Action::put(item)]).await
+        self.write(Unrecorded::Bookkeeping, vec![store::Action::put(item)]).await
     }
 
     /// A due row that was acted on is gone.
     pub async fn due_done(&self, row: &DueRow) -> Result<()> {
-        self.write(vec![store::Action::delete(row.key())]).await
+        self.write(Unrecorded::Bookkeeping, vec![store::Action::delete(row.key())]).await
     }
 
     /// A due row that was acted on and is to be looked at again in an hour: the row as it will stand then. Written
@@ -225,7 +209,7 @@ impl Store {
         if let Some(work) = &mut later.work {
             work.due_at = later.at;
         }
-        self.write(vec![store::Action::delete(row.key()), put(&later)]).await?;
+        self.write(Unrecorded::Bookkeeping, vec![store::Action::delete(row.key()), put(&later)]).await?;
         Ok(later)
     }
 }

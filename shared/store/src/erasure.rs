@@ -12,6 +12,7 @@ use storeward_core::data_map::{Erasure, Kind, LONGEST_WRITER, Table};
 use storeward_core::normalize::{self, Identifier};
 use storeward_core::personal::Personal;
 use storeward_core::receipt::{Check, Erased, How, Receipt};
+use storeward_core::rights::{Person, RightsKind, RightsState};
 use storeward_core::shop::Tenant;
 use storeward_core::time::Timestamp;
 use storeward_core::webhook::{CustomersRedact, RedactedCustomer};
@@ -27,8 +28,9 @@ use crate::ledger::{Entry, What};
 use crate::notices;
 use crate::orders::OrderRecord;
 use crate::purge;
+use crate::requests::End;
 use crate::restoring;
-use crate::store::{Action, Change, Condition, Expired, Query, Range, Store, TRANSACTION_ITEMS};
+use crate::store::{Action, Change, Condition, Expired, Query, Range, Store, TRANSACTION_ITEMS, Unrecorded};
 use crate::tenants::Installation;
 
 /// How often the whole is gone through until nothing is found any more.
@@ -45,17 +47,32 @@ const ORDERS_AT_ONCE: usize = 49;
 const BATCHES_AT_ONCE: usize = 6;
 
 /// Who is to be erased: the sealed half of a request, gone when the request is done.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Wanted {
-    customer: Option<Personal<u64>>,
-    email: Option<Personal<String>>,
-    phone: Option<Personal<String>>,
+    pub(crate) customer: Option<Personal<u64>>,
+    pub(crate) email: Option<Personal<String>>,
+    pub(crate) phone: Option<Personal<String>>,
     pub(crate) orders: Vec<Personal<u64>>,
 }
 
 impl Wanted {
     pub(crate) fn new(customer: RedactedCustomer, orders: Vec<Personal<u64>>) -> Self {
         Self { customer: customer.id, email: customer.email, phone: customer.phone, orders }
+    }
+}
+
+impl Wanted {
+    /// A person without orders of their own naming.
+    pub(crate) const fn of(
+        customer: Option<Personal<u64>>,
+        email: Option<Personal<String>>,
+        phone: Option<Personal<String>>,
+    ) -> Self {
+        Self { customer, email, phone, orders: Vec::new() }
+    }
+
+    pub(crate) fn person(&self) -> Person {
+        Person { customer: self.customer.clone(), email: self.email.clone(), phone: self.phone.clone() }
     }
 }
 
@@ -81,6 +98,8 @@ pub enum RequestState {
 pub struct RightsRequest {
     /// Its name in the store.
     pub reference: RecordRef,
+    /// What was asked for: only an erasure erases.
+    pub kind: RightsKind,
     /// How far it has come.
     pub state: RequestState,
     /// What was created up to here is erased and cannot come back.
@@ -147,6 +166,9 @@ impl Store {
         time_left: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<SecondPass>> {
         let Some(request) = self.request(installation, &work.record).await? else { return Ok(None) };
+        if request.kind != RightsKind::Erasure {
+            return Ok(None);
+        }
         let now = self.now();
         let second_pass_at = |erased_at: Timestamp| erased_at + LONGEST_WRITER;
         match (request.state, request.erased_at) {
@@ -169,6 +191,7 @@ impl Store {
             }
             (RequestState::Open, _) => {
                 self.entomb(installation, &request).await?;
+                self.forget_limited(installation, &request.wanted()?.identifiers()).await?;
                 let target = request.target(installation)?;
                 if !self.erase(installation, &target, time_left).await? {
                     return Ok(Some(SecondPass::After(Duration::ZERO, work.clone())));
@@ -187,7 +210,7 @@ impl Store {
         let not_purged = || purge::not_begun(tenant);
         // Whoever reads the shop without what is erased from here on reads an older state of it.
         let begun = restoring::erased(tenant).into_iter().collect();
-        if self.transact(begun).await?.is_err() {
+        if self.transact_unrecorded(Unrecorded::Step, begun).await?.is_err() {
             return Err(StoreError::Contended("an installation"));
         }
         for identifier in wanted.identifiers() {
@@ -201,7 +224,10 @@ impl Store {
                 }),
             };
             // A later erasure of the same person reaches further already: then the first condition fails.
-            if self.transact(vec![put, not_purged()]).await?.is_err_and(|canceled| canceled.any_failed(1..2))
+            if self
+                .transact_unrecorded(Unrecorded::Step, vec![put, not_purged()])
+                .await?
+                .is_err_and(|canceled| canceled.any_failed(1..2))
             {
                 return Err(StoreError::Contended("an installation"));
             }
@@ -218,7 +244,7 @@ impl Store {
             .collect();
         for chunk in puts.chunks(TRANSACTION_ITEMS - 1) {
             let actions = chunk.iter().cloned().chain([not_purged()]).collect();
-            if self.transact(actions).await?.is_err() {
+            if self.transact_unrecorded(Unrecorded::Step, actions).await?.is_err() {
                 return Err(StoreError::Contended("an installation"));
             }
         }
@@ -294,6 +320,7 @@ impl Store {
             .chain(orders.iter().filter_map(|record| record.case.clone()))
             .collect();
         for case in self.resolve_cases(installation, cases).await? {
+            let case = case.whole();
             let listed = case.members.iter().map(|member| member.order.clone()).collect::<BTreeSet<_>>();
             let concerned = target.members_of(installation, &case);
             let mut left = listed.clone();
@@ -311,10 +338,16 @@ impl Store {
         kept.extend(self.erase_orders(installation, target, &orders).await?);
         let exceptions = of_kind(Kind::Exception).collect();
         let mut about = self.exception_keys(installation, exceptions).await?;
-        // What was put together about the person, or is under way, goes as a whole.
-        about.extend(
-            self.errand_keys(installation, &rows.iter().map(|row| row.reference.clone()).collect()).await?,
-        );
+        // What was put together about the person, or is under way, goes as a whole, and what it was asked for by ends.
+        let errands: BTreeSet<RecordRef> = rows
+            .iter()
+            .map(|row| &row.reference)
+            .filter(|of| matches!(of.kind(), Kind::Export | Kind::Rectification | Kind::Request))
+            .cloned()
+            .collect();
+        let itself = target.name.parse().ok();
+        self.overtake(&installation.tenant, errands.iter().cloned(), itself.as_ref()).await?;
+        about.extend(self.errand_keys(installation, &errands).await?);
         let (records, more): (Vec<Key>, Vec<Key>) =
             about.into_iter().partition(|key| keyspace::place(key.kind) == Place::Buckets);
         self.delete_all(records, BATCHES_AT_ONCE).await?;
@@ -381,13 +414,13 @@ impl Store {
         actions.push(count(tenant, target, case.reference.bucket(), 0, u64::from(ends)));
         // What is anonymised gets a new name: a purge must not have passed that one already.
         actions.push(purge::not_begun(tenant));
-        Ok(self.transact(actions).await?.is_ok())
+        Ok(self.transact_unrecorded(Unrecorded::Step, actions).await?.is_ok())
     }
 
     /// An order whose case ends: it is in no case, and its rows live as long as it does.
     pub(crate) async fn release(&self, installation: &Installation, member: &Member) -> Result<Vec<Action>> {
         let rows = member.row_keys(installation);
-        let Some(record) = self.order(installation, &member.order).await? else {
+        let Some(record) = self.any_order(installation, &member.order).await? else {
             return Ok(rows.into_iter().map(Action::delete).collect());
         };
         let from = record.order.created_at.min(self.now());
@@ -424,7 +457,7 @@ impl Store {
                 let deletions = |record: &&OrderRecord| deletions(installation, target, record);
                 let mut actions: Vec<Action> = chunk.iter().flat_map(deletions).collect();
                 actions.push(count(&installation.tenant, target, bucket, chunk.len() as u64, 0));
-                if self.transact(actions).await?.is_err() {
+                if self.transact_unrecorded(Unrecorded::Step, actions).await?.is_err() {
                     overtaken.extend(chunk.iter().map(|record| record.reference.clone()));
                 }
             }
@@ -501,12 +534,15 @@ impl Store {
         );
         let mut entry = Entry::new(now, tenant, What::SubjectErasureVerified, work.record.to_string());
         entry.attest(receipt);
-        let change = format!("SET phase = :next REMOVE sealed {COUNTED}");
-        let mut actions = vec![
-            advance(installation, work, "erased", change, "done", settled.values()),
-            Action::delete(second_pass_row(work).key()),
-            self.ledger_action(&entry)?,
-        ];
+        let asked = self.asked(tenant, &work.record).await?;
+        // Another one ended it: the receipt is written.
+        let Some(asked) = asked.filter(|asked| asked.state == RightsState::InWork) else { return Ok(()) };
+        let mut actions = asked.ended(tenant, now, End::Done(None));
+        if let Some(Action::Update { update, .. }) = actions.first_mut() {
+            update.expression.push_str(&format!(" {COUNTED}"));
+            update.values.extend(settled.values());
+        }
+        actions.extend([Action::delete(second_pass_row(work).key()), self.ledger_action(&entry)?]);
         actions.extend(restoring::erased(tenant));
         actions.extend(settled.actions);
         let Err(canceled) = self.transact(actions).await? else { return Ok(()) };
@@ -647,10 +683,15 @@ fn read_request(
     };
     Ok(RightsRequest {
         reference: reference.clone(),
+        kind: stored
+            .optional_text("rights")
+            .and_then(RightsKind::by_name)
+            .ok_or(StoreError::Corrupt("a request's kind"))?,
         state: match stored.text("phase")? {
             "open" => RequestState::Open,
             "erased" => RequestState::Erased,
-            "done" => RequestState::Done,
+            // What is ready is no erasure, and what is not proven is not begun.
+            "done" | "refused" | "ready" => RequestState::Done,
             _ => return Err(StoreError::Corrupt("a request's state")),
         },
         received_at: stored.time("received_at")?,

@@ -25,13 +25,17 @@ pub enum StoreError {
     /// The shop is stored as it was before something of it was erased: a backup was restored, and the erasures since are
     /// not repeated yet. Nothing of it is given out until they are.
     Restored,
+    /// Something would change and nobody is said to do it: wrap the call in `acting`.
+    NobodyActs,
+    /// A change came without its entry of the ledger: add one, or say why it needs none.
+    Unrecorded,
 }
 
 impl StoreError {
     /// Whether the same call can succeed later.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        !matches!(self, Self::Corrupt(_))
+        !matches!(self, Self::Corrupt(_) | Self::NobodyActs | Self::Unrecorded)
     }
 
     pub(crate) fn from_sdk<E, R>(operation: &'static str, error: &SdkError<E, R>) -> Self
@@ -61,6 +65,10 @@ impl fmt::Display for StoreError {
                  jobs/replay-erasures, then try again",
             ),
             Self::Corrupt(what) => write!(f, "{what} is stored in a form that cannot be read"),
+            Self::NobodyActs => f.write_str("nobody is said to make this change: wrap the call in acting()"),
+            Self::Unrecorded => {
+                f.write_str("a change without an entry of the ledger: add one in its transaction")
+            }
         }
     }
 }

@@ -159,10 +159,10 @@ pub(crate) const fn place(kind: Kind) -> Place {
     }
     match kind {
         Kind::Match | Kind::Subject => Place::WithItsRecord,
-        Kind::CaseIndex => Place::Months,
+        Kind::CaseIndex | Kind::RequestIndex => Place::Months,
         Kind::Due => Place::Hours,
-        Kind::Shop | Kind::Directory | Kind::Keys | Kind::Progress => Place::Installation,
-        Kind::Ledger => Place::Ledger,
+        Kind::Shop | Kind::Member | Kind::Directory | Kind::Keys | Kind::Progress => Place::Installation,
+        Kind::Ledger | Kind::Incident => Place::Ledger,
         Kind::Delivery
         | Kind::Order
         | Kind::Case
@@ -173,6 +173,7 @@ pub(crate) const fn place(kind: Kind) -> Place {
         | Kind::Request
         | Kind::Rectification
         | Kind::Export
+        | Kind::Limit
         | Kind::Tombstone => Place::Buckets,
     }
 }
@@ -216,6 +217,17 @@ pub(crate) fn case_index_partition(tenant: &Tenant, month: &str) -> String {
 pub(crate) fn case_index(tenant: &Tenant, at: Timestamp, case: &RecordRef) -> Key {
     let pk = case_index_partition(tenant, &crate::statistics::month(at));
     Key { kind: Kind::CaseIndex, pk, sk: format!("{}#{}", sortable(at), case.id) }
+}
+
+/// The partition of the rights requests that came in one month, `2026-11`.
+pub(crate) fn request_index_partition(tenant: &Tenant, month: &str) -> String {
+    format!("{tenant}#request-index#{month}")
+}
+
+/// The row of a rights request in the list: sorted by the time it came.
+pub(crate) fn request_index(tenant: &Tenant, at: Timestamp, request: &RecordRef) -> Key {
+    let pk = request_index_partition(tenant, &crate::statistics::month(at));
+    Key { kind: Kind::RequestIndex, pk, sk: format!("{}#{}", sortable(at), request.id) }
 }
 
 /// One shard of a month's counters.
@@ -268,6 +280,27 @@ fn tombstone(tenant: &Tenant, keys: &TenantKeys, label: &str, value: &str) -> Ke
     }
 }
 
+/// The limit on an identifier's use.
+pub(crate) fn limit(tenant: &Tenant, keys: &TenantKeys, identifier: &Identifier) -> Key {
+    let label = identifier.kind.name();
+    limit_of(tenant, label, &keys.blind(Purpose::Rights, label, identifier.value.expose()))
+}
+
+/// The limit on the use of the identifier that a subject row is written for: the row's partition ends with the same
+/// blind.
+pub(crate) fn limit_of_row(tenant: &Tenant, row: &Key) -> Option<Key> {
+    let (rest, blind) = row.pk.rsplit_once('#')?;
+    Some(limit_of(tenant, rest.rsplit_once('#')?.1, blind))
+}
+
+fn limit_of(tenant: &Tenant, label: &str, blind: &str) -> Key {
+    Key {
+        kind: Kind::Limit,
+        pk: bucket_partition(tenant, Kind::Limit, bucket(blind)),
+        sk: format!("{label}#{blind}"),
+    }
+}
+
 /// The partition of a shop's installations.
 pub(crate) fn shop_partition(shop: &ShopId) -> String {
     format!("shop#{shop}")
@@ -276,6 +309,16 @@ pub(crate) fn shop_partition(shop: &ShopId) -> String {
 /// An installation.
 pub(crate) fn shop(tenant: &Tenant) -> Key {
     Key { kind: Kind::Shop, pk: shop_partition(&tenant.shop), sk: tenant.generation.to_string() }
+}
+
+/// The partition of the lists of members of a shop's installations: found without knowing which is the latest.
+pub(crate) fn members_partition(shop: &ShopId) -> String {
+    format!("members#{shop}")
+}
+
+/// The members of an installation.
+pub(crate) fn members(tenant: &Tenant) -> Key {
+    Key { kind: Kind::Member, pk: members_partition(&tenant.shop), sk: tenant.generation.to_string() }
 }
 
 /// An installation's wrapped keys.
@@ -310,16 +353,6 @@ pub(crate) fn due(at: Timestamp, tenant: &Tenant, action: &str, reference: &str)
     Key { kind: Kind::Due, pk: due_partition(at.hour(), shard), sk: id }
 }
 
-/// The partition of the pointers to an installation's due rows that stand far ahead.
-pub(crate) fn due_pointers(tenant: &Tenant) -> String {
-    format!("{tenant}#due")
-}
-
-/// A pointer to a due row.
-pub(crate) fn due_pointer(tenant: &Tenant, pk: &str, sk: &str) -> Key {
-    Key { kind: Kind::Due, pk: due_pointers(tenant), sk: format!("{pk}|{sk}") }
-}
-
 /// Where the sweep remembers how far it has come.
 pub(crate) fn sweep_cursor() -> Key {
     Key { kind: Kind::Due, pk: "due".to_owned(), sk: "cursor".to_owned() }
@@ -335,9 +368,14 @@ pub(crate) fn progress(tenant: &Tenant, of: &str, bucket: u8) -> Key {
     Key { kind: Kind::Progress, pk: progress_partition(tenant), sk: format!("{of}#{bucket:02}") }
 }
 
+/// One of the 16 partitions of a day's ledger entries.
+pub(crate) fn ledger_day_partition(day: &str, bucket: u8) -> String {
+    format!("ledger#{day}#{bucket:02}")
+}
+
 /// The partition of one shop's ledger entries of one day.
 pub(crate) fn ledger_partition(day: &str, shop: &ShopId) -> String {
-    format!("ledger#{day}#{:02}", bucket(shop.as_str()))
+    ledger_day_partition(day, bucket(shop.as_str()))
 }
 
 /// A ledger entry.
@@ -347,6 +385,24 @@ pub(crate) fn ledger(at: Timestamp, shop: &ShopId, id: &str) -> Key {
         pk: ledger_partition(&at.day(), shop),
         sk: format!("{shop}#{}#{id}", sortable(at)),
     }
+}
+
+/// The partition of all breaches.
+pub(crate) const INCIDENTS: &str = "incidents";
+
+/// A breach.
+pub(crate) fn incident(id: &str) -> Key {
+    Key { kind: Kind::Incident, pk: INCIDENTS.to_owned(), sk: id.to_owned() }
+}
+
+/// The partition of the shops that a breach reached.
+pub(crate) fn reached_partition(incident: &str) -> String {
+    format!("incident#{incident}")
+}
+
+/// A shop that a breach reached.
+pub(crate) fn reached(incident: &str, tenant: &Tenant) -> Key {
+    Key { kind: Kind::Incident, pk: reached_partition(incident), sk: tenant.to_string() }
 }
 
 /// A time whose text sorts like its number, for the next 31,000 years.

@@ -10,6 +10,7 @@ use storeward_core::receipt::Receipt;
 use storeward_core::shop::{Generation, ShopId, Tenant};
 use storeward_core::time::Timestamp;
 
+use crate::acting::{By, actor};
 use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, text};
 use crate::keyspace;
@@ -25,16 +26,68 @@ pub enum What {
     Uninstalled,
     /// The merchant changed the settings of the duplicate guard.
     SettingsChanged,
+    /// A member of the merchant's staff opened the app for the first time.
+    MemberCame,
+    /// The merchant gave a member another role, or newcomers.
+    RoleChanged,
+    /// The merchant took a member off the list.
+    MemberRemoved,
     /// The merchant decided on a case.
     CaseDecided,
     /// The merchant deleted a resolved case.
     CaseDeleted,
+    /// A person asked for something: the request was opened.
+    RequestOpened,
+    /// Whoever asked proved to be the person.
+    RequestProven,
+    /// A request that is not finished was warned of.
+    RequestWarned,
+    /// A request ended without being carried out; the request says why.
+    RequestRefused,
+    /// A restriction or an objection was carried out, or lifted.
+    RequestDone,
+    /// The app was connected again: by another consent, or because it was opened.
+    Reconnected,
+    /// The shop's tokens were renewed.
+    AccessRenewed,
+    /// The merchant granted other scopes.
+    ScopesChanged,
+    /// Shopify renews the shop's tokens no more: they were forgotten.
+    Disconnected,
+    /// What is known of the shop changed: its domains, address or plan.
+    ProfileChanged,
+    /// Orders were put into a case.
+    CaseFormed,
+    /// A mail to the merchant is being sent: written before it goes.
+    MailAnnounced,
+    /// An announced mail was certainly not sent.
+    MailNotSent,
+    /// The merchant was told of a case, or is not to be.
+    MerchantTold,
+    /// Shopify was told which orders are in a case.
+    OrdersMarked,
+    /// Orders of a case are being held at Shopify: written before they are.
+    HoldAnnounced,
+    /// What was held for a case was let go.
+    HoldReleased,
+    /// The merchant ended an exception.
+    ExceptionEnded,
+    /// A shop's orders were compared with what Shopify has, and what was missing was stored.
+    Reconciled,
     /// A person's records were erased; writers that began before may still be running.
     SubjectErased,
     /// The second pass found nothing of the person left. This is the receipt.
     SubjectErasureVerified,
+    /// The use of what is about a person was limited: restricted or objected to.
+    SubjectLimited,
+    /// Such a limit was lifted.
+    SubjectLimitLifted,
+    /// Something told of a person whose data may not be used, and was dropped.
+    RefusedLimited,
     /// A customer's account was rectified in every record that names it.
     SubjectRectified,
+    /// A link to what was put together was made, for the merchant to fetch it.
+    ExportLinked,
     /// Everything stored about a person was put together, because the person asked.
     SubjectExported,
     /// The merchant was given what was put together.
@@ -45,6 +98,18 @@ pub enum What {
     ErasuresReplayed,
     /// `shop/redact` found the shop purged already.
     ShopRedactConfirmed,
+    /// The merchant was told of a change of sub-processors.
+    ProcessorAnnounced,
+    /// The merchant objects to a sub-processor.
+    ProcessorObjected,
+    /// The merchant does not object to a sub-processor any more.
+    ProcessorObjectionWithdrawn,
+    /// A breach of personal data was opened, changed, or closed.
+    Incident,
+    /// A merchant was told of a breach.
+    BreachNotified,
+    /// A merchant would have been told of a breach: a drill.
+    BreachRehearsed,
     /// A destructive webhook that did not fit the shop's state was not obeyed.
     Refused,
 }
@@ -52,7 +117,7 @@ pub enum What {
 /// An entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// When.
+    /// When it was written.
     pub at: Timestamp,
     /// Whose data, by blinded name.
     pub shop: ShopId,
@@ -71,19 +136,39 @@ pub struct Entry {
     /// The receipt, where something was erased to the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Receipt>,
+    /// Who did it; `None` until it is written, and in entries from before this was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
+    /// In which request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
 }
 
 impl Entry {
     pub(crate) fn new(at: Timestamp, tenant: &Tenant, what: What, why: impl Into<String>) -> Self {
+        Self::about(at, &tenant.shop, Some(tenant.generation), what, why)
+    }
+
+    /// An entry that is not, or not surely, about one installation.
+    pub(crate) fn about(
+        at: Timestamp,
+        shop: &ShopId,
+        generation: Option<Generation>,
+        what: What,
+        why: impl Into<String>,
+    ) -> Self {
+        let (shop, counts) = (shop.clone(), BTreeMap::new());
         Self {
             at,
-            shop: tenant.shop.clone(),
-            generation: Some(tenant.generation),
+            shop,
+            generation,
             what,
             why: why.into(),
-            counts: BTreeMap::new(),
+            counts,
             verified: None,
             receipt: None,
+            by: None,
+            request: None,
         }
     }
 
@@ -96,10 +181,15 @@ impl Entry {
 }
 
 impl Store {
-    /// The action that writes `entry`, for the transaction that does what it tells.
+    /// The action that writes `entry`, for the transaction that does what it tells: with who acts, and the time.
+    ///
+    /// # Errors
+    /// [`StoreError::NobodyActs`]: then the change is not made.
     pub(crate) fn ledger_action(&self, entry: &Entry) -> Result<Action> {
+        let who = actor(self.standing.as_ref())?;
+        let entry = Entry { at: self.now(), by: Some(who.by), request: who.request, ..entry.clone() };
         let key = keyspace::ledger(entry.at, &entry.shop, &self.random_id()?);
-        let json = serde_json::to_string(entry).map_err(|_| StoreError::Corrupt("a ledger entry"))?;
+        let json = serde_json::to_string(&entry).map_err(|_| StoreError::Corrupt("a ledger entry"))?;
         Ok(Action::put(Item::new(key).set("entry", text(json))))
     }
 
@@ -111,16 +201,7 @@ impl Store {
         what: What,
         why: &str,
     ) -> Result<()> {
-        let entry = Entry {
-            at: self.now(),
-            shop: shop.clone(),
-            generation,
-            what,
-            why: why.to_owned(),
-            counts: BTreeMap::new(),
-            verified: None,
-            receipt: None,
-        };
+        let entry = Entry::about(self.now(), shop, generation, what, why);
         let action = self.ledger_action(&entry)?;
         match self.transact(vec![action]).await? {
             Ok(()) => Ok(()),
@@ -141,7 +222,7 @@ impl Store {
 
     /// The entries of one day in one of its partitions, of all shops.
     pub(crate) async fn entries_of(&self, day: Timestamp, bucket: u8) -> Result<Vec<Entry>> {
-        let partition = format!("ledger#{}#{bucket:02}", day.day());
+        let partition = keyspace::ledger_day_partition(&day.day(), bucket);
         let entry = |item: &Stored| {
             serde_json::from_str(item.text("entry")?).map_err(|_| StoreError::Corrupt("a ledger entry"))
         };
@@ -152,7 +233,7 @@ impl Store {
     pub async fn ledger_root(&self, day: Timestamp) -> Result<Hash> {
         let mut leaves = Vec::new();
         for bucket in 0..keyspace::BUCKETS {
-            let partition = format!("ledger#{}#{bucket:02}", day.day());
+            let partition = keyspace::ledger_day_partition(&day.day(), bucket);
             for item in self.query_all(Query::of(Table::Ledger, &partition)).await? {
                 let entry = [item.text("pk")?, item.text("sk")?, item.text("entry")?];
                 leaves.push(leaf(entry.join("\n").as_bytes()));

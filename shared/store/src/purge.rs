@@ -17,8 +17,9 @@ use crate::exceptions;
 use crate::item::{Item, Stored, number, text};
 use crate::keyspace::{self, BUCKETS, Key, Place};
 use crate::ledger::{Entry, What};
+use crate::requests;
 use crate::statistics::{month, months_back};
-use crate::store::{Action, Change, Condition, Expired, Query, Store};
+use crate::store::{Action, Change, Condition, Expired, Query, Store, Unrecorded};
 use crate::tenants::Installation;
 
 /// Buckets that are worked on side by side: each of their partitions takes 1,000 writes/s of its own.
@@ -115,7 +116,7 @@ impl Store {
             },
             condition: Some(Condition::phase("uninstalled")),
         };
-        if self.transact(vec![begun]).await?.is_err() {
+        if self.transact_unrecorded(Unrecorded::Step, vec![begun]).await?.is_err() {
             return Ok(PurgeReport::Gone);
         }
         let swept: Vec<Swept> = stream::iter(0..BUCKETS)
@@ -201,11 +202,12 @@ impl Store {
         let mut rows = match kind {
             Kind::Order => Self::read_order(installation, item)?.rows,
             Kind::Case => {
-                let case = Self::read_case(installation, item)?;
+                let case = Self::read_case(installation, item)?.whole();
                 let rows = case.members.iter().flat_map(|member| member.row_keys(installation));
                 rows.chain(case.index_key(&installation.tenant)).collect()
             }
             Kind::Exception => exceptions::keys_of(installation, item)?,
+            Kind::Request => requests::read(item)?.keys(&installation.tenant),
             Kind::Rectification | Kind::Export => Self::rows_of_errand(installation, kind, item)?,
             _ => Vec::new(),
         };
@@ -257,7 +259,8 @@ impl Store {
         let item = Item::new(keyspace::progress(tenant, PURGE, bucket))
             .set("revision", number(progress.revision))
             .set("counted", text(kinds));
-        Ok(self.transact(vec![Action::Put { item, condition: Some(condition) }]).await?.is_ok())
+        let put = vec![Action::Put { item, condition: Some(condition) }];
+        Ok(self.transact_unrecorded(Unrecorded::Step, put).await?.is_ok())
     }
 
     /// Looks for whatever an installation can have, kind by kind of the data map, and deletes on sight what no record
@@ -289,7 +292,10 @@ impl Store {
                     let mut left = Vec::new();
                     let mut asked = 0;
                     for month in months_back(self.now()).take_while(|month| *month >= first) {
-                        let partition = keyspace::case_index_partition(tenant, &month);
+                        let partition = match kind {
+                            Kind::RequestIndex => keyspace::request_index_partition(tenant, &month),
+                            _ => keyspace::case_index_partition(tenant, &month),
+                        };
                         left.extend(self.all_of(Table::Data, &partition).await?);
                         asked += 1;
                     }
@@ -332,7 +338,7 @@ impl Store {
                 }
                 actions.push(Action::delete(item.key(Kind::Progress)?));
             } else {
-                self.write(vec![Action::delete(item.key(Kind::Progress)?)]).await?;
+                self.write(Unrecorded::Step, vec![Action::delete(item.key(Kind::Progress)?)]).await?;
             }
         }
         let now = self.now();
@@ -345,6 +351,7 @@ impl Store {
             key: keyspace::shop(tenant),
             condition: Some(Condition::phase("uninstalled")),
         });
+        actions.push(Action::delete(keyspace::members(tenant)));
         actions.push(Action::delete(keyspace::keys(tenant)));
         actions.push(Action::delete(keyspace::directory(tenant)));
         own.extend(installation.uninstalled_at.map(|at| DueRow::purge(tenant, at).key()));

@@ -14,7 +14,7 @@ use crate::error::{Result, StoreError};
 use crate::item::{Stored, number, text};
 use crate::keyspace::{self, BUCKETS, Key, RecordRef};
 use crate::ledger::{Entry, What};
-use crate::store::{Action, Change, Condition, Expired, Query, Store};
+use crate::store::{Action, Change, Condition, Expired, Query, Store, Unrecorded};
 use crate::tenants::Installation;
 
 /// What a tombstone keeps of how the person was found: the partition of the index rows, or the name of the order.
@@ -103,7 +103,7 @@ impl Store {
         let since = self.since(replaying.restored_to).await?;
         // Keys that were restored with the rest are destroyed again, before anything else.
         for tenant in &since.purged_tenants {
-            self.write(vec![Action::delete(keyspace::keys(tenant))]).await?;
+            self.write(Unrecorded::Step, vec![Action::delete(keyspace::keys(tenant))]).await?;
             self.cache_lock().remove(&tenant.shop);
         }
         while !replaying.scanned && !since.purged.is_empty() {
@@ -233,7 +233,9 @@ impl Store {
         };
         let condition = Some(Condition::PRESENT);
         // It expired meanwhile: then it is forgotten too.
-        let _gone = self.transact(vec![Action::Update { key, update, condition }]).await?;
+        let _gone = self
+            .transact_unrecorded(Unrecorded::Step, vec![Action::Update { key, update, condition }])
+            .await?;
         Ok(())
     }
 }

@@ -10,17 +10,18 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Delete, DeleteRequest, KeysAndAttributes, Put, TimeToLiveSpecification,
-    TimeToLiveStatus, TransactWriteItem, Update, WriteRequest,
+    AttributeValue, ConditionCheck, Delete, DeleteRequest, KeysAndAttributes, Put, Select,
+    TimeToLiveSpecification, TimeToLiveStatus, TransactWriteItem, Update, WriteRequest,
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use storeward_core::data_map::Table;
+use storeward_core::data_map::{Kind, Table};
 use storeward_core::shop::ShopId;
 use storeward_core::time::{Clock, Timestamp};
 
+use crate::acting::Acting;
 use crate::crypto::{DeploymentKey, Entropy};
 use crate::error::{Result, StoreError};
-use crate::item::{EXPIRES_AT, Item, Stored, text};
+use crate::item::{EXPIRES_AT, Item, Stored, number, text};
 use crate::keyspace::Key;
 use crate::tenants::CachedKeys;
 
@@ -53,6 +54,24 @@ const PATIENT_ATTEMPTS: u32 = 12;
 /// The longest wait before one more attempt.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
+/// Why something is written without an entry of its own in the ledger. There are no other reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unrecorded {
+    /// What Shopify delivered: its marker, in the same transaction, says what came and when, and the front logs it. An
+    /// entry for each order would make the ledger, whose partitions are few, the narrowest place of all
+    /// (docs/decisions/0020).
+    Delivery,
+    /// A step of something that ends with one entry, which counts the steps: an erasure, a rectification, a purge.
+    Step,
+    /// How far work has come, and who is at it: due rows, leases, cursors, what a digest will list. Nobody's data.
+    Bookkeeping,
+}
+
+impl Unrecorded {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Delivery, Self::Step, Self::Bookkeeping];
+}
+
 /// The store. Cheap to clone; one for each Lambda instance.
 #[derive(Clone)]
 pub struct Store {
@@ -62,6 +81,7 @@ pub struct Store {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) cache: Arc<Mutex<HashMap<ShopId, CachedKeys>>>,
+    pub(crate) standing: Option<Acting>,
 }
 
 impl fmt::Debug for Store {
@@ -91,7 +111,22 @@ impl Store {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { client, tables, deployment: Arc::new(deployment), clock, entropy, cache: Arc::default() }
+        Self {
+            client,
+            tables,
+            deployment: Arc::new(deployment),
+            clock,
+            entropy,
+            cache: Arc::default(),
+            standing: None,
+        }
+    }
+
+    /// The same store in the hands of a tool or a test, which acts wherever nobody else is said to. Functions have none:
+    /// their fronts say who acts.
+    #[must_use]
+    pub fn standing_for(&self, who: Acting) -> Self {
+        Self { standing: Some(who), ..self.clone() }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -260,9 +295,58 @@ impl Store {
         Ok(())
     }
 
-    /// Writes all or nothing. Meeting another transaction on the same items is tried again here; a condition that
-    /// does not hold comes back as `Ok(Err(…))`.
+    /// How many items that have not expired stand in a partition, without reading what they hold.
+    pub(crate) async fn how_many(&self, table: Table, partition: &str) -> Result<u64> {
+        let mut counted = 0;
+        let mut after = None;
+        loop {
+            let output = self
+                .client
+                .query()
+                .table_name(self.table(table))
+                .consistent_read(true)
+                .select(Select::Count)
+                .key_condition_expression("pk = :pk")
+                .filter_expression("attribute_not_exists(expires_at) OR expires_at > :now")
+                .expression_attribute_values(":pk", text(partition))
+                .expression_attribute_values(":now", number(self.now().seconds()))
+                .set_exclusive_start_key(after)
+                .send()
+                .await
+                .map_err(|error| StoreError::from_sdk("Query", &error))?;
+            counted += u64::try_from(output.count).unwrap_or_default();
+            after = output.last_evaluated_key;
+            if after.is_none() {
+                return Ok(counted);
+            }
+        }
+    }
+
+    /// Makes a change together with its entry of the ledger, which must be among `actions`: all or nothing. Meeting
+    /// another transaction on the same items is tried again here; a condition that does not hold comes back as
+    /// `Ok(Err(…))`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unrecorded`] without an entry, whatever it is: a change that is not told of is not made.
     pub(crate) async fn transact(&self, actions: Vec<Action>) -> Result<std::result::Result<(), Canceled>> {
+        let recorded =
+            |action: &Action| matches!(action, Action::Put { item, .. } if item.key.kind == Kind::Ledger);
+        if !actions.iter().any(recorded) {
+            return Err(StoreError::Unrecorded);
+        }
+        self.commit_actions(actions).await
+    }
+
+    /// Writes what needs no entry of its own, for a reason, as [`Store::transact`] does.
+    pub(crate) async fn transact_unrecorded(
+        &self,
+        _why: Unrecorded,
+        actions: Vec<Action>,
+    ) -> Result<std::result::Result<(), Canceled>> {
+        self.commit_actions(actions).await
+    }
+
+    async fn commit_actions(&self, actions: Vec<Action>) -> Result<std::result::Result<(), Canceled>> {
         debug_assert!(actions.len() <= TRANSACTION_ITEMS, "{} actions", actions.len());
         let items: Vec<TransactWriteItem> =
             actions.into_iter().map(|action| self.build(action)).collect::<Result<_>>()?;
@@ -342,9 +426,9 @@ impl Store {
         }
     }
 
-    /// Writes without conditions, all or nothing.
-    pub(crate) async fn write(&self, actions: Vec<Action>) -> Result<()> {
-        match self.transact(actions).await? {
+    /// Writes without conditions what needs no entry of its own, all or nothing.
+    pub(crate) async fn write(&self, why: Unrecorded, actions: Vec<Action>) -> Result<()> {
+        match self.transact_unrecorded(why, actions).await? {
             Ok(()) => Ok(()),
             Err(_) => Err(StoreError::Corrupt("a write without conditions failed one")),
         }

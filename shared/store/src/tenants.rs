@@ -120,6 +120,12 @@ impl Store {
         self.deployment.actor(shop, user)
     }
 
+    /// The blinded name of an operator: 32 hexadecimal digits.
+    #[must_use]
+    pub fn operator(&self, issuer: &str, subject: &str) -> String {
+        self.deployment.operator(issuer, subject)
+    }
+
     /// Installs the app without access to the shop: what is told by webhooks is worked on, nothing is done there.
     pub async fn install(&self, profile: &Profile) -> Result<Installation> {
         self.install_at(profile, None, self.now(), None).await
@@ -230,7 +236,11 @@ impl Store {
         }
         let update = Change { expression, values };
         let still = Condition::phase("installed");
-        if self.transact(vec![Action::Update { key, update, condition: Some(still) }]).await?.is_err() {
+        let actions = vec![
+            Action::Update { key, update, condition: Some(still) },
+            self.ledger_action(&Entry::new(self.now(), &current.tenant, What::Reconnected, "install"))?,
+        ];
+        if self.transact(actions).await?.is_err() {
             return Err(StoreError::Contended("the installation"));
         }
         self.tenant(&current.tenant).await?.ok_or(StoreError::Contended("the installation"))

@@ -319,7 +319,7 @@ impl LocalStack {
         }
     }
 
-    /// Everything in one router: `/lambda-url/`, `/api/`, `/auth`, `/_local/`, the simulated Resend and Admin API,
+    /// Everything in one router: `/lambda-url/`, `/api/`, `/auth`, `/operator/`, `/_local/`, the simulated Resend and Admin API,
     /// and the cloud for the rest.
     pub fn router(&self) -> Router {
         Router::new()
@@ -333,6 +333,7 @@ impl LocalStack {
             .route("/api", any(Self::serve_api))
             .route("/api/", any(Self::serve_api))
             .route("/api/{*path}", any(Self::serve_api))
+            .route("/operator/{*path}", any(Self::serve_api))
             .merge(control::router())
             .with_state(self.clone())
             .nest(resend::PATH, self.0.resend.router())
@@ -617,7 +618,7 @@ mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use storeward_core::oauth::{Access, Scopes};
-    use storeward_store::Profile;
+    use storeward_store::{Acting, By, Profile};
 
     use super::bundle::{Bundle, Keep, Options};
     use super::*;
@@ -804,7 +805,7 @@ Resources:
             assert!(!stack.is_movable());
             let serving = tokio::spawn(async move { stack.run(listener).await });
             let context = functions.context("jobs/match-order").unwrap();
-            let store = context.store().await.unwrap();
+            let store = context.store().await.unwrap().standing_for(Acting::new(By::system("tests"), None));
             let shop = store.shop_id(&domain.parse().unwrap());
             let found = store.installation(&shop).await.unwrap().map(|found| found.tenant);
             installed.push(found);
@@ -916,7 +917,7 @@ Resources:
             public_domain: None,
         };
         let context = functions.context("jobs/match-order").unwrap();
-        let store = context.store().await.unwrap();
+        let store = context.store().await.unwrap().standing_for(Acting::new(By::system("tests"), None));
         let now = stack.now();
         let access = Access::lasting("shpat_demo", Scopes::parse("write_orders"), now);
         store.connect(&profile, now, &access, now).await.unwrap();
