@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use storeward_core::time::{MINUTE, Timestamp};
+use storeward_core::time::Timestamp;
 use storeward_host::{Context, Function, JobError, Queue, Setting, job};
 use storeward_store::{SecondPass, Work};
 
-/// What is kept of the time for the page under way and the message to the next run.
-const RESERVE: Duration = MINUTE;
+/// What is kept of the time for the page under way, which takes seconds, and the message to the next run.
+const RESERVE: Duration = Duration::from_secs(15);
 
 /// The function.
 pub const FUNCTION: Function = Function {
