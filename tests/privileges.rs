@@ -122,6 +122,10 @@ impl Roles {
                 let tables = body["RequestItems"].as_object().unwrap().keys();
                 tables.map(|table| format!("dynamodb:BatchGetItem {}", self.logical[table])).collect()
             }
+            "DynamoDB_20120810.BatchWriteItem" => {
+                let tables = body["RequestItems"].as_object().unwrap().keys();
+                tables.map(|table| format!("dynamodb:BatchWriteItem {}", self.logical[table])).collect()
+            }
             "AmazonSQS.SendMessage" => vec![format!("sqs:SendMessage {}", on(&body["QueueUrl"]))],
             "TrentService.Decrypt" => {
                 let purpose = body["EncryptionContext"]["purpose"].as_str().unwrap();
