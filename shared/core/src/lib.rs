@@ -13,6 +13,7 @@ pub mod oauth;
 pub mod order;
 pub mod personal;
 pub mod preview;
+pub mod retention;
 pub mod session;
 pub mod shop;
 pub mod time;

@@ -28,6 +28,8 @@ pub enum Action {
     ExportDue,
     /// The digest of a shop's cases: its work names the record that lists them.
     Digest,
+    /// Going through what an installation has stored, because a window became shorter.
+    ApplyRetention,
 }
 
 impl Action {
@@ -38,6 +40,7 @@ impl Action {
             Self::SecondPass => "second-pass",
             Self::ExportDue => "export-due",
             Self::Digest => "digest",
+            Self::ApplyRetention => "apply-retention",
         }
     }
 }
@@ -51,7 +54,7 @@ pub struct DueRow {
     pub tenant: Tenant,
     /// What.
     pub action: Action,
-    /// The work it is about; none for the purge of a whole shop.
+    /// The work it is about; none for what is about a whole shop.
     pub work: Option<Work>,
 }
 
@@ -65,6 +68,17 @@ impl DueRow {
     pub(crate) fn purge(tenant: &Tenant, uninstalled_at: Timestamp) -> Self {
         let at = uninstalled_at + PURGE_AFTER + HOUR;
         Self { at, tenant: tenant.clone(), action: Action::Purge, work: None }
+    }
+
+    /// The row that lets an installation be gone through once nobody can be writing under the terms before.
+    pub(crate) fn retention(tenant: &Tenant, at: Timestamp) -> Self {
+        Self { at, tenant: tenant.clone(), action: Action::ApplyRetention, work: None }
+    }
+
+    /// The row of the same that stands at `at`: what a job that was started by it ends.
+    #[must_use]
+    pub fn of_retention(tenant: &Tenant, at: Timestamp) -> Self {
+        Self::retention(tenant, at)
     }
 
     pub(crate) fn key(&self) -> Key {
@@ -103,6 +117,7 @@ fn read(stored: &Stored) -> Result<DueRow> {
         "second-pass" => Action::SecondPass,
         "export-due" => Action::ExportDue,
         "digest" => Action::Digest,
+        "apply-retention" => Action::ApplyRetention,
         _ => return Err(corrupt),
     };
     let work = match (stored.optional_text("record_ref"), stored.optional_text("delivery")) {

@@ -193,6 +193,7 @@ impl Store {
         for record in &records {
             *entry.counts.entry(record.kind.clone()).or_default() += 1;
         }
+        let ends = stored.end_written();
         let rows = Self::rows_to(installation, &work.record, received_at, &identifiers);
         sealed.rows = rows.iter().map(|row| shorten(tenant, &row.key)).collect();
         let mut actions: Vec<Action> = Vec::new();
@@ -204,6 +205,7 @@ impl Store {
                 .set("part", number(index))
                 .set("received_at", number(received_at.millis()))
                 .expiring(received_at)
+                .not_after(ends)
                 .sealed(&installation.keys, &part, &*self.entropy)?;
             actions.push(Action::put(item));
             sealed.parts.push(part_ref);

@@ -24,6 +24,10 @@ pub enum What {
     Uninstalled,
     /// The merchant changed the settings of the duplicate guard.
     SettingsChanged,
+    /// How long things are kept changed: by the merchant, by the plan, or by the deployment.
+    RetentionChanged,
+    /// What was past its window was deleted, after a window became shorter.
+    RetentionApplied,
     /// The merchant decided on a case.
     CaseDecided,
     /// The merchant deleted a resolved case.

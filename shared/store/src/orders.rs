@@ -80,6 +80,8 @@ pub struct OrderRecord {
     /// Which telling of Shopify's it is: an older one does not replace it.
     pub updated_at: Timestamp,
     pub(crate) rectified_at: Option<Timestamp>,
+    /// When it ends as it is stored: nothing that leads to it ends later, and nothing prolongs it.
+    pub(crate) ends: Option<i64>,
     /// How often it was written: whoever changes it makes sure that nobody else did.
     pub(crate) revision: i64,
     pub(crate) rows: Vec<Key>,
@@ -95,8 +97,8 @@ impl OrderRecord {
                 values: vec![revision],
             },
             Some(case) => Condition {
-                expression: "revision = :revision AND case_id = :case",
-                values: vec![revision, (":case", text(case.to_string()))],
+                expression: "revision = :revision AND case_id = :in_case",
+                values: vec![revision, (":in_case", text(case.to_string()))],
             },
         }
     }
@@ -184,6 +186,7 @@ impl Store {
             standing: Standing::of(stored.optional_text("standing")),
             updated_at: Timestamp(stored.optional_number("updated_at").unwrap_or_default()),
             rectified_at: sealed.rectified_at,
+            ends: stored.end_written(),
             revision: stored.optional_number("revision").unwrap_or_default(),
             rows: sealed.rows(&installation.tenant),
             order: sealed.order,

@@ -142,7 +142,7 @@ impl Store {
     }
 
     /// A record's index rows and then the record itself: stopped in between, the record still leads to its rows.
-    fn keys_of(installation: &Installation, kind: Kind, item: &Stored) -> Result<Vec<Key>> {
+    pub(crate) fn keys_of(installation: &Installation, kind: Kind, item: &Stored) -> Result<Vec<Key>> {
         let mut keys = match kind {
             Kind::Order => Self::read_order(installation, item)?.rows,
             Kind::Case => {

@@ -10,6 +10,7 @@ use storeward_core::data_map::{Kind, Table};
 use storeward_core::guard::GuardSettings;
 use storeward_core::oauth::Access;
 use storeward_core::personal::Personal;
+use storeward_core::retention::RetentionPolicy;
 use storeward_core::shop::{Generation, ShopDomain, ShopId, ShopState, Tenant};
 use storeward_core::time::Timestamp;
 
@@ -20,10 +21,14 @@ use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, seal, seal_part, text};
 use crate::keyspace;
 use crate::ledger::{Entry, What};
+use crate::retention::{COUNTED, counted};
 use crate::store::{Action, Change, Condition, Query, Store};
 
 /// How many shops' keys one Lambda instance remembers.
 const CACHED_SHOPS: usize = 1000;
+
+/// How often a change of the settings is tried while the terms beside them change.
+const ATTEMPTS: usize = 6;
 
 /// The attribute of a shop's settings: sealed apart from the profile, so that neither is lost when both change.
 const SETTINGS: &str = "settings";
@@ -64,6 +69,7 @@ pub struct Installation {
     pub installed_at: Timestamp,
     pub(crate) stored: Stored,
     pub(crate) keys: Arc<TenantKeys>,
+    pub(crate) policy: Arc<RetentionPolicy>,
 }
 
 impl fmt::Debug for Installation {
@@ -158,7 +164,9 @@ impl Store {
             let sealed = seal_part(&key, access::ACCESS, &keys, granted, &*self.entropy)?;
             item = item.set(access::ACCESS, sealed).set(access::REVISION, number(1));
         }
+        let item = self.with_terms(item, profile.plan.as_deref())?;
         let stored = Stored(item.attributes.clone());
+        let policy = self.learn_policy(&tenant, &stored);
         let keys_item = Item::new(keyspace::keys(&tenant))
             .set("wrapped", aws_sdk_dynamodb::types::AttributeValue::B(wrapped.into()))
             .set("wrapped_by", text(self.deployment.id()));
@@ -179,6 +187,7 @@ impl Store {
             installed_at: now,
             stored,
             keys: Arc::new(keys),
+            policy,
         })
     }
 
@@ -191,8 +200,9 @@ impl Store {
         access: Option<&Access>,
     ) -> Result<Installation> {
         let key = keyspace::shop(&current.tenant);
-        let mut set = vec!["installed_at = :now".to_owned()];
+        let mut set = vec!["installed_at = :now".to_owned(), COUNTED.to_owned()];
         let mut values = vec![(":now", number(now.max(current.installed_at).millis()))];
+        values.extend(counted());
         // What a webhook told since is newer than what was asked for before.
         if known_at.is_none_or(|at| current.profile_at().is_none_or(|known| known <= at)) {
             set.push("sealed = :sealed".to_owned());
@@ -224,11 +234,17 @@ impl Store {
         if self.transact(vec![Action::Update { key, update, condition: Some(still) }]).await?.is_err() {
             return Err(StoreError::Contended("the installation"));
         }
-        self.tenant(&current.tenant).await?.ok_or(StoreError::Contended("the installation"))
+        let renewed = self.tenant(&current.tenant).await?.ok_or(StoreError::Contended("the installation"))?;
+        // As the profile tells it that stands now, which can be a later one.
+        self.follow_plan(&renewed.tenant).await?;
+        Ok(renewed)
     }
 
     /// Replaces the settings of the duplicate guard; they count from the next order on. `false` when the app is not
     /// installed any more.
+    ///
+    /// # Errors
+    /// Contended, too, when what duplicates are found by became shorter meanwhile than they are to be looked for.
     pub async fn change_settings(
         &self,
         installation: &Installation,
@@ -236,14 +252,26 @@ impl Store {
     ) -> Result<bool> {
         let tenant = &installation.tenant;
         let key = keyspace::shop(tenant);
-        let sealed = seal_part(&key, SETTINGS, &installation.keys, settings, &*self.entropy)?;
-        let update =
-            Change { expression: "SET settings = :settings".to_owned(), values: vec![(":settings", sealed)] };
-        let actions = vec![
-            Action::Update { key, update, condition: Some(Condition::phase("installed")) },
-            self.ledger_action(&Entry::new(self.now(), tenant, What::SettingsChanged, "settings"))?,
-        ];
-        Ok(self.transact(actions).await?.is_ok())
+        let mut latest = installation.clone();
+        for _ in 0..ATTEMPTS {
+            latest.retention().reaches(settings).map_err(|_| StoreError::Contended("the settings"))?;
+            let sealed = seal_part(&key, SETTINGS, &installation.keys, settings, &*self.entropy)?;
+            let mut values = vec![(":settings", sealed)];
+            values.extend(counted());
+            let update = Change { expression: format!("SET settings = :settings, {COUNTED}"), values };
+            let actions = vec![
+                Action::Update { key: key.clone(), update, condition: Some(latest.same_terms()) },
+                self.ledger_action(&Entry::new(self.now(), tenant, What::SettingsChanged, "settings"))?,
+            ];
+            if self.transact(actions).await?.is_ok() {
+                return Ok(true);
+            }
+            match self.tenant(tenant).await?.filter(Installation::is_installed) {
+                Some(again) => latest = again,
+                None => return Ok(false),
+            }
+        }
+        Err(StoreError::Contended("the settings"))
     }
 
     /// The latest installation of a shop, with its keys, in one round trip: the shop's row and its keys are read
@@ -281,7 +309,11 @@ impl Store {
 
     /// Where an installation stands, without its keys; `None` when it was purged.
     pub async fn state_of(&self, tenant: &Tenant) -> Result<Option<ShopState>> {
-        self.get(&keyspace::shop(tenant)).await?.as_ref().map(state_of).transpose()
+        let row = self.get(&keyspace::shop(tenant)).await?;
+        if let Some(row) = &row {
+            self.learn_policy(tenant, row);
+        }
+        row.as_ref().map(state_of).transpose()
     }
 
     async fn assemble(
@@ -313,7 +345,8 @@ impl Store {
         let uninstalled_at = stored.optional_number("uninstalled_at").map(Timestamp);
         let installed_at =
             stored.optional_number("installed_at").map_or_else(|| tenant.generation.since(), Timestamp);
-        Ok(Installation { tenant, state, uninstalled_at, installed_at, stored, keys })
+        let policy = self.learn_policy(&tenant, &stored);
+        Ok(Installation { tenant, state, uninstalled_at, installed_at, stored, keys, policy })
     }
 
     async fn wrapped_keys(&self, shop: &ShopId) -> Result<HashMap<Generation, Vec<u8>>> {
