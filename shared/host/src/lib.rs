@@ -24,7 +24,7 @@ pub use browser::{BrowserError, BrowserRequest, Reply, browser};
 pub use connections::Connections;
 pub use context::{Context, HostError, Queue};
 pub use function::{Function, Invocation, InvokeError, Running};
-pub use job::{JobError, PurgeOrder, ReconcileOrder, job};
+pub use job::{JobError, PurgeOrder, ReconcileOrder, RetentionOrder, job};
 pub use notice::{Happened, Notice};
 pub use orders::{order_news, take_news};
 pub use problem::{Problem, ProblemKind};

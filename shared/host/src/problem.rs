@@ -59,11 +59,15 @@ pub enum ProblemKind {
     NothingToExcept,
     /// More orders or people are in the case than one step can deal with.
     CaseTooLarge,
+    /// Something is to be kept for longer than it can be, or for no time.
+    RetentionOutOfBounds,
+    /// Duplicates are to be looked for further back than what they are found by is kept.
+    WindowBeyondRetention,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -89,6 +93,8 @@ impl ProblemKind {
         Self::CaseNotDecidable,
         Self::NothingToExcept,
         Self::CaseTooLarge,
+        Self::RetentionOutOfBounds,
+        Self::WindowBeyondRetention,
     ];
 
     /// The kind's stable id, the last part of its `type`.
@@ -120,6 +126,8 @@ impl ProblemKind {
             Self::CaseNotDecidable => "case-not-decidable",
             Self::NothingToExcept => "nothing-to-except",
             Self::CaseTooLarge => "case-too-large",
+            Self::RetentionOutOfBounds => "retention-out-of-bounds",
+            Self::WindowBeyondRetention => "window-beyond-retention",
         }
     }
 
@@ -143,7 +151,7 @@ impl ProblemKind {
                 409
             }
             Self::CaseChanged => 412,
-            Self::SettingOutOfBounds => 422,
+            Self::SettingOutOfBounds | Self::RetentionOutOfBounds | Self::WindowBeyondRetention => 422,
             Self::Unavailable => 503,
         }
     }
@@ -177,6 +185,8 @@ impl ProblemKind {
             Self::CaseNotDecidable => "There is nothing to decide on any more",
             Self::NothingToExcept => "Nobody to make an exception for is known",
             Self::CaseTooLarge => "The case is too large for this",
+            Self::RetentionOutOfBounds => "That cannot be kept for so long",
+            Self::WindowBeyondRetention => "Duplicates are looked for further back than orders are kept",
         }
     }
 }

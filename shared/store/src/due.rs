@@ -14,6 +14,9 @@ use crate::store::{self, Query, Store};
 /// How many hours back the first sweep looks that succeeds: the ones before it may have failed since the deployment.
 const FIRST_LOOK_BACK: i64 = 48;
 
+/// Under which retention of the deployment the last sweep ran.
+const KEEPING: &str = "keeping";
+
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -157,10 +160,21 @@ impl Store {
         self.query_all(Query::of(Table::Data, &partition)).await?.iter().map(read).collect()
     }
 
+    /// Whether the last sweep knew this deployment to keep things as it does now. There is nothing to go through for the
+    /// first.
+    pub async fn retention_swept(&self) -> Result<bool> {
+        let cursor = self.get(&keyspace::sweep_cursor()).await?;
+        let known = cursor.as_ref().and_then(|cursor| cursor.optional_text(KEEPING));
+        Ok(cursor.is_none() || known == Some(self.deployment_retention().fingerprint().as_str()))
+    }
+
     /// Remembers that everything due by `until` was seen to: the next sweep begins at that hour. It must be a time from
     /// before the rows were read, or what came due during the sweep would be passed over.
     pub async fn due_swept(&self, until: Timestamp) -> Result<()> {
-        let item = Item::new(keyspace::sweep_cursor()).set("hour", number(until.hour())).expiring(until);
+        let item = Item::new(keyspace::sweep_cursor())
+            .set("hour", number(until.hour()))
+            .set(KEEPING, text(self.deployment_retention().fingerprint()))
+            .expiring(until);
         self.write(vec![store::Action::put(item)]).await
     }
 
