@@ -32,7 +32,8 @@ const LAMBDAS_OWN: [&str; 8] = [
 ];
 
 /// What a function may do and does not do in this life, with the reason why it may.
-const UNUSED: [(&str, &str, &str); 4] = [
+const UNUSED: [(&str, &str, &str); 5] = [
+    ("jobs/apply-retention", "dynamodb:PutItem DataTable", AFTER_A_DEPLOYMENT),
     ("webhooks/app-uninstalled", "dynamodb:GetItem DataTable", AT_ONCE),
     ("webhooks/shop-redact", "dynamodb:GetItem DataTable", AT_ONCE),
     ("schedules/sweep-due", "sqs:SendMessage SweepDueDeadLetters", BY_LAMBDA),
@@ -41,6 +42,8 @@ const UNUSED: [(&str, &str, &str); 4] = [
 
 const BY_LAMBDA: &str =
     "an invocation that failed for good is kept there by Lambda, which sends with the function's role";
+
+const AFTER_A_DEPLOYMENT: &str = "a deployment that keeps things for a shorter time lets them be gone through once more";
 
 const AT_ONCE: &str =
     "what another instance renewed is read where two need a token at once: here nobody else does";
@@ -263,6 +266,24 @@ impl Watched<'_> {
 }
 
 impl Watched<'_> {
+    /// The merchant moves to the free plan, which keeps orders for a week: one is older. What the change asks for runs out
+    /// of time first, and the sweep asks once more.
+    async fn shortened(&mut self) {
+        let mut old = stranger(70);
+        old["created_at"] = json!("2026-11-10T15:00:00Z");
+        self.order(70, &old).await;
+        self.work("jobs/match-order").await;
+        let mut body = sample_body("webhooks/shop-update/plain");
+        body["updated_at"] = json!("2026-11-20T17:00:00Z");
+        body["plan_display_name"] = json!("Free");
+        self.invoke("webhooks/shop-update", crate::bench::delivery("shop/update", "free", &body)).await;
+        self.without_time("jobs/apply-retention").await;
+        self.work("jobs/apply-retention").await;
+        self.bench.advance(HOUR).await;
+        self.invoke("schedules/sweep-due", sample("schedules/sweep-due/hourly")).await;
+        self.work("jobs/apply-retention").await;
+    }
+
     async fn news(&mut self, topic: &str, id: &str, body: &Value) {
         let function = format!("webhooks/{}", topic.replace(['/', '_'], "-"));
         self.invoke(&function, crate::bench::delivery(topic, id, body)).await;
@@ -403,6 +424,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     life.work("jobs/notify-merchant").await;
     assert!(life.bench.items("digest").is_empty(), "the digest was ended");
     life.changes(&world.shopify).await;
+    life.shortened().await;
     // Erased in two passes, the second of which is lost and sent again by the sweep.
     life.invoke("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
     life.drain("jobs/redact-subject").await;
@@ -507,6 +529,9 @@ async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
     life.book("api/openapi");
     life.ask("api/settings", "GET /v1/settings", "", &none).await;
     life.ask("api/settings", "PUT /v1/settings", "", &json!({"window_minutes": 60})).await;
+    life.ask("api/settings", "GET /v1/retention", "", &none).await;
+    let kept = life.ask("api/settings", "PUT /v1/retention", "", &json!({"case": 60})).await;
+    assert_eq!(kept["case"], json!({"days": 60, "chosen": 60, "longest": 90}));
     let preview = life.ask("api/settings", "POST /v1/settings/preview", "", &json!({"settings": {}})).await;
     assert_eq!(preview["proposed"]["cases"], 2, "{preview}");
     let listed = life.ask("api/cases", "GET /v1/cases", "", &none).await;

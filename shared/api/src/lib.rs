@@ -8,5 +8,6 @@ pub use document::{OPERATIONS, Operation, document};
 pub use types::{
     CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody, ExplanationBody,
     MemberBody, MonthBody, PreviewBody, PreviewExample, PreviewRequest, PreviewResult, ReasonBody,
-    RecheckBody, SavedBody, SavingsBody, SettingsBody, StepBody,
+    RecheckBody, RetentionBody, RetentionRequest, RetentionWindow, SavedBody, SavingsBody, SettingsBody,
+    StepBody,
 };

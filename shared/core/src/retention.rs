@@ -279,12 +279,8 @@ impl Terms {
     /// The terms of an installation that begins.
     #[must_use]
     pub fn begin(deployment: &Deployment, plan: Plan) -> Self {
-        let none = Self {
-            plan,
-            chosen: Choice::default(),
-            in_force: Choice::default(),
-            floors: BTreeMap::new(),
-        };
+        let none =
+            Self { plan, chosen: Choice::default(), in_force: Choice::default(), floors: BTreeMap::new() };
         Self { in_force: none.effective(deployment), ..none }
     }
 
@@ -458,7 +454,8 @@ impl Lives {
     /// When it ends at the latest under any policy: by the data map's bounds.
     #[must_use]
     pub fn latest(&self) -> Option<i64> {
-        let ends = self.0.iter().filter_map(|(kind, began)| Some(began.saturating_add(seconds(bound(*kind)?))));
+        let ends =
+            self.0.iter().filter_map(|(kind, began)| Some(began.saturating_add(seconds(bound(*kind)?))));
         ends.max()
     }
 

@@ -126,10 +126,8 @@ impl Store {
         let sealed = seal(&key, &installation.keys, profile, &*self.entropy)?;
         let mut values = vec![(":sealed", sealed), (":known", number(at.millis()))];
         values.extend(counted());
-        let update = Change {
-            expression: format!("SET sealed = :sealed, {PROFILE_AT} = :known, {COUNTED}"),
-            values,
-        };
+        let update =
+            Change { expression: format!("SET sealed = :sealed, {PROFILE_AT} = :known, {COUNTED}"), values };
         let condition = Condition {
             expression: "phase = :in_phase AND (attribute_not_exists(profile_at) OR profile_at <= :known)",
             values: vec![(":in_phase", text("installed"))],

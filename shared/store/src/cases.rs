@@ -485,8 +485,10 @@ impl Store {
             None => (self.new_case()?, true),
         };
         let merged: Vec<Case> = cases.collect();
-        let mut newcomers: Vec<&OrderRecord> =
-            records.iter().filter(|record| record.case.as_ref().is_none_or(|case| over.contains(case))).collect();
+        let mut newcomers: Vec<&OrderRecord> = records
+            .iter()
+            .filter(|record| record.case.as_ref().is_none_or(|case| over.contains(case)))
+            .collect();
         if newcomers.is_empty() && merged.is_empty() {
             return Ok(Step::Complete(target.reference));
         }

@@ -333,7 +333,8 @@ mod tests {
         let tenant = Tenant { shop: shop.clone(), generation: Generation(1_763_654_400_000) };
         assert_eq!(tenant_of(&bucket_partition(&tenant, Kind::Order, 3)), Some(tenant.clone()));
         assert_eq!(tenant_of(&case_index_partition(&tenant, "2026-11")), Some(tenant.clone()));
-        for nobodys in [shop_partition(&shop), directory_partition(1), due_partition(1, 2), shop.to_string()] {
+        for nobodys in [shop_partition(&shop), directory_partition(1), due_partition(1, 2), shop.to_string()]
+        {
             assert_eq!(tenant_of(&nobodys), None, "{nobodys}");
         }
     }

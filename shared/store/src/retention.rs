@@ -108,12 +108,6 @@ impl Installation {
     pub fn retention(&self) -> &RetentionPolicy {
         &self.policy
     }
-
-    /// What the merchant chose.
-    #[must_use]
-    pub fn chosen_retention(&self, deployment: &Deployment) -> Choice {
-        terms_of(&self.stored, deployment).chosen().clone()
-    }
 }
 
 /// The terms that a row holds; those of the strictest plan where it holds none.
@@ -127,7 +121,8 @@ fn revision_of(stored: &Stored) -> i64 {
 }
 
 /// How a change of something that the terms are checked against counts in the same revision.
-pub(crate) const COUNTED: &str = "retention_revision = if_not_exists(retention_revision, :uncounted) + :counted";
+pub(crate) const COUNTED: &str =
+    "retention_revision = if_not_exists(retention_revision, :uncounted) + :counted";
 
 /// The values of [`COUNTED`].
 pub(crate) fn counted() -> [(&'static str, AttributeValue); 2] {
@@ -151,6 +146,14 @@ impl Store {
     #[must_use]
     pub fn deployment_retention(&self) -> &Deployment {
         &self.retention
+    }
+
+    /// What the merchant chose, and the most that can be chosen of each kind.
+    #[must_use]
+    pub fn retention_choice(&self, installation: &Installation) -> (Choice, impl Fn(Kind) -> u32 + use<>) {
+        let terms = terms_of(&installation.stored, &self.retention);
+        let (deployment, plan) = (Arc::clone(&self.retention), terms.plan());
+        (terms.chosen().clone(), move |kind| deployment.days(plan, kind).unwrap_or_default())
     }
 
     /// The row of a new installation with its terms.
