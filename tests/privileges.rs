@@ -43,7 +43,8 @@ const UNUSED: [(&str, &str, &str); 5] = [
 const BY_LAMBDA: &str =
     "an invocation that failed for good is kept there by Lambda, which sends with the function's role";
 
-const AFTER_A_DEPLOYMENT: &str = "a deployment that keeps things for a shorter time lets them be gone through once more";
+const AFTER_A_DEPLOYMENT: &str =
+    "a deployment that keeps things for a shorter time lets them be gone through once more";
 
 const AT_ONCE: &str =
     "what another instance renewed is read where two need a token at once: here nobody else does";
@@ -272,7 +273,7 @@ impl Watched<'_> {
         let mut old = stranger(70);
         old["created_at"] = json!("2026-11-10T15:00:00Z");
         self.order(70, &old).await;
-        self.work("jobs/match-order").await;
+        self.rest().await;
         let mut body = sample_body("webhooks/shop-update/plain");
         body["updated_at"] = json!("2026-11-20T17:00:00Z");
         body["plan_display_name"] = json!("Free");
@@ -282,6 +283,15 @@ impl Watched<'_> {
         self.bench.advance(HOUR).await;
         self.invoke("schedules/sweep-due", sample("schedules/sweep-due/hourly")).await;
         self.work("jobs/apply-retention").await;
+        self.rest().await;
+    }
+
+    /// Works on what waits for matching and telling.
+    async fn rest(&mut self) {
+        tokio::time::resume();
+        self.work("jobs/match-order").await;
+        self.work("jobs/notify-merchant").await;
+        tokio::time::pause();
     }
 
     async fn news(&mut self, topic: &str, id: &str, body: &Value) {
@@ -532,6 +542,7 @@ async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
     life.ask("api/settings", "GET /v1/retention", "", &none).await;
     let kept = life.ask("api/settings", "PUT /v1/retention", "", &json!({"case": 60})).await;
     assert_eq!(kept["case"], json!({"days": 60, "chosen": 60, "longest": 90}));
+    life.lose("jobs/apply-retention").await;
     let preview = life.ask("api/settings", "POST /v1/settings/preview", "", &json!({"settings": {}})).await;
     assert_eq!(preview["proposed"]["cases"], 2, "{preview}");
     let listed = life.ask("api/cases", "GET /v1/cases", "", &none).await;

@@ -497,3 +497,360 @@ fn days(days: u32) -> Duration {
 fn seconds(window: Duration) -> i64 {
     i64::try_from(window.as_secs()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const T: Timestamp = Timestamp(1_795_190_400_500);
+
+    fn choice(days: &[(Kind, u32)]) -> Choice {
+        Choice::of(days.iter().copied()).unwrap()
+    }
+
+    fn deployment(preset: Preset, shorter: &str) -> Deployment {
+        Deployment::read(preset.name(), shorter).unwrap()
+    }
+
+    fn guard(window_minutes: u32) -> GuardSettings {
+        GuardSettings { window_minutes, ..GuardSettings::default() }
+    }
+
+    const fn day(days: i64) -> i64 {
+        days * 86_400
+    }
+
+    #[test]
+    fn the_presets_are_what_the_policies_promise() {
+        let of = |preset: Preset, plan| CHOSEN.map(|kind| preset.days(plan, kind).unwrap());
+        assert_eq!(of(Preset::DuplicateGuard, Plan::Paid), [60, 30, 365, 365]);
+        assert_eq!(of(Preset::DuplicateGuard, Plan::Free), [60, 30, 365, 365]);
+        assert_eq!(of(Preset::BotGuard, Plan::Paid), [30, 30, 90, 90]);
+        assert_eq!(of(Preset::BotGuard, Plan::Free), [7, 7, 90, 90]);
+        assert_eq!(of(Preset::MailDesk, Plan::Paid), [60, 30, 365, 365]);
+        assert_eq!(of(Preset::MailDesk, Plan::Free), [60, 30, 365, 365]);
+        for plan in [Plan::Free, Plan::Paid] {
+            for kind in Kind::ALL {
+                let shortest = Preset::ALL.into_iter().map(|preset| preset.days(plan, kind)).min().unwrap();
+                assert_eq!(Preset::Strictest.days(plan, kind), shortest, "{kind:?}");
+            }
+        }
+        assert_eq!(Preset::default(), Preset::Strictest);
+        assert_eq!(Preset::BotGuard.days(Plan::Free, Kind::Tombstone), Some(90), "nobody's choice");
+        assert_eq!(Preset::BotGuard.days(Plan::Free, Kind::Shop), None);
+    }
+
+    #[test]
+    fn bounds_are_the_data_maps() {
+        let known = [Kind::Order, Kind::Match, Kind::Case, Kind::Delivery, Kind::Subject, Kind::Ledger];
+        let days = known.map(bound_days);
+        assert_eq!(days, [Some(60), Some(30), Some(365), Some(7), None, None]);
+        assert_eq!(bound(Kind::Order), Some(DAY * 60));
+        assert_eq!(bound(Kind::Statistics), None);
+    }
+
+    #[test]
+    fn a_plan_that_is_not_known_is_the_strictest() {
+        for free in [None, Some("free"), Some(" Free "), Some("FREE")] {
+            assert_eq!(Plan::named(free), Plan::Free, "{free:?}");
+        }
+        for paid in ["Basic", "Grow", "", "freemium"] {
+            assert_eq!(Plan::named(Some(paid)), Plan::Paid, "{paid}");
+        }
+    }
+
+    #[test]
+    fn choices_are_read_and_what_is_none_is_said() {
+        assert_eq!(Choice::read(""), Ok(Choice::default()));
+        assert_eq!(
+            Choice::read(" order = 45 ,case=200,"),
+            Ok(choice(&[(Kind::Order, 45), (Kind::Case, 200)]))
+        );
+        let refused = |text: &str| Choice::read(text).unwrap_err().to_string();
+        assert!(refused("order").contains("\"order\" is not a retention: write kind=days"));
+        assert!(refused("order=soon").contains("\"order=soon\" is not a retention"));
+        assert!(refused("order=-1").contains("\"order=-1\" is not a retention"));
+        assert!(
+            refused("orders=3")
+                .contains("\"orders\" cannot be chosen: choose that of order, match, case, exception")
+        );
+        assert!(refused("delivery=3").contains("\"delivery\" cannot be chosen"));
+        assert_eq!(refused("order=3,order=4"), "order: say its retention once");
+        assert_eq!(
+            Choice::of([(Kind::Tombstone, 1)]),
+            Err(RetentionError::UnknownKind("tombstone".to_owned())),
+            "backups can be as old"
+        );
+    }
+
+    #[test]
+    fn a_deployment_is_never_longer_than_promised_and_can_be_shorter() {
+        assert_eq!(Deployment::read("strictest", ""), Ok(Deployment::default()));
+        for (preset, longest) in [("duplicate-guard", 60), ("bot-guard", 30), ("strictest", 30)] {
+            let with = |days: u32| Deployment::read(preset, &format!("order={days}"));
+            let error = |asked| RetentionError::OutOfBounds { kind: Kind::Order, asked, bound: longest };
+            assert!(with(longest).is_ok() && with(1).is_ok());
+            assert_eq!(with(longest + 1), Err(error(longest + 1)));
+            assert_eq!(with(0), Err(error(0)));
+        }
+        let error = Deployment::read("duplicate-guard", "case=366").unwrap_err();
+        assert_eq!(error.to_string(), "case: 366 days are asked for, choose 1 to 365");
+        assert_eq!(
+            Deployment::read("guard", "").unwrap_err().to_string(),
+            "there is no retention preset \"guard\": choose one of strictest, duplicate-guard, bot-guard, mail-desk"
+        );
+        let shorter = deployment(Preset::BotGuard, "order=20,case=40");
+        assert_eq!(shorter.days(Plan::Paid, Kind::Order), Some(20));
+        assert_eq!(shorter.days(Plan::Free, Kind::Order), Some(7), "the plan is shorter still");
+        assert_eq!(shorter.days(Plan::Paid, Kind::Exception), Some(90));
+        assert_eq!(shorter.days(Plan::Paid, Kind::Subject), None);
+        assert_eq!(shorter.fingerprint(), "bot-guard,order=20,case=40");
+        assert_eq!(Deployment::default().fingerprint(), "strictest");
+    }
+
+    #[test]
+    fn a_merchant_shortens_within_the_deployment_and_never_below_the_guards_window() {
+        let deployment = deployment(Preset::DuplicateGuard, "case=100");
+        let terms = Terms::begin(&deployment, Plan::Paid);
+        assert_eq!((terms.plan(), terms.chosen()), (Plan::Paid, &Choice::default()));
+        let choose =
+            |days: &[(Kind, u32)], minutes| terms.choose(&deployment, choice(days), &guard(minutes), T);
+        let error = choose(&[(Kind::Case, 101)], 60).unwrap_err();
+        assert_eq!(error, RetentionError::OutOfBounds { kind: Kind::Case, asked: 101, bound: 100 });
+        assert_eq!(
+            choose(&[(Kind::Case, 0)], 60).unwrap_err(),
+            RetentionError::OutOfBounds { kind: Kind::Case, asked: 0, bound: 100 }
+        );
+        let same = choose(&[(Kind::Case, 100)], 60).unwrap();
+        assert!(!same.shortened, "as long as before");
+        let less = choose(&[(Kind::Case, 99)], 60).unwrap();
+        assert!(less.shortened);
+        assert_eq!(less.terms.chosen().days(Kind::Case), Some(99));
+        // Exactly as long as the guard looks is long enough; what leads to orders ends with them.
+        assert!(choose(&[(Kind::Match, 2)], 2 * 1440).is_ok());
+        assert!(choose(&[(Kind::Order, 2)], 2 * 1440).is_ok());
+        let error = choose(&[(Kind::Order, 2)], 2 * 1440 + 1).unwrap_err();
+        assert_eq!(error, RetentionError::WindowBeyondRetention { window_minutes: 2881, days: 2 });
+        assert!(error.to_string().contains("within 2881 minutes") && error.to_string().contains("2 days"));
+    }
+
+    #[test]
+    fn matching_rows_are_not_kept_longer_than_orders() {
+        let deployment = deployment(Preset::DuplicateGuard, "");
+        let terms = Terms::begin(&deployment, Plan::Paid);
+        let days = |chosen: &[(Kind, u32)]| {
+            let changed = terms.choose(&deployment, choice(chosen), &guard(60), T).unwrap();
+            let policy = changed.terms.policy(&deployment, None);
+            [policy.days(Kind::Order).unwrap(), policy.days(Kind::Match).unwrap()]
+        };
+        assert_eq!(days(&[]), [60, 30]);
+        assert_eq!(days(&[(Kind::Order, 20)]), [20, 20]);
+        assert_eq!(days(&[(Kind::Order, 20), (Kind::Match, 10)]), [20, 10]);
+        assert_eq!(days(&[(Kind::Match, 10)]), [60, 10]);
+    }
+
+    #[test]
+    fn ends_are_exact_and_only_what_can_be_chosen_ends_with_an_uninstalled_shop() {
+        let deployment = deployment(Preset::DuplicateGuard, "");
+        let terms = Terms::begin(&deployment, Plan::Paid);
+        let policy = terms.policy(&deployment, None);
+        assert_eq!(policy.window(Kind::Order), Some(DAY * 60));
+        assert_eq!(policy.window(Kind::Delivery), Some(DAY * 7));
+        assert_eq!((policy.window(Kind::Shop), policy.days(Kind::Shop)), (None, None));
+        assert_eq!(policy.days(Kind::Delivery), Some(7));
+        assert_eq!(policy.end(Kind::Order, 1000), Some(1000 + day(60)));
+        assert_eq!(policy.end(Kind::Tombstone, 1000), Some(1000 + day(90)));
+        assert_eq!(policy.end(Kind::Ledger, 1000), None);
+        assert_eq!(policy.end(Kind::Order, i64::MAX), Some(i64::MAX));
+        let over = terms.policy(&deployment, Some(T));
+        let deadline = T.seconds() + 48 * 3600;
+        assert_eq!(over.end(Kind::Order, T.seconds()), Some(deadline));
+        assert_eq!(over.end(Kind::Order, T.seconds() - day(59)), Some(T.seconds() + day(1)));
+        assert_eq!(over.end(Kind::Request, T.seconds()), Some(T.seconds() + day(90)), "until the purge");
+    }
+
+    #[test]
+    fn a_window_that_becomes_longer_again_brings_nothing_back() {
+        let deployment = deployment(Preset::DuplicateGuard, "");
+        let long = Terms::begin(&deployment, Plan::Paid);
+        let short = long.choose(&deployment, choice(&[(Kind::Order, 10)]), &guard(60), T).unwrap();
+        assert!(short.shortened);
+        let later = T + DAY * 3;
+        let again = short.terms.choose(&deployment, Choice::default(), &guard(60), later).unwrap();
+        assert!(!again.shortened);
+        let policy = again.terms.policy(&deployment, None);
+        let at = later.seconds();
+        // What had just expired when it became longer stays gone; what had a second left lives on.
+        assert_eq!(policy.end(Kind::Order, at - day(10)), Some(0));
+        assert_eq!(policy.end(Kind::Order, at - day(10) + 1), Some(at - day(10) + 1 + day(60)));
+        assert_eq!(policy.end(Kind::Case, at - day(300)), Some(at + day(65)), "cases were never shortened");
+        // A second time the later floor counts, whichever is written first.
+        let short = again.terms.choose(&deployment, choice(&[(Kind::Order, 40)]), &guard(60), later).unwrap();
+        let again = short.terms.choose(&deployment, Choice::default(), &guard(60), later + DAY).unwrap();
+        let policy = again.terms.policy(&deployment, None);
+        assert_eq!(policy.end(Kind::Order, at - day(10)), Some(0), "the earlier change's");
+        assert_eq!(policy.end(Kind::Order, at - day(10) + 1), Some(at + 1 + day(50)));
+    }
+
+    #[test]
+    fn terms_follow_plan_and_deployment_and_keep_the_merchants_choice() {
+        let bots = deployment(Preset::BotGuard, "");
+        let terms = Terms::begin(&bots, Plan::Paid);
+        let terms = terms.choose(&bots, choice(&[(Kind::Order, 20)]), &guard(60), T).unwrap().terms;
+        let free = terms.moved(&bots, Plan::Free, T);
+        assert!(free.shortened);
+        assert_eq!(free.terms.plan(), Plan::Free);
+        assert_eq!(free.terms.policy(&bots, None).days(Kind::Order), Some(7));
+        let paid = free.terms.moved(&bots, Plan::Paid, T);
+        assert!(!paid.shortened);
+        assert_eq!(paid.terms.policy(&bots, None).days(Kind::Order), Some(20));
+        assert_eq!(terms.moved(&bots, Plan::Paid, T).terms, terms, "nothing changed");
+        // Another deployment counts at once, and is noted when the terms are renewed.
+        let shorter = deployment(Preset::BotGuard, "case=30");
+        assert_eq!(terms.policy(&shorter, None).days(Kind::Case), Some(30));
+        let renewed = terms.renewed(&shorter, T);
+        assert!(renewed.shortened && renewed.terms != terms);
+        assert!(!renewed.terms.renewed(&shorter, T).shortened);
+        let strictest = RetentionPolicy::strictest(&bots);
+        assert_eq!(CHOSEN.map(|kind| strictest.days(kind).unwrap()), [7, 7, 90, 90]);
+    }
+
+    #[test]
+    fn terms_are_read_back_as_they_were_written() {
+        let deployment = deployment(Preset::DuplicateGuard, "");
+        let terms = Terms::begin(&deployment, Plan::Paid);
+        let terms = terms.choose(&deployment, choice(&[(Kind::Order, 10)]), &guard(60), T).unwrap().terms;
+        let terms = terms.choose(&deployment, Choice::default(), &guard(60), T).unwrap().terms;
+        let json = serde_json::to_string(&terms).unwrap();
+        assert!(json.contains("\"floors\":{\"order\":"), "{json}");
+        assert_eq!(serde_json::from_str::<Terms>(&json).unwrap(), terms);
+    }
+
+    #[test]
+    fn lives_are_read_back_and_the_longest_keeps_an_item() {
+        let deployment = deployment(Preset::DuplicateGuard, "");
+        let policy = Terms::begin(&deployment, Plan::Paid).policy(&deployment, None);
+        let order = Lives::of(Kind::Order, Timestamp(5_999));
+        assert_eq!(order.to_string(), "order@5");
+        assert_eq!(order.began(), Some(5));
+        assert_eq!(order.end(&policy), Some(5 + day(60)));
+        let both = order.clone().and(Kind::Case, Timestamp(1000));
+        assert_eq!(both.to_string(), "order@5 case@1");
+        assert_eq!(Lives::read("order@5 case@1"), both);
+        assert_eq!(both.end(&policy), Some(1 + day(365)));
+        assert_eq!(both.latest(), Some(1 + day(365)));
+        assert_eq!(Lives::read("order@x nothing@1 order"), Lives::default());
+        assert_eq!((Lives::default().end(&policy), Lives::default().latest()), (None, None));
+        assert_eq!(Lives::default().began(), None);
+        assert_eq!(Lives::of(Kind::Shop, T).latest(), None);
+        // Never later than what was written, and by what was written where nothing else is known.
+        assert_eq!(order.end_stored(Some(7), &policy), Some(7));
+        assert_eq!(order.end_stored(Some(i64::MAX), &policy), Some(5 + day(60)));
+        assert_eq!(order.end_stored(None, &policy), Some(5 + day(60)));
+        assert_eq!(Lives::default().end_stored(Some(7), &policy), Some(7));
+        assert_eq!(Lives::default().end_stored(None, &policy), None);
+    }
+
+    fn presets() -> impl Strategy<Value = Preset> {
+        prop::sample::select(Preset::ALL.to_vec())
+    }
+
+    fn plans() -> impl Strategy<Value = Plan> {
+        prop::sample::select(vec![Plan::Free, Plan::Paid])
+    }
+
+    /// A merchant's choice within what any deployment allows.
+    fn choices() -> impl Strategy<Value = Choice> {
+        [1..=7u32, 1..=7, 1..=90, 1..=90].prop_flat_map(|days| {
+            prop::collection::vec(any::<bool>(), 4).prop_map(move |wanted| {
+                let named = CHOSEN.into_iter().zip(days).zip(wanted);
+                Choice::of(named.filter(|(_, wanted)| *wanted).map(|(day, _)| day)).unwrap()
+            })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_ever_kept_longer_than_the_data_map_says(
+            preset in presets(), plan in plans(), chosen in choices(), began in 0i64..4_000_000_000,
+            uninstalled in proptest::option::of(0i64..4_000_000_000),
+        ) {
+            let deployment = deployment(preset, "order=7,case=90");
+            let terms = Terms::begin(&deployment, plan);
+            let terms = terms.choose(&deployment, chosen, &guard(5), T).unwrap().terms;
+            let policy = terms.policy(&deployment, uninstalled.map(Timestamp::from_seconds));
+            for kind in Kind::ALL {
+                match (policy.end(kind, began), bound(kind)) {
+                    (Some(end), Some(bound)) => prop_assert!(end <= began + seconds(bound), "{:?}", kind),
+                    (end, bound) => prop_assert!(end.is_none() && bound.is_none(), "{:?}", kind),
+                }
+            }
+            // What leads to an order never outlives it.
+            prop_assert!(policy.end(Kind::Match, began) <= policy.end(Kind::Order, began));
+        }
+
+        #[test]
+        fn whatever_becomes_of_terms_nothing_that_was_gone_comes_back(
+            preset in presets(),
+            steps in prop::collection::vec((plans(), choices(), 0u32..40), 1..8),
+            age in 0i64..80,
+        ) {
+            let deployment = deployment(preset, "");
+            let mut terms = Terms::begin(&deployment, Plan::Paid);
+            let mut now = T;
+            let began = T.seconds() - day(age);
+            let mut gone = [false; CHOSEN.len()];
+            for (plan, chosen, days) in steps {
+                now = now + DAY * days;
+                let mut look = |terms: &Terms, now: Timestamp| {
+                    let policy = terms.policy(&deployment, None);
+                    for (kind, gone) in CHOSEN.into_iter().zip(&mut gone) {
+                        let is_gone = policy.end(kind, began).is_some_and(|end| end <= now.seconds());
+                        assert!(is_gone || !*gone, "{kind:?} came back");
+                        *gone = is_gone;
+                    }
+                    // A matching row that can be read leads to an order that can.
+                    assert!(gone[1] || !gone[0], "a matching row outlives its order");
+                };
+                look(&terms, now);
+                terms = terms.moved(&deployment, plan, now).terms;
+                look(&terms, now);
+                terms = terms.choose(&deployment, chosen, &guard(5), now).unwrap().terms;
+                look(&terms, now);
+            }
+        }
+
+        #[test]
+        fn shorter_is_never_longer(chosen in choices(), kind in prop::sample::select(CHOSEN.to_vec()),
+            less in 1u32..90, began in 0i64..4_000_000_000) {
+            let deployment = deployment(Preset::DuplicateGuard, "");
+            let terms = Terms::begin(&deployment, Plan::Paid);
+            let before = terms.choose(&deployment, chosen.clone(), &guard(5), T).unwrap().terms;
+            let most = chosen.days(kind).or(bound_days(kind)).unwrap();
+            let mut shorter = chosen.0.clone();
+            shorter.insert(kind, less.min(most));
+            let after = before.choose(&deployment, Choice(shorter), &guard(5), T).unwrap().terms;
+            for kind in CHOSEN {
+                let of = |terms: &Terms| terms.policy(&deployment, None).end(kind, began);
+                prop_assert!(of(&after) <= of(&before), "{:?}", kind);
+            }
+        }
+
+        #[test]
+        fn an_items_end_is_the_earlier_of_what_was_written_and_what_counts(
+            stored in proptest::option::of(0i64..4_000_000_000), began in 0i64..4_000_000_000, preset in presets(), plan in plans(),
+        ) {
+            let deployment = deployment(preset, "");
+            let policy = Terms::begin(&deployment, plan).policy(&deployment, None);
+            for kind in Kind::ALL {
+                let lives = Lives::of(kind, Timestamp::from_seconds(began));
+                prop_assert_eq!(Lives::read(&lives.to_string()), lives.clone());
+                let end = lives.end_stored(stored, &policy);
+                let ends = [stored, policy.end(kind, began)];
+                prop_assert_eq!(end, ends.into_iter().flatten().min());
+            }
+        }
+    }
+}
