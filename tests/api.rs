@@ -14,7 +14,7 @@ use storeward_core::guard::Decision;
 use storeward_core::time::{DAY, HOUR, Timestamp};
 use storeward_local::runtime::LocalStack;
 use storeward_local::runtime::bundle::{Bundle, Keep, Options};
-use storeward_store::{CaseFilter, CaseState, Deciding, Profile, Store};
+use storeward_store::{Acting, By, CaseFilter, CaseState, Deciding, Profile, Store};
 use tokio::task::JoinHandle;
 
 use crate::bench::{Bench, CLIENT_ID, SECRETS, SHOP, START, order, root, sample, sign};
@@ -76,7 +76,8 @@ impl Local {
 
     async fn with_store<T>(&self, with: impl AsyncFnOnce(&Store) -> T) -> T {
         let context = self.bundle.functions.context("api/cases").unwrap();
-        with(context.store().await.unwrap()).await
+        let tests = Acting::new(By::system("tests"), None);
+        with(&context.store().await.unwrap().standing_for(tests)).await
     }
 
     async fn install(&self, domain: &str) {

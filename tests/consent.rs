@@ -12,13 +12,14 @@ use ring::hmac;
 use serde_json::{Value, json};
 use storeward_clients::ClientError;
 use storeward_clients::shopify::{App as Credentials, Shopify as Client};
+use storeward_core::egress::Register;
 use storeward_core::oauth::{AccessToken, Query, Scopes};
 use storeward_core::time::{Clock as _, HOUR, MINUTE, Timestamp};
 use storeward_host::ProblemKind;
 use storeward_local::commands::client;
 use storeward_local::shopify::oauth::AppCredentials;
 use storeward_local::shopify::{Shopify, SimulatedOrder, SimulatedShop};
-use storeward_store::{Installation, What};
+use storeward_store::{Acting, By, Installation, What, acting};
 
 use crate::bench::{APP_URL, App, Bench, CLIENT_ID, SECRETS, SHOP, delivery, order, sample, sample_body};
 use crate::support::connector::{Outcome, transport};
@@ -108,7 +109,7 @@ impl World {
 
     fn shopify_client(&self) -> Client {
         let clock = Arc::new(self.bench.clock.clone());
-        Client::new(&format!("http://127.0.0.1:{}/{{shop}}", self.port), clock).unwrap()
+        Client::new(&format!("http://127.0.0.1:{}/{{shop}}", self.port), Register::CURRENT, clock).unwrap()
     }
 }
 
@@ -140,8 +141,13 @@ async fn installation(app: &App) -> Option<Installation> {
     store.installation(&store.shop_id(&SHOP.parse().unwrap())).await.unwrap()
 }
 
+/// Does something as the job does it.
+fn in_job<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    acting(Acting::new(By::system(JOB), None), work)
+}
+
 async fn access(app: &App, installation: &Installation) -> Option<AccessToken> {
-    app.context(JOB).admin_access(installation).await.unwrap().map(|access| access.token)
+    in_job(app.context(JOB).admin_access(installation)).await.unwrap().map(|access| access.token)
 }
 
 #[tokio::test]
@@ -459,7 +465,7 @@ async fn whoever_waits_for_an_ended_token_gets_what_another_renewed_or_may_try_a
     assert!(other.store().await.lease_access(&row, until).await.unwrap());
     // Then who waits for it gives up in time to be tried again; nothing goes over a socket meanwhile.
     tokio::time::pause();
-    let error = app.context(JOB).admin_access(&row).await.unwrap_err();
+    let error = in_job(app.context(JOB).admin_access(&row)).await.unwrap_err();
     tokio::time::resume();
     assert!(error.is_transient(), "{error}");
     assert_eq!(world.token_calls(), 2);
@@ -477,7 +483,7 @@ async fn an_instance_that_ends_anywhere_in_a_renewal_leaves_a_shop_that_can_be_r
             let (world, calm, first) = World::connected().await;
             world.bench.clock.advance(HOUR * 2);
             let app = world.bench.app_through(world.bench.transport(), FaultPlan::none().at(at, fault));
-            let ended = Box::pin(app.connector.run(app.context(JOB).admin_access(&first))).await;
+            let ended = Box::pin(app.connector.run(in_job(app.context(JOB).admin_access(&first)))).await;
             let undisturbed = app.connector.requests().len() <= at;
             struck += usize::from(!matches!(ended, Outcome::Finished(Ok(Some(_)))));
             // The lease ends by itself.
@@ -531,7 +537,7 @@ async fn a_bad_day_at_shopify_disconnects_nobody() {
     world.bench.clock.advance(HOUR);
     let row = installation(&app).await.unwrap();
     world.shopify.fail_next(http::StatusCode::BAD_GATEWAY);
-    let failed = app.context(JOB).admin_access(&row).await.unwrap_err();
+    let failed = in_job(app.context(JOB).admin_access(&row)).await.unwrap_err();
     assert!(failed.is_transient(), "{failed}");
     // And the next one need not wait for the lease.
     assert!(world.works(&access(&app, &row).await.unwrap()).await);

@@ -82,6 +82,12 @@ impl ShopId {
         Self(hex::encode(blind))
     }
 
+    /// What stands in the place of a shop where something is about the whole deployment.
+    #[must_use]
+    pub fn deployment() -> Self {
+        Self::from_blind([0; 16])
+    }
+
     /// The 32 digits.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use storeward_core::shop::ShopId;
 use storeward_core::time::Timestamp;
-use storeward_store::{Installation, NotARecordRef, RecordRef};
+use storeward_store::{Acting, By, Installation, NotARecordRef, RecordRef, acting};
 
 use crate::context::{Context, HostError};
 use crate::function::{Invocation, InvokeError};
@@ -158,7 +158,10 @@ impl fmt::Debug for ApiEvent {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ApiContext {
+    #[serde(default)]
+    request_id: Option<String>,
     #[serde(default)]
     authorizer: Authorizer,
 }
@@ -347,7 +350,9 @@ async fn called(
     let Some(installation) = installation.filter(Installation::is_installed) else {
         return Err(Problem::new(ProblemKind::NotInstalled, "install the app in this shop first").into());
     };
-    (route.handle)(ctx, ApiRequest { installation, deadline, event }).await
+    let by = By::Merchant(who.actor.clone().unwrap_or_default());
+    let who = Acting::new(by, event.request_context.request_id.as_deref());
+    acting(who, (route.handle)(ctx, ApiRequest { installation, deadline, event })).await
 }
 
 /// Answers with a document that is the same for everyone.

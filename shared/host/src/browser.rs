@@ -9,6 +9,7 @@ use storeward_clients::ClientError;
 use storeward_core::oauth::{Query, QueryFault};
 use storeward_core::session::SessionToken;
 use storeward_core::shop::ShopDomain;
+use storeward_store::{Acting, By, acting};
 
 use crate::context::{Context, HostError};
 use crate::function::{Invocation, InvokeError};
@@ -27,6 +28,7 @@ pub struct BrowserRequest {
     pub query: Query,
     cookies: Vec<String>,
     authorization: Option<String>,
+    request: Option<String>,
 }
 
 /// What a browser is answered.
@@ -87,6 +89,19 @@ impl BrowserRequest {
         found.next().filter(|_| found.next().is_none())
     }
 
+    /// Runs `work` in the name of the member of staff whose session it is.
+    pub async fn as_session<F: Future>(
+        &self,
+        ctx: &Context,
+        session: &SessionToken,
+        work: F,
+    ) -> Result<F::Output, HostError> {
+        let store = ctx.store().await?;
+        let user = session.user.as_ref().map_or("", |user| user.expose());
+        let actor = store.actor(&store.shop_id(&session.shop), user);
+        Ok(acting(Acting::new(By::Merchant(actor), self.request.as_deref()), work).await)
+    }
+
     /// Who is asking, by the session token of the `Authorization` header, and that token.
     pub async fn session(&self, ctx: &Context) -> Result<(SessionToken, &str), BrowserError> {
         let bearer = self.authorization.as_deref().and_then(|value| {
@@ -119,7 +134,10 @@ struct Event {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct RequestContext {
+    #[serde(default)]
+    request_id: Option<String>,
     http: Http,
 }
 
@@ -146,7 +164,11 @@ where
     let event: Event = serde_json::from_value(invocation.event)
         .map_err(|_| InvokeError::NotMyEvent("a request to a function URL or an HTTP API"))?;
     let outcome = match read(event, method) {
-        Ok(request) => handle(ctx, request).await,
+        Ok(request) => {
+            // Who it is, a handler finds out: a session token may tell, an OAuth callback does not.
+            let who = Acting::new(By::Merchant(String::new()), request.request.as_deref());
+            acting(who, handle(ctx, request)).await
+        }
         Err(problem) => Err(BrowserError::Problem(problem)),
     };
     let mut answered = match outcome {
@@ -171,7 +193,12 @@ fn read(event: Event, method: &str) -> Result<BrowserRequest, Problem> {
         .map_err(|fault| Problem::new(ProblemKind::InvalidQuery, fault.to_string()))?;
     let mut headers = event.headers.into_iter();
     let authorization = headers.find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
-    Ok(BrowserRequest { query, cookies: event.cookies, authorization: authorization.map(|(_, value)| value) })
+    Ok(BrowserRequest {
+        query,
+        cookies: event.cookies,
+        authorization: authorization.map(|(_, value)| value),
+        request: event.request_context.request_id,
+    })
 }
 
 fn redirect(to: &str, state: Option<&str>) -> Value {

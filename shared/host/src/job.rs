@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use storeward_core::shop::Tenant;
 use storeward_core::time::Timestamp;
+use storeward_store::{Acting, By, acting};
 
 use crate::context::{Context, HostError};
 use crate::function::{Invocation, InvokeError};
@@ -114,7 +115,10 @@ where
         let id = message.message_id.unwrap_or_default();
         let parsed = serde_json::from_str(message.body.as_deref().unwrap_or_default());
         let done = match parsed {
-            Ok(parsed) => handle(ctx, parsed, invocation.deadline).await,
+            Ok(parsed) => {
+                let who = Acting::new(By::system(name), Some(&id));
+                acting(who, handle(ctx, parsed, invocation.deadline)).await
+            }
             // The text stays out of the log: a stranger may have written it.
             Err(_) => Err(JobError::DeadLetter("the message is not one of this queue's".to_owned())),
         };

@@ -1,6 +1,7 @@
 //! The front of what schedules start: the event says nothing but that it is time.
 
 use serde_json::{Value, json};
+use storeward_store::{Acting, By, acting};
 
 use crate::context::{Context, HostError};
 use crate::function::{Invocation, InvokeError};
@@ -11,7 +12,7 @@ use crate::function::{Invocation, InvokeError};
 /// When the handler failed: the schedule tries again.
 pub async fn schedule<'a, F, Fut>(
     ctx: &'a Context,
-    _invocation: Invocation,
+    invocation: Invocation,
     name: &'static str,
     handle: F,
 ) -> Result<Value, InvokeError>
@@ -19,7 +20,8 @@ where
     F: FnOnce(&'a Context) -> Fut,
     Fut: Future<Output = Result<usize, HostError>>,
 {
-    let acted_on = handle(ctx).await?;
+    let who = Acting::new(By::system(name), invocation.event["id"].as_str());
+    let acted_on = acting(who, handle(ctx)).await?;
     tracing::info!(function = name, acted_on, "swept");
     Ok(json!({ "acted_on": acted_on }))
 }

@@ -15,7 +15,7 @@ use storeward_core::webhook::{
     AppScopesUpdate, AppUninstalled, CustomersDataRequest, CustomersRedact, CustomersUpdate, ShopRedact,
     ShopUpdate,
 };
-use storeward_store::{Delivery, Store};
+use storeward_store::{Acting, By, Delivery, Store, acting};
 
 use crate::context::{Context, HostError};
 use crate::function::{Invocation, InvokeError};
@@ -151,7 +151,10 @@ struct UrlEvent {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct RequestContext {
+    #[serde(default)]
+    request_id: Option<String>,
     http: Http,
 }
 
@@ -211,7 +214,8 @@ where
     let work = async {
         let webhook = verify(ctx, &event, topic).await?;
         let shop = webhook.shop.clone();
-        let answer = handle(ctx, webhook).await?;
+        let who = Acting::new(By::Shopify, event.request_context.request_id.as_deref());
+        let answer = acting(who, handle(ctx, webhook)).await?;
         tracing::info!(topic, %shop, ?answer, "webhook");
         Ok::<_, WebhookError>(answer)
     };

@@ -18,7 +18,7 @@ use crate::item::{Item, number, text};
 use crate::keyspace::{self, RecordRef};
 use crate::orders::{SealedOrder, sign_cart, with_cart};
 use crate::purge;
-use crate::store::{Action, Change, Condition, Store};
+use crate::store::{Action, Change, Condition, Store, Unrecorded};
 use crate::tenants::Installation;
 
 /// How long a delivery may stay open before a sweep sends its work again.
@@ -279,7 +279,7 @@ impl Store {
     /// Writes an acceptance: all of it or nothing.
     pub async fn commit(&self, acceptance: Acceptance) -> Result<Outcome> {
         let checks = acceptance.checks_from..acceptance.actions.len();
-        match self.transact(acceptance.actions).await? {
+        match self.transact_unrecorded(Unrecorded::Delivery, acceptance.actions).await? {
             Ok(()) => Ok(Outcome::Accepted),
             Err(canceled) if canceled.any_failed(checks) => Ok(Outcome::RefusedErased),
             Err(canceled) => {
@@ -292,9 +292,9 @@ impl Store {
     /// Ends a delivery: what it led to is done. The marker forgets the record, so that nothing links the two any
     /// more, and stays to recognise repetitions.
     pub async fn complete(&self, work: &Work) -> Result<()> {
-        if self.transact(completion(work).to_vec()).await?.is_err() {
+        if self.transact_unrecorded(Unrecorded::Bookkeeping, completion(work).to_vec()).await?.is_err() {
             // The marker outlived its window, and what it was for took longer: the due row must not come again.
-            self.write(vec![completion_due(work)]).await?;
+            self.write(Unrecorded::Bookkeeping, vec![completion_due(work)]).await?;
         }
         Ok(())
     }

@@ -11,8 +11,9 @@ use storeward_core::time::Timestamp;
 use crate::error::Result;
 use crate::item::{number, seal, seal_part, text};
 use crate::keyspace;
+use crate::ledger::{Entry, What};
 use crate::retention::{COUNTED, counted};
-use crate::store::{Action, Change, Condition, Store};
+use crate::store::{Action, Change, Condition, Store, Unrecorded};
 use crate::tenants::{Installation, Profile};
 
 /// The sealed tokens.
@@ -68,7 +69,7 @@ impl Store {
                 (":at", number(self.now().millis())),
             ],
         };
-        self.change(installation, update, condition).await
+        self.lease(installation, update, condition).await
     }
 
     /// Gives a lease back early: the renewal failed and may be tried by anyone.
@@ -77,7 +78,7 @@ impl Store {
         let condition =
             Condition { expression: "access_lease = :mine", values: vec![(":mine", number(until.millis()))] };
         // Somebody else's by now: nothing to give back.
-        let _mine = self.change(installation, update, condition).await?;
+        let _mine = self.lease(installation, update, condition).await?;
         Ok(())
     }
 
@@ -85,15 +86,21 @@ impl Store {
     /// Undoes a disconnection that another instance noted while the answer was under way.
     pub async fn replace_access(&self, installation: &Installation, access: &Access) -> Result<bool> {
         let remove = format!(" REMOVE {LEASE}, {DISCONNECTED_AT}");
-        self.write_access(installation, access, &remove).await
+        self.write_access(installation, What::AccessRenewed, access, &remove).await
     }
 
     /// Writes what else is known about the same tokens: the scopes. A renewal that is under way keeps its lease.
     pub async fn describe_access(&self, installation: &Installation, access: &Access) -> Result<bool> {
-        self.write_access(installation, access, "").await
+        self.write_access(installation, What::ScopesChanged, access, "").await
     }
 
-    async fn write_access(&self, installation: &Installation, access: &Access, remove: &str) -> Result<bool> {
+    async fn write_access(
+        &self,
+        installation: &Installation,
+        what: What,
+        access: &Access,
+        remove: &str,
+    ) -> Result<bool> {
         let key = keyspace::shop(&installation.tenant);
         let sealed = seal_part(&key, ACCESS, &installation.keys, access, &*self.entropy)?;
         let revision = installation.access_revision();
@@ -101,7 +108,7 @@ impl Store {
             expression: format!("SET {ACCESS} = :access, {REVISION} = :next{remove}"),
             values: vec![(":access", sealed), (":next", number(revision + 1))],
         };
-        self.change(installation, update, at_revision(revision)).await
+        self.change(installation, what, update, at_revision(revision)).await
     }
 
     /// Notes that Shopify does not renew the tokens, and forgets them. The revision stays: whoever has the answer to an
@@ -111,7 +118,8 @@ impl Store {
             expression: format!("SET {DISCONNECTED_AT} = :now REMOVE {ACCESS}, {LEASE}"),
             values: vec![(":now", number(self.now().millis()))],
         };
-        self.change(installation, update, at_revision(installation.access_revision())).await
+        let seen = at_revision(installation.access_revision());
+        self.change(installation, What::Disconnected, update, seen).await
     }
 
     /// Replaces the profile by what Shopify told of `at`. `false` when what is stored is newer, or the app was
@@ -132,18 +140,27 @@ impl Store {
             expression: "phase = :in_phase AND (attribute_not_exists(profile_at) OR profile_at <= :known)",
             values: vec![(":in_phase", text("installed"))],
         };
-        self.change(installation, update, condition).await
+        self.change(installation, What::ProfileChanged, update, condition).await
     }
 
     async fn change(
         &self,
         installation: &Installation,
+        what: What,
         update: Change,
         condition: Condition,
     ) -> Result<bool> {
         let key = keyspace::shop(&installation.tenant);
+        let entry = Entry::new(self.now(), &installation.tenant, what, "shopify");
+        let actions =
+            vec![Action::Update { key, update, condition: Some(condition) }, self.ledger_action(&entry)?];
+        Ok(self.transact(actions).await?.is_ok())
+    }
+
+    async fn lease(&self, installation: &Installation, update: Change, condition: Condition) -> Result<bool> {
+        let key = keyspace::shop(&installation.tenant);
         let action = Action::Update { key, update, condition: Some(condition) };
-        Ok(self.transact(vec![action]).await?.is_ok())
+        Ok(self.transact_unrecorded(Unrecorded::Bookkeeping, vec![action]).await?.is_ok())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Cases: clusters of orders that look like one. However many of a cluster's orders are worked on at the same
 //! time, there is one case: every change is a transaction on the case and on the orders that join it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use crate::case_list::{end_of_day, index_row};
 use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, text};
 use crate::keyspace::{self, Key, RecordRef};
+use crate::ledger::{Entry, What};
 use crate::orders::{Candidate, OrderRecord, lengthen, shorten};
 use crate::statistics::{Counted, Tally};
 use crate::store::{Action, Change, Condition, Expired, Query, Store};
@@ -541,6 +542,11 @@ impl Store {
         }
         actions.push(target.put(self, installation)?);
         actions.extend(tally.actions(&installation.tenant));
+        // Not which case: the ledger outlives its people.
+        let mut entry = Entry::new(self.now(), &installation.tenant, What::CaseFormed, "matching");
+        entry.counts =
+            BTreeMap::from([("order".to_owned(), u64::try_from(newcomers.len()).unwrap_or(u64::MAX))]);
+        actions.push(self.ledger_action(&entry)?);
         if self.transact(actions).await?.is_err() {
             return Ok(Step::Overtaken);
         }

@@ -57,6 +57,7 @@ const SEALED_VERSION: u8 = 1;
 pub struct DeploymentKey {
     id: String,
     wrapping: LessSafeKey,
+    records: LessSafeKey,
     directory: hmac::Key,
 }
 
@@ -76,8 +77,9 @@ impl DeploymentKey {
             return Err(StoreError::Corrupt("the deployment key"));
         }
         let wrapping = aead_key(&*derive(key, b"storeward", &[b"wrapping"])?)?;
+        let records = aead_key(&*derive(key, b"storeward", &[b"records"])?)?;
         let directory = hmac::Key::new(hmac::HMAC_SHA256, &*derive(key, b"storeward", &[b"directory"])?);
-        Ok(Self { id: id.into(), wrapping, directory })
+        Ok(Self { id: id.into(), wrapping, records, directory })
     }
 
     /// The key's id.
@@ -95,6 +97,18 @@ impl DeploymentKey {
     /// The blinded name of a member of a shop's staff: for the access log, another one in each shop.
     pub(crate) fn actor(&self, shop: &ShopId, user: &str) -> String {
         hex::encode(tag(&self.directory, "actor", &format!("{shop}|{user}")))
+    }
+
+    /// Seals what belongs to the deployment and to no shop, for one place.
+    pub(crate) fn seal(&self, place: &str, plain: &[u8], entropy: &dyn Entropy) -> Result<Vec<u8>> {
+        seal(&self.records, place.as_bytes(), plain, entropy)
+    }
+
+    /// Opens what was sealed for `place`.
+    pub(crate) fn open(&self, place: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        open(&self.records, place.as_bytes(), sealed)
+            .map(Zeroizing::new)
+            .ok_or(StoreError::Corrupt("a sealed record of the deployment"))
     }
 
     /// Makes new keys for an installation and wraps them.

@@ -9,7 +9,7 @@ use crate::accept::Work;
 use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, text};
 use crate::keyspace::{self, DUE_SHARDS, Key};
-use crate::store::{self, Query, Store};
+use crate::store::{self, Query, Store, Unrecorded};
 
 /// How many hours back the first sweep looks that succeeds: the ones before it may have failed since the deployment.
 const FIRST_LOOK_BACK: i64 = 48;
@@ -175,12 +175,12 @@ impl Store {
             .set("hour", number(until.hour()))
             .set(KEEPING, text(self.deployment_retention().fingerprint()))
             .expiring(until);
-        self.write(vec![store::Action::put(item)]).await
+        self.write(Unrecorded::Bookkeeping, vec![store::Action::put(item)]).await
     }
 
     /// A due row that was acted on is gone.
     pub async fn due_done(&self, row: &DueRow) -> Result<()> {
-        self.write(vec![store::Action::delete(row.key())]).await
+        self.write(Unrecorded::Bookkeeping, vec![store::Action::delete(row.key())]).await
     }
 
     /// A due row that was acted on and is to be looked at again in an hour: the row as it will stand then. Written
@@ -191,7 +191,7 @@ impl Store {
         if let Some(work) = &mut later.work {
             work.due_at = later.at;
         }
-        self.write(vec![store::Action::delete(row.key()), put(&later)]).await?;
+        self.write(Unrecorded::Bookkeeping, vec![store::Action::delete(row.key()), put(&later)]).await?;
         Ok(later)
     }
 }

@@ -23,7 +23,7 @@ use crate::ledger::{Entry, What};
 use crate::notices;
 use crate::orders::OrderRecord;
 use crate::purge;
-use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS};
+use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS, Unrecorded};
 use crate::tenants::Installation;
 
 /// How often the whole is gone through until nothing is found any more.
@@ -169,7 +169,10 @@ impl Store {
                 }),
             };
             // A later erasure of the same person reaches further already: then the first condition fails.
-            if self.transact(vec![put, not_purged()]).await?.is_err_and(|canceled| canceled.any_failed(1..2))
+            if self
+                .transact_unrecorded(Unrecorded::Step, vec![put, not_purged()])
+                .await?
+                .is_err_and(|canceled| canceled.any_failed(1..2))
             {
                 return Err(StoreError::Contended("an installation"));
             }
@@ -179,7 +182,7 @@ impl Store {
         let puts: Vec<Action> = orders.into_iter().map(|key| Action::put(tombstone(key))).collect();
         for chunk in puts.chunks(TRANSACTION_ITEMS - 1) {
             let actions = chunk.iter().cloned().chain([not_purged()]).collect();
-            if self.transact(actions).await?.is_err() {
+            if self.transact_unrecorded(Unrecorded::Step, actions).await?.is_err() {
                 return Err(StoreError::Contended("an installation"));
             }
         }
@@ -204,10 +207,10 @@ impl Store {
             self.erase_orders(installation, request, &alone).await?;
             // An exception's keys are those of one decision: fewer than a transaction takes.
             for keys in found.exceptions {
-                self.write(keys.into_iter().map(Action::delete).collect()).await?;
+                self.write(Unrecorded::Step, keys.into_iter().map(Action::delete).collect()).await?;
             }
             for chunk in found.strays.chunks(TRANSACTION_ITEMS) {
-                self.write(chunk.iter().cloned().map(Action::delete).collect()).await?;
+                self.write(Unrecorded::Step, chunk.iter().cloned().map(Action::delete).collect()).await?;
             }
         }
         Err(StoreError::Contended("an erasure"))
@@ -355,7 +358,7 @@ impl Store {
                 request,
                 &[("erased_orders", counted), ("erased_cases", cases)],
             ));
-            if self.transact(actions).await?.is_err() {
+            if self.transact_unrecorded(Unrecorded::Step, actions).await?.is_err() {
                 // Someone changed the case or an order first: the next round looks again.
                 return Ok(());
             }
@@ -404,7 +407,7 @@ impl Store {
             actions.push(Self::count(installation, request, &[("erased_orders", counted)]));
             // An order that someone else erased first, or that joined a case, fails the transaction: the next round
             // looks again.
-            let _overtaken = self.transact(actions).await?;
+            let _overtaken = self.transact_unrecorded(Unrecorded::Step, actions).await?;
         }
         Ok(())
     }

@@ -22,13 +22,17 @@ pub enum StoreError {
     Contended(&'static str),
     /// Something stored cannot be read: trying again will not help.
     Corrupt(&'static str),
+    /// Something would change and nobody is said to do it: wrap the call in `acting`.
+    NobodyActs,
+    /// A change came without its entry of the ledger: add one, or say why it needs none.
+    Unrecorded,
 }
 
 impl StoreError {
     /// Whether the same call can succeed later.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        !matches!(self, Self::Corrupt(_))
+        !matches!(self, Self::Corrupt(_) | Self::NobodyActs | Self::Unrecorded)
     }
 
     pub(crate) fn from_sdk<E, R>(operation: &'static str, error: &SdkError<E, R>) -> Self
@@ -54,6 +58,10 @@ impl fmt::Display for StoreError {
             }
             Self::Contended(what) => write!(f, "{what} changed at every attempt; try again"),
             Self::Corrupt(what) => write!(f, "{what} is stored in a form that cannot be read"),
+            Self::NobodyActs => f.write_str("nobody is said to make this change: wrap the call in acting()"),
+            Self::Unrecorded => {
+                f.write_str("a change without an entry of the ledger: add one in its transaction")
+            }
         }
     }
 }

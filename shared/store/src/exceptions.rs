@@ -323,7 +323,7 @@ impl Store {
         if actions.is_empty() {
             return Ok(false);
         }
-        let entry = Entry::new(self.now(), &installation.tenant, What::SettingsChanged, "exception ended");
+        let entry = Entry::new(self.now(), &installation.tenant, What::ExceptionEnded, "exception ended");
         actions.push(self.ledger_action(&entry)?);
         match self.transact(actions).await? {
             Ok(()) => Ok(true),

@@ -288,9 +288,14 @@ pub(crate) fn progress(tenant: &Tenant, kind: Kind, bucket: u8) -> Key {
     Key { kind: Kind::Progress, pk: format!("{tenant}#progress"), sk: format!("{}#{bucket:02}", kind.name()) }
 }
 
+/// One of the 16 partitions of a day's ledger entries.
+pub(crate) fn ledger_day_partition(day: &str, bucket: u8) -> String {
+    format!("ledger#{day}#{bucket:02}")
+}
+
 /// The partition of one shop's ledger entries of one day.
 pub(crate) fn ledger_partition(day: &str, shop: &ShopId) -> String {
-    format!("ledger#{day}#{:02}", bucket(shop.as_str()))
+    ledger_day_partition(day, bucket(shop.as_str()))
 }
 
 /// A ledger entry.
@@ -300,6 +305,24 @@ pub(crate) fn ledger(at: Timestamp, shop: &ShopId, id: &str) -> Key {
         pk: ledger_partition(&at.day(), shop),
         sk: format!("{shop}#{}#{id}", sortable(at)),
     }
+}
+
+/// The partition of all breaches.
+pub(crate) const INCIDENTS: &str = "incidents";
+
+/// A breach.
+pub(crate) fn incident(id: &str) -> Key {
+    Key { kind: Kind::Incident, pk: INCIDENTS.to_owned(), sk: id.to_owned() }
+}
+
+/// The partition of the shops that a breach reached.
+pub(crate) fn reached_partition(incident: &str) -> String {
+    format!("incident#{incident}")
+}
+
+/// A shop that a breach reached.
+pub(crate) fn reached(incident: &str, tenant: &Tenant) -> Key {
+    Key { kind: Kind::Incident, pk: reached_partition(incident), sk: tenant.to_string() }
 }
 
 /// A time whose text sorts like its number, for the next 31,000 years.

@@ -9,6 +9,7 @@ use storeward_core::ledger::{Hash, leaf, root};
 use storeward_core::shop::{Generation, ShopId, Tenant};
 use storeward_core::time::Timestamp;
 
+use crate::acting::{By, actor};
 use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, text};
 use crate::keyspace;
@@ -32,6 +33,34 @@ pub enum What {
     CaseDecided,
     /// The merchant deleted a resolved case.
     CaseDeleted,
+    /// The app was connected again: by another consent, or because it was opened.
+    Reconnected,
+    /// The shop's tokens were renewed.
+    AccessRenewed,
+    /// The merchant granted other scopes.
+    ScopesChanged,
+    /// Shopify renews the shop's tokens no more: they were forgotten.
+    Disconnected,
+    /// What is known of the shop changed: its domains, address or plan.
+    ProfileChanged,
+    /// Orders were put into a case.
+    CaseFormed,
+    /// A mail to the merchant is being sent: written before it goes.
+    MailAnnounced,
+    /// An announced mail was certainly not sent.
+    MailNotSent,
+    /// The merchant was told of a case, or is not to be.
+    MerchantTold,
+    /// Shopify was told which orders are in a case.
+    OrdersMarked,
+    /// Orders of a case are being held at Shopify: written before they are.
+    HoldAnnounced,
+    /// What was held for a case was let go.
+    HoldReleased,
+    /// The merchant ended an exception.
+    ExceptionEnded,
+    /// A shop's orders were compared with what Shopify has, and what was missing was stored.
+    Reconciled,
     /// A person's records were erased; writers that began before may still be running.
     SubjectErased,
     /// The second pass found nothing of the person left. This is the receipt.
@@ -46,6 +75,18 @@ pub enum What {
     ShopPurged,
     /// `shop/redact` found the shop purged already.
     ShopRedactConfirmed,
+    /// The merchant was told of a change of sub-processors.
+    ProcessorAnnounced,
+    /// The merchant objects to a sub-processor.
+    ProcessorObjected,
+    /// The merchant does not object to a sub-processor any more.
+    ProcessorObjectionWithdrawn,
+    /// A breach of personal data was opened, changed, or closed.
+    Incident,
+    /// A merchant was told of a breach.
+    BreachNotified,
+    /// A merchant would have been told of a breach: a drill.
+    BreachRehearsed,
     /// A destructive webhook that did not fit the shop's state was not obeyed.
     Refused,
 }
@@ -53,7 +94,7 @@ pub enum What {
 /// An entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// When.
+    /// When it was written.
     pub at: Timestamp,
     /// Whose data, by blinded name.
     pub shop: ShopId,
@@ -69,27 +110,42 @@ pub struct Entry {
     /// How it was checked.
     #[serde(default)]
     pub verified: Option<String>,
+    /// Who did it; `None` until it is written, and in entries from before this was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
+    /// In which request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
 }
 
 impl Entry {
     pub(crate) fn new(at: Timestamp, tenant: &Tenant, what: What, why: impl Into<String>) -> Self {
-        Self {
-            at,
-            shop: tenant.shop.clone(),
-            generation: Some(tenant.generation),
-            what,
-            why: why.into(),
-            counts: BTreeMap::new(),
-            verified: None,
-        }
+        Self::about(at, &tenant.shop, Some(tenant.generation), what, why)
+    }
+
+    /// An entry that is not, or not surely, about one installation.
+    pub(crate) fn about(
+        at: Timestamp,
+        shop: &ShopId,
+        generation: Option<Generation>,
+        what: What,
+        why: impl Into<String>,
+    ) -> Self {
+        let (shop, counts) = (shop.clone(), BTreeMap::new());
+        Self { at, shop, generation, what, why: why.into(), counts, verified: None, by: None, request: None }
     }
 }
 
 impl Store {
-    /// The action that writes `entry`, for the transaction that does what it tells.
+    /// The action that writes `entry`, for the transaction that does what it tells: with who acts, and the time.
+    ///
+    /// # Errors
+    /// [`StoreError::NobodyActs`]: then the change is not made.
     pub(crate) fn ledger_action(&self, entry: &Entry) -> Result<Action> {
+        let who = actor(self.standing.as_ref())?;
+        let entry = Entry { at: self.now(), by: Some(who.by), request: who.request, ..entry.clone() };
         let key = keyspace::ledger(entry.at, &entry.shop, &self.random_id()?);
-        let json = serde_json::to_string(entry).map_err(|_| StoreError::Corrupt("a ledger entry"))?;
+        let json = serde_json::to_string(&entry).map_err(|_| StoreError::Corrupt("a ledger entry"))?;
         Ok(Action::put(Item::new(key).set("entry", text(json))))
     }
 
@@ -101,15 +157,7 @@ impl Store {
         what: What,
         why: &str,
     ) -> Result<()> {
-        let entry = Entry {
-            at: self.now(),
-            shop: shop.clone(),
-            generation,
-            what,
-            why: why.to_owned(),
-            counts: BTreeMap::new(),
-            verified: None,
-        };
+        let entry = Entry::about(self.now(), shop, generation, what, why);
         let action = self.ledger_action(&entry)?;
         match self.transact(vec![action]).await? {
             Ok(()) => Ok(()),

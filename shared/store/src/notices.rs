@@ -16,7 +16,8 @@ use crate::due::{self, DueRow};
 use crate::error::{Result, StoreError};
 use crate::item::{Item, LIVES, Stored, number, text};
 use crate::keyspace::{self, Key, RecordRef};
-use crate::store::{Action, Change, Condition, Store};
+use crate::ledger::{Entry, What};
+use crate::store::{Action, Change, Condition, Store, Unrecorded};
 use crate::tenants::Installation;
 
 /// How long whoever took an order to show it can still be at it: longer than its function runs, shorter than it takes the
@@ -174,6 +175,7 @@ impl Store {
         let actions = vec![
             still_open(installation, case),
             Self::note_case(installation, case, change, Some(condition)),
+            self.told(installation, What::MailAnnounced, "alert")?,
         ];
         self.transact(actions).await?.map_err(|_| StoreError::Contended("a case's mail"))?;
         Ok(mailing)
@@ -188,8 +190,9 @@ impl Store {
         mailing: &Mailing,
     ) -> Result<()> {
         if mailing.tries == 1 {
-            let _others_are_at_it =
-                self.transact(vec![taking_back(notice_key(installation, case), mailing)]).await?;
+            let back = taking_back(notice_key(installation, case), mailing);
+            let entry = self.told(installation, What::MailNotSent, "alert")?;
+            let _others_are_at_it = self.transact(vec![back, entry]).await?;
         }
         Ok(())
     }
@@ -198,8 +201,15 @@ impl Store {
     pub async fn alerted(&self, installation: &Installation, case: &Case) -> Result<()> {
         let action = Self::alerted_action(installation, case);
         // A condition that fails says that this or a later opening was told of, or that the case is gone.
-        let _done_before = self.transact(vec![Self::case_exists(installation, case), action]).await?;
+        let entry = self.told(installation, What::MerchantTold, "alert")?;
+        let actions = vec![Self::case_exists(installation, case), action, entry];
+        let _done_before = self.transact(actions).await?;
         Ok(())
+    }
+
+    /// The entry of something done outside. Not about which case: the ledger outlives its people.
+    fn told(&self, installation: &Installation, what: What, why: &str) -> Result<Action> {
+        self.ledger_action(&Entry::new(self.now(), &installation.tenant, what, why))
     }
 
     fn alerted_action(installation: &Installation, case: &Case) -> Action {
@@ -250,7 +260,7 @@ impl Store {
                 values: vec![(":pending", text("pending")), (":stale", number((now - SHOWING).millis()))],
             }),
         };
-        Ok(self.transact(vec![update]).await?.is_ok())
+        Ok(self.transact_unrecorded(Unrecorded::Bookkeeping, vec![update]).await?.is_ok())
     }
 
     /// Announces that orders of an open case are going to be held. `false` when it is not open any more.
@@ -259,7 +269,11 @@ impl Store {
             expression: "SET holds = if_not_exists(holds, :none) + :one".to_owned(),
             values: vec![(":none", number(0)), (":one", number(1))],
         };
-        let actions = vec![still_open(installation, case), Self::note_case(installation, case, change, None)];
+        let actions = vec![
+            still_open(installation, case),
+            Self::note_case(installation, case, change, None),
+            self.told(installation, What::HoldAnnounced, "hold")?,
+        ];
         Ok(self.transact(actions).await?.is_ok())
     }
 
@@ -282,7 +296,8 @@ impl Store {
                 values: Vec::new(),
             }),
         };
-        let _done_before = self.transact(vec![update]).await?;
+        let entry = self.told(installation, What::HoldReleased, "hold")?;
+        let _done_before = self.transact(vec![update, entry]).await?;
         Ok(())
     }
 
@@ -310,6 +325,7 @@ impl Store {
             Self::alerted_action(installation, case),
             listed,
             due::put(&digest_row(installation, &reference, at)),
+            self.told(installation, What::MerchantTold, "digest")?,
         ];
         self.transact(actions).await?.map_err(|_| StoreError::Contended("a case's digest"))
     }
@@ -353,7 +369,8 @@ impl Store {
         }
         let key = keyspace::record(&installation.tenant, reference);
         let update = Action::Update { key, update, condition: Some(condition) };
-        self.transact(vec![update]).await?.map_err(|_| StoreError::Contended("a digest"))?;
+        let entry = self.told(installation, What::MailAnnounced, "digest")?;
+        self.transact(vec![update, entry]).await?.map_err(|_| StoreError::Contended("a digest"))?;
         Ok(mailing)
     }
 
@@ -366,7 +383,8 @@ impl Store {
     ) -> Result<()> {
         if mailing.tries == 1 {
             let key = keyspace::record(&installation.tenant, reference);
-            let _others_are_at_it = self.transact(vec![taking_back(key, mailing)]).await?;
+            let entry = self.told(installation, What::MailNotSent, "digest")?;
+            let _others_are_at_it = self.transact(vec![taking_back(key, mailing), entry]).await?;
         }
         Ok(())
     }
@@ -380,7 +398,7 @@ impl Store {
     ) -> Result<()> {
         let key = keyspace::record(&installation.tenant, reference);
         let row = digest_row(installation, reference, due_at).key();
-        self.write(vec![Action::delete(key), Action::delete(row)]).await
+        self.write(Unrecorded::Bookkeeping, vec![Action::delete(key), Action::delete(row)]).await
     }
 }
 

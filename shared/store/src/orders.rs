@@ -18,6 +18,7 @@ use crate::crypto::TenantKeys;
 use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, text};
 use crate::keyspace::{self, Key, RecordRef};
+use crate::ledger::{Entry, What};
 use crate::store::{Action, Change, Condition, Expired, Query, Range, Store, TRANSACTION_ITEMS};
 use crate::tenants::Installation;
 
@@ -312,8 +313,9 @@ impl Store {
 
     /// Remembers that Shopify was told that these orders are in a case.
     pub async fn flagged(&self, installation: &Installation, references: &[RecordRef]) -> Result<()> {
-        for chunk in references.chunks(TRANSACTION_ITEMS) {
-            let actions = chunk
+        // One place is for the entry.
+        for chunk in references.chunks(TRANSACTION_ITEMS - 1) {
+            let mut actions: Vec<Action> = chunk
                 .iter()
                 .map(|reference| Action::Update {
                     key: keyspace::record(&installation.tenant, reference),
@@ -326,6 +328,10 @@ impl Store {
                 .collect();
             // An order that was erased meanwhile makes its condition fail: nothing to remember about it, and the
             // others are told again, which changes nothing in Shopify.
+            let mut entry = Entry::new(self.now(), &installation.tenant, What::OrdersMarked, "case");
+            entry.counts =
+                BTreeMap::from([("order".to_owned(), u64::try_from(chunk.len()).unwrap_or(u64::MAX))]);
+            actions.push(self.ledger_action(&entry)?);
             let _erased = self.transact(actions).await?;
         }
         Ok(())

@@ -15,7 +15,7 @@ use crate::exceptions;
 use crate::item::{Stored, number, text};
 use crate::keyspace::{self, Key};
 use crate::ledger::{Entry, What};
-use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS};
+use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS, Unrecorded};
 use crate::tenants::Installation;
 
 /// Partitions that are worked on side by side.
@@ -71,7 +71,7 @@ impl Store {
             },
             condition: Some(Condition::phase("uninstalled")),
         };
-        if self.transact(vec![begun]).await?.is_err() {
+        if self.transact_unrecorded(Unrecorded::Step, vec![begun]).await?.is_err() {
             return Ok(PurgeReport::Gone);
         }
         let finished = stream::iter(keyspace::buckets())
@@ -185,7 +185,7 @@ impl Store {
             });
         }
         // Where the condition fails, the partition is read again.
-        let _overtaken = self.transact(actions).await?;
+        let _overtaken = self.transact_unrecorded(Unrecorded::Step, actions).await?;
         Ok(())
     }
 

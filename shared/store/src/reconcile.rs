@@ -8,6 +8,7 @@ use storeward_core::time::Timestamp;
 use crate::error::{Result, StoreError};
 use crate::item::number;
 use crate::keyspace;
+use crate::ledger::{Entry, What};
 use crate::store::{Action, Change, Condition, Query, Store};
 use crate::tenants::Installation;
 
@@ -47,13 +48,15 @@ impl Store {
                 values: vec![(":installed", crate::item::text("installed"))],
             }),
         };
+        let entry = Entry::new(self.now(), &installation.tenant, What::Reconciled, "reconciliation");
         // A condition that fails says that another run was further, or that there is nothing to compare any more.
-        let _further = self.transact(vec![update]).await?;
+        let _further = self.transact(vec![update, self.ledger_action(&entry)?]).await?;
         Ok(())
     }
 }
 
-fn tenant(text: &str) -> Result<Tenant> {
+/// Reads the name of an installation.
+pub(crate) fn tenant(text: &str) -> Result<Tenant> {
     let corrupt = StoreError::Corrupt("an entry of the directory");
     let (shop, generation) = text.split_once('#').ok_or_else(|| corrupt.clone())?;
     let blind = hex::decode(shop).ok().and_then(|bytes| bytes.try_into().ok());

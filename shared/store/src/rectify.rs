@@ -18,7 +18,7 @@ use crate::keyspace::{self, RecordRef};
 use crate::ledger::{Entry, What};
 use crate::orders::{OrderRecord, shorten};
 use crate::purge;
-use crate::store::{Action, Change, Condition, Query, Store};
+use crate::store::{Action, Change, Condition, Query, Store, Unrecorded};
 use crate::tenants::Installation;
 
 /// How often one order is tried while others change it.
@@ -172,7 +172,7 @@ impl Store {
             });
             let checks = actions.len()..actions.len() + items.checks.len();
             actions.extend(items.checks);
-            match self.transact(actions).await? {
+            match self.transact_unrecorded(Unrecorded::Step, actions).await? {
                 Ok(()) => return Ok(()),
                 // The account is now that of someone who was erased: the order is theirs to be erased with, not to be
                 // found under another name.

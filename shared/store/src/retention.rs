@@ -19,7 +19,7 @@ use crate::error::{Result, StoreError};
 use crate::item::{EXPIRES_AT, Item, Stored, number, text};
 use crate::keyspace::{self, Key};
 use crate::ledger::{Entry, What};
-use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS};
+use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS, Unrecorded};
 use crate::tenants::Installation;
 
 /// The terms, in the open: days and moments, nothing about anyone.
@@ -280,19 +280,24 @@ impl Store {
         let Some(installation) = latest else { return Ok(Applied::Gone) };
         let mut deleted = BTreeMap::new();
         let mut next = from;
+        let mut ended = Ok(true);
         while next < PARTITIONS {
             let kind = GONE_THROUGH[next / usize::from(keyspace::BUCKETS)];
             let bucket = u8::try_from(next % usize::from(keyspace::BUCKETS)).unwrap_or_default();
-            if !self.apply_to_partition(&installation, kind, bucket, &mut deleted, time_left).await? {
+            ended = self.apply_to_partition(&installation, kind, bucket, &mut deleted, time_left).await;
+            if ended != Ok(true) {
                 break;
             }
             next += 1;
         }
+        // What was deleted is told of also where the rest failed.
         if !deleted.is_empty() {
             let mut entry = Entry::new(self.now(), tenant, What::RetentionApplied, "past its window");
             entry.counts = deleted;
-            self.write(vec![self.ledger_action(&entry)?]).await?;
+            let entry = self.ledger_action(&entry)?;
+            self.transact(vec![entry]).await?.map_err(|_| StoreError::Contended("the ledger"))?;
         }
+        ended?;
         Ok(if next < PARTITIONS { Applied::Unfinished(next) } else { Applied::Done })
     }
 
@@ -368,13 +373,13 @@ impl Store {
             }
         };
         for chunk in actions.chunks(TRANSACTION_ITEMS) {
-            if self.transact(chunk.to_vec()).await?.is_ok() {
+            if self.transact_unrecorded(Unrecorded::Step, chunk.to_vec()).await?.is_ok() {
                 chunk.iter().for_each(&mut count);
                 continue;
             }
             // Someone deleted or wrote one of them meanwhile, under the terms that count now: the others one by one.
             for action in chunk {
-                if self.transact(vec![action.clone()]).await?.is_ok() {
+                if self.transact_unrecorded(Unrecorded::Step, vec![action.clone()]).await?.is_ok() {
                     count(action);
                 }
             }

@@ -9,16 +9,17 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, TransactWriteItem, Update,
+    AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, Select, TransactWriteItem, Update,
 };
-use storeward_core::data_map::Table;
+use storeward_core::data_map::{Kind, Table};
 use storeward_core::retention::{self, RetentionPolicy};
 use storeward_core::shop::ShopId;
 use storeward_core::time::{Clock, Timestamp};
 
+use crate::acting::Acting;
 use crate::crypto::{DeploymentKey, Entropy};
 use crate::error::{Result, StoreError};
-use crate::item::{Item, Stored, text};
+use crate::item::{Item, Stored, number, text};
 use crate::keyspace::Key;
 use crate::retention::Policies;
 use crate::tenants::CachedKeys;
@@ -43,6 +44,24 @@ const BATCH_ITEMS: usize = 100;
 /// Attempts at a transaction that meets another one on the same items.
 const ATTEMPTS: u32 = 6;
 
+/// Why something is written without an entry of its own in the ledger. There are no other reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unrecorded {
+    /// What Shopify delivered: its marker, in the same transaction, says what came and when, and the front logs it. An
+    /// entry for each order would make the ledger, whose partitions are few, the narrowest place of all
+    /// (docs/decisions/0020).
+    Delivery,
+    /// A step of something that ends with one entry, which counts the steps: an erasure, a rectification, a purge.
+    Step,
+    /// How far work has come, and who is at it: due rows, leases, cursors, what a digest will list. Nobody's data.
+    Bookkeeping,
+}
+
+impl Unrecorded {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Delivery, Self::Step, Self::Bookkeeping];
+}
+
 /// The store. Cheap to clone; one for each Lambda instance.
 #[derive(Clone)]
 pub struct Store {
@@ -54,6 +73,7 @@ pub struct Store {
     pub(crate) cache: Arc<Mutex<HashMap<ShopId, CachedKeys>>>,
     pub(crate) retention: Arc<retention::Deployment>,
     pub(crate) policies: Policies,
+    pub(crate) standing: Option<Acting>,
 }
 
 impl fmt::Debug for Store {
@@ -92,6 +112,7 @@ impl Store {
             cache: Arc::default(),
             retention: Arc::default(),
             policies: Policies::default(),
+            standing: None,
         }
     }
 
@@ -100,6 +121,13 @@ impl Store {
     #[must_use]
     pub fn keeping(self, retention: retention::Deployment) -> Self {
         Self { retention: Arc::new(retention), ..self }
+    }
+
+    /// The same store in the hands of a tool or a test, which acts wherever nobody else is said to. Functions have none:
+    /// their fronts say who acts.
+    #[must_use]
+    pub fn standing_for(&self, who: Acting) -> Self {
+        Self { standing: Some(who), ..self.clone() }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -220,9 +248,58 @@ impl Store {
         Ok((read.collect(), output.last_evaluated_key.map(PageKey)))
     }
 
-    /// Writes all or nothing. Meeting another transaction on the same items is tried again here; a condition that
-    /// does not hold comes back as `Ok(Err(…))`.
+    /// How many items that have not expired stand in a partition, without reading what they hold.
+    pub(crate) async fn how_many(&self, table: Table, partition: &str) -> Result<u64> {
+        let mut counted = 0;
+        let mut after = None;
+        loop {
+            let output = self
+                .client
+                .query()
+                .table_name(self.table(table))
+                .consistent_read(true)
+                .select(Select::Count)
+                .key_condition_expression("pk = :pk")
+                .filter_expression("attribute_not_exists(expires_at) OR expires_at > :now")
+                .expression_attribute_values(":pk", text(partition))
+                .expression_attribute_values(":now", number(self.now().seconds()))
+                .set_exclusive_start_key(after)
+                .send()
+                .await
+                .map_err(|error| StoreError::from_sdk("Query", &error))?;
+            counted += u64::try_from(output.count).unwrap_or_default();
+            after = output.last_evaluated_key;
+            if after.is_none() {
+                return Ok(counted);
+            }
+        }
+    }
+
+    /// Makes a change together with its entry of the ledger, which must be among `actions`: all or nothing. Meeting
+    /// another transaction on the same items is tried again here; a condition that does not hold comes back as
+    /// `Ok(Err(…))`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unrecorded`] without an entry, whatever it is: a change that is not told of is not made.
     pub(crate) async fn transact(&self, actions: Vec<Action>) -> Result<std::result::Result<(), Canceled>> {
+        let recorded =
+            |action: &Action| matches!(action, Action::Put { item, .. } if item.key.kind == Kind::Ledger);
+        if !actions.iter().any(recorded) {
+            return Err(StoreError::Unrecorded);
+        }
+        self.commit_actions(actions).await
+    }
+
+    /// Writes what needs no entry of its own, for a reason, as [`Store::transact`] does.
+    pub(crate) async fn transact_unrecorded(
+        &self,
+        _why: Unrecorded,
+        actions: Vec<Action>,
+    ) -> Result<std::result::Result<(), Canceled>> {
+        self.commit_actions(actions).await
+    }
+
+    async fn commit_actions(&self, actions: Vec<Action>) -> Result<std::result::Result<(), Canceled>> {
         debug_assert!(actions.len() <= TRANSACTION_ITEMS, "{} actions", actions.len());
         let mut items: Vec<TransactWriteItem> = Vec::with_capacity(actions.len());
         for action in actions {
@@ -266,9 +343,9 @@ impl Store {
         }
     }
 
-    /// Writes without conditions, all or nothing.
-    pub(crate) async fn write(&self, actions: Vec<Action>) -> Result<()> {
-        match self.transact(actions).await? {
+    /// Writes without conditions what needs no entry of its own, all or nothing.
+    pub(crate) async fn write(&self, why: Unrecorded, actions: Vec<Action>) -> Result<()> {
+        match self.transact_unrecorded(why, actions).await? {
             Ok(()) => Ok(()),
             Err(_) => Err(StoreError::Corrupt("a write without conditions failed one")),
         }

@@ -231,7 +231,11 @@ impl Store {
         }
         let update = Change { expression, values };
         let still = Condition::phase("installed");
-        if self.transact(vec![Action::Update { key, update, condition: Some(still) }]).await?.is_err() {
+        let actions = vec![
+            Action::Update { key, update, condition: Some(still) },
+            self.ledger_action(&Entry::new(self.now(), &current.tenant, What::Reconnected, "install"))?,
+        ];
+        if self.transact(actions).await?.is_err() {
             return Err(StoreError::Contended("the installation"));
         }
         let renewed = self.tenant(&current.tenant).await?.ok_or(StoreError::Contended("the installation"))?;

@@ -12,7 +12,7 @@ use crate::error::{Result, StoreError};
 use crate::item::{Item, number, seal, text};
 use crate::keyspace;
 use crate::orders::{OrderRecord, has_cart};
-use crate::store::{Action, Change, Condition, Store};
+use crate::store::{Action, Change, Condition, Store, Unrecorded};
 use crate::tenants::Installation;
 
 /// What became of news of an order.
@@ -252,7 +252,7 @@ impl Store {
     /// Writes what was planned: all of it or nothing.
     pub async fn write_news(&self, writing: Writing) -> Result<Written> {
         let checks = writing.checks_from..writing.actions.len();
-        Ok(match self.transact(writing.actions).await? {
+        Ok(match self.transact_unrecorded(Unrecorded::Delivery, writing.actions).await? {
             Ok(()) => Written::Done(writing.news),
             Err(canceled) if canceled.any_failed(checks) => Written::Done(News::RefusedErased),
             Err(canceled) if writing.marked && canceled.any_failed(0..1) => Written::Repeated,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use storeward_core::oauth::Scopes;
 use storeward_core::shop::ShopDomain;
 use storeward_core::time::{MINUTE, Timestamp};
-use storeward_store::{Access, Installation, Profile, Store};
+use storeward_store::{Access, Acting, By, Installation, Profile, Store};
 
 use super::Trouble;
 use super::webhooks::Webhook;
@@ -62,18 +62,19 @@ pub async fn store_of(bundle: &Bundle) -> Result<StoreHandle, Trouble> {
         .functions
         .context("webhooks/orders-create")
         .ok_or_else(|| Trouble("template.yaml has no function webhooks/orders-create".to_owned()))?;
-    context.store().await.map_err(|error| Trouble::new("the store cannot be opened", error))?;
-    Ok(StoreHandle(context))
+    let store = context.store().await.map_err(|error| Trouble::new("the store cannot be opened", error))?;
+    Ok(StoreHandle(store.standing_for(Acting::new(By::system("local"), None))))
 }
 
 /// A store that was opened.
 #[derive(Debug)]
-pub struct StoreHandle(std::sync::Arc<storeward_host::Context>);
+pub struct StoreHandle(Store);
 
 impl StoreHandle {
     /// The store.
-    pub async fn get(&self) -> Result<&Store, Trouble> {
-        self.0.store().await.map_err(|error| Trouble::new("the store cannot be opened", error))
+    #[must_use]
+    pub const fn get(&self) -> &Store {
+        &self.0
     }
 }
 
@@ -105,7 +106,7 @@ pub async fn install(bundle: &Bundle, domain: &str, name: &str) -> Result<Instal
     let store = store_of(bundle).await?;
     let now = bundle.stack.now();
     let access = Access::lasting(ACCESS_TOKEN, Scopes::parse(GRANTED), now);
-    let installed = store.get().await?.connect(&profile, now, &access, now).await;
+    let installed = store.get().connect(&profile, now, &access, now).await;
     installed.map_err(|error| Trouble::new("the demo shop cannot be installed", error))
 }
 
@@ -147,7 +148,7 @@ pub async fn play(bundle: &Bundle, port: u16) -> Result<(), Trouble> {
 
 async fn recall(bundle: &Bundle, installation: &Installation) -> Result<(), Trouble> {
     let store = store_of(bundle).await?;
-    let cases = store.get().await?.cases(installation).await;
+    let cases = store.get().cases(installation).await;
     for member in cases.map_err(|error| Trouble::new("cases", error))?.iter().flat_map(|case| &case.members) {
         let name = member.name.as_ref().map(|name| name.expose().clone()).unwrap_or_default();
         let mut order = SimulatedOrder::new(*member.id.expose(), name, member.created_at);

@@ -6,6 +6,7 @@ pub mod deliver;
 pub mod demo;
 pub mod evaluate;
 pub mod history;
+pub mod publish;
 pub mod retention;
 pub mod serve;
 pub mod webhooks;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use storeward_core::disclosure;
 use storeward_host::start_telemetry;
 
 /// The port everything is served at when nothing else is said.
@@ -88,6 +90,12 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print how personal data is handled: the record of processing, retention, sub-processors and measures.
+    Policy {
+        /// As what.
+        #[arg(long, value_enum, default_value_t = publish::As::Markdown)]
+        format: publish::As,
+    },
     /// Measure the matching on a file with known answers.
     Evaluate {
         /// What is measured.
@@ -149,6 +157,7 @@ async fn command(cli: Cli) -> Result<bool, Trouble> {
         Some(Command::Retention { what_if, data, json }) => {
             retention::what_if(&what_if, data.as_deref(), json, &mut out).await.map(|()| true)
         }
+        Some(Command::Policy { format }) => publish::print(&disclosure::policy(), format, &mut out),
         Some(Command::Evaluate { what }) => {
             evaluate::evaluate(&what, &mut std::io::BufWriter::new(out), &mut std::io::stderr())
         }

@@ -617,7 +617,7 @@ mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use storeward_core::oauth::{Access, Scopes};
-    use storeward_store::Profile;
+    use storeward_store::{Acting, By, Profile};
 
     use super::bundle::{Bundle, Keep, Options};
     use super::*;
@@ -805,7 +805,7 @@ Resources:
             assert!(!stack.is_movable());
             let serving = tokio::spawn(async move { stack.run(listener).await });
             let context = functions.context("jobs/match-order").unwrap();
-            let store = context.store().await.unwrap();
+            let store = context.store().await.unwrap().standing_for(Acting::new(By::system("tests"), None));
             let shop = store.shop_id(&domain.parse().unwrap());
             let found = store.installation(&shop).await.unwrap().map(|found| found.tenant);
             installed.push(found);
@@ -918,7 +918,7 @@ Resources:
             public_domain: None,
         };
         let context = functions.context("jobs/match-order").unwrap();
-        let store = context.store().await.unwrap();
+        let store = context.store().await.unwrap().standing_for(Acting::new(By::system("tests"), None));
         let now = stack.now();
         let access = Access::lasting("shpat_demo", Scopes::parse("write_orders"), now);
         store.connect(&profile, now, &access, now).await.unwrap();

@@ -93,7 +93,7 @@ impl Stage {
         let failed = |error: storeward_store::StoreError| Trouble::new("the installation", error);
         let domain: ShopDomain = shop.parse().map_err(|_| Trouble(format!("{shop} is no domain")))?;
         let store = history::store_of(&self.served.bundle).await?;
-        let store = store.get().await?;
+        let store = store.get();
         let found = store.installation(&store.shop_id(&domain)).await.map_err(failed)?;
         Ok(found.map(|installation| installation.tenant))
     }
@@ -162,7 +162,7 @@ impl Stage {
         let failed = |error: storeward_store::StoreError| Trouble::new("the installation", error);
         let store = history::store_of(&self.served.bundle).await?;
         let tenant = self.tenant.as_ref().ok_or_else(|| Trouble("there is no installation".to_owned()))?;
-        let installation = store.get().await?.tenant(tenant).await.map_err(failed)?;
+        let installation = store.get().tenant(tenant).await.map_err(failed)?;
         let access = installation.map(|installation| installation.access()).transpose().map_err(failed)?;
         Ok(access.flatten().is_some())
     }

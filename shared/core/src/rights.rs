@@ -1,0 +1,541 @@
+//! What people can ask for, as one thing with one life: kinds, states, the answer's deadline and its warnings, and the
+//! proof of who asks. Where requests are kept and how they are carried out is the store's and the jobs'.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::{DAY, Timestamp};
+
+/// How long an answer may take, from the day a request came (promises DS21, DG24; GDPR Art. 12(3) says a month).
+pub const ANSWER_WITHIN: Duration = Duration::from_hours(30 * 24);
+
+/// How long before the deadline a request that is not finished is warned of, the earliest first.
+pub const WARNED_BEFORE: [Duration; 2] = [Duration::from_hours(7 * 24), Duration::from_hours(3 * 24)];
+
+/// How long a person who wrote to an operator has to say the code that was sent (promise DG28).
+pub const PROVE_WITHIN: Duration = DAY;
+
+/// How often a code can be tried: one in 200,000 guesses right.
+pub const PROOF_TRIES: u64 = 5;
+
+/// How long a link to what was put together works: for a merchant to follow it, and hardly for anyone else.
+pub const LINK_LIFETIME: Duration = Duration::from_mins(15);
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RightsKind {
+    /// To see what is stored (GDPR Art. 15).
+    Access,
+    /// To have it as a file that other programs read (Art. 20).
+    Portability,
+    /// To have it put right (Art. 16).
+    Rectification,
+    /// To have it erased (Art. 17).
+    Erasure,
+    /// To have it kept and not used (Art. 18).
+    Restriction,
+    /// To have it used again (Art. 18(3)).
+    LiftRestriction,
+    /// That nothing new is stored (Art. 21).
+    Objection,
+}
+
+impl RightsKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::Access,
+        Self::Portability,
+        Self::Rectification,
+        Self::Erasure,
+        Self::Restriction,
+        Self::LiftRestriction,
+        Self::Objection,
+    ];
+
+    /// The word for it in records and answers. Never changes.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Access => "access",
+            Self::Portability => "portability",
+            Self::Rectification => "rectification",
+            Self::Erasure => "erasure",
+            Self::Restriction => "restriction",
+            Self::LiftRestriction => "lift-restriction",
+            Self::Objection => "objection",
+        }
+    }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether its answer is a document, which somebody has to fetch.
+    #[must_use]
+    pub const fn has_document(self) -> bool {
+        matches!(self, Self::Access | Self::Portability)
+    }
+}
+
+/// Who opened a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OpenedBy {
+    /// Shopify, for a person who asked the merchant there.
+    Webhook,
+    /// The merchant, through the API.
+    Merchant,
+    /// An operator, for a person who wrote directly.
+    Operator,
+}
+
+impl OpenedBy {
+    /// Every way.
+    pub const ALL: [Self; 3] = [Self::Webhook, Self::Merchant, Self::Operator];
+
+    /// The word for it in records and answers. Never changes.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Merchant => "merchant",
+            Self::Operator => "operator",
+        }
+    }
+
+    /// The way of that name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|way| way.name() == name)
+    }
+}
+
+/// Why a request was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refusal {
+    /// Nobody proved in time to be the person.
+    NotProven,
+    /// The person was erased before the answer was given: there is nothing left to answer with.
+    Erased,
+    /// The answer was ready and nobody fetched it until it had to be deleted.
+    NotFetched,
+}
+
+impl Refusal {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::NotProven, Self::Erased, Self::NotFetched];
+
+    /// The word for it in records and answers. Never changes.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotProven => "not-proven",
+            Self::Erased => "erased",
+            Self::NotFetched => "not-fetched",
+        }
+    }
+
+    /// The reason of that name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+
+    /// The reason for a merchant, with what to do.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::NotProven => "nobody proved in time to be the person: it can be asked for again",
+            Self::Erased => "the person was erased before the answer was given: nothing is stored any more",
+            Self::NotFetched => {
+                "the answer was ready and nobody fetched it until it had to be deleted: open another request and fetch it"
+            }
+        }
+    }
+}
+
+/// Where a request stands, as a merchant follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RightsState {
+    /// Whoever asked is to prove to be the person.
+    Proving,
+    /// It was taken in.
+    Received,
+    /// It is being carried out.
+    InWork,
+    /// The answer is there and was not fetched.
+    Ready,
+    /// It was carried out, and the answer given.
+    Done,
+    /// It was not carried out, and the reason is recorded.
+    Refused,
+}
+
+impl RightsState {
+    /// Every state.
+    pub const ALL: [Self; 6] =
+        [Self::Proving, Self::Received, Self::InWork, Self::Ready, Self::Done, Self::Refused];
+
+    /// The word for it in answers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Proving => "proving",
+            Self::Received => "received",
+            Self::InWork => "in-work",
+            Self::Ready => "ready",
+            Self::Done => "done",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// Whether nothing is owed any more.
+    #[must_use]
+    pub const fn is_finished(self) -> bool {
+        matches!(self, Self::Done | Self::Refused)
+    }
+
+    /// Whether a request of `kind` can go from here to `next` in one step. What is finished stays; what was begun is not
+    /// unproven; only a document can be ready, and one that is asked for is not done before.
+    #[must_use]
+    pub const fn can_become(self, next: Self, kind: RightsKind) -> bool {
+        match (self, next) {
+            (Self::Proving, Self::Received)
+            | (Self::Proving | Self::Received | Self::InWork | Self::Ready, Self::Refused) => true,
+            (Self::Received, Self::InWork) | (Self::Received | Self::InWork, Self::Done) => {
+                !kind.has_document()
+            }
+            (Self::Received, Self::Ready) | (Self::Ready, Self::Done) => kind.has_document(),
+            _ => false,
+        }
+    }
+}
+
+/// A warning that a request is not finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Warning {
+    /// There is a week or less.
+    SevenDays,
+    /// There are three days or less.
+    ThreeDays,
+    /// The deadline is over, by so many whole days.
+    Overdue(u32),
+}
+
+impl Warning {
+    /// A number that grows with each warning of one request, for whoever remembers which was given: 1, 2, and 3 and more
+    /// for each day after the deadline.
+    #[must_use]
+    pub const fn stage(self) -> u32 {
+        match self {
+            Self::SevenDays => 1,
+            Self::ThreeDays => 2,
+            Self::Overdue(days) => days.saturating_add(3),
+        }
+    }
+
+    /// Which warning has this number.
+    #[must_use]
+    pub const fn of_stage(stage: u32) -> Option<Self> {
+        match stage {
+            0 => None,
+            1 => Some(Self::SevenDays),
+            2 => Some(Self::ThreeDays),
+            more => Some(Self::Overdue(more - 3)),
+        }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SevenDays => f.write_str("due within seven days"),
+            Self::ThreeDays => f.write_str("due within three days"),
+            Self::Overdue(0) => f.write_str("overdue"),
+            Self::Overdue(days) => write!(f, "overdue by {days} days"),
+        }
+    }
+}
+
+/// What a look at a request at some time comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// What is to be warned of.
+    pub warning: Option<Warning>,
+    /// Whether it ends now, and why.
+    pub ends: Option<Refusal>,
+    /// When to look again. `None` only for what is finished or ends now: nothing else is ever lost sight of.
+    pub again: Option<Timestamp>,
+}
+
+/// By when a request that came at `received` is to be answered.
+#[must_use]
+pub fn due_at(received: Timestamp) -> Timestamp {
+    received + ANSWER_WITHIN
+}
+
+/// When to look at a request for the first time after it came.
+#[must_use]
+pub fn first_look(received: Timestamp, state: RightsState) -> Timestamp {
+    if state == RightsState::Proving { received + PROVE_WITHIN } else { due_at(received) - WARNED_BEFORE[0] }
+}
+
+/// Looks at a request that came at `received` and stands in `state`.
+#[must_use]
+pub fn look(received: Timestamp, state: RightsState, now: Timestamp) -> Look {
+    let due = due_at(received);
+    let nothing = Look { warning: None, ends: None, again: None };
+    if state.is_finished() {
+        return nothing;
+    }
+    let first = first_look(received, state);
+    if now < first {
+        return Look { again: Some(first), ..nothing };
+    }
+    if state == RightsState::Proving {
+        return Look { ends: Some(Refusal::NotProven), ..nothing };
+    }
+    let (warning, again) = if now < due - WARNED_BEFORE[1] {
+        (Warning::SevenDays, due - WARNED_BEFORE[1])
+    } else if now < due {
+        (Warning::ThreeDays, due)
+    } else {
+        // What stands ready is kept as long as an answer may take, and then there is nothing to fetch any more.
+        let ends = (state == RightsState::Ready).then_some(Refusal::NotFetched);
+        let days = u32::try_from(now.since(due).as_secs() / DAY.as_secs()).unwrap_or(u32::MAX);
+        let again = ends.is_none().then(|| due + DAY * days.saturating_add(1));
+        return Look { warning: Some(Warning::Overdue(days)), ends, again };
+    };
+    Look { warning: Some(warning), ends: None, again: Some(again) }
+}
+
+/// The code that proves who asks: six digits of a random number.
+#[must_use]
+pub fn proof_code(random: u64) -> String {
+    // 2^64 is not a multiple of a million: the bias is under 1 in 10^13.
+    format!("{:06}", random % 1_000_000)
+}
+
+/// Whether a text can be a code: six digits.
+#[must_use]
+pub fn is_proof_code(text: &str) -> bool {
+    text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::time::{HOUR, MINUTE};
+
+    const RECEIVED: Timestamp = Timestamp(1_700_000_000_000);
+    const TICK: Duration = Duration::from_millis(1);
+
+    fn owed() -> impl Iterator<Item = RightsState> {
+        RightsState::ALL.into_iter().filter(|state| !state.is_finished() && *state != RightsState::Proving)
+    }
+
+    #[test]
+    fn the_figures_are_those_that_were_promised() {
+        assert_eq!(ANSWER_WITHIN, DAY * 30);
+        assert_eq!(WARNED_BEFORE, [DAY * 7, DAY * 3]);
+        assert_eq!((PROVE_WITHIN, PROOF_TRIES, LINK_LIFETIME), (HOUR * 24, 5, MINUTE * 15));
+        assert_eq!(due_at(RECEIVED), RECEIVED + DAY * 30);
+    }
+
+    #[test]
+    fn words_are_distinct_and_lead_back() {
+        for kind in RightsKind::ALL {
+            assert_eq!(RightsKind::by_name(kind.name()), Some(kind));
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+            assert_eq!(kind.has_document(), ["access", "portability"].contains(&kind.name()));
+        }
+        for way in OpenedBy::ALL {
+            assert_eq!(OpenedBy::by_name(way.name()), Some(way));
+            assert_eq!(serde_json::to_value(way).unwrap(), way.name());
+        }
+        for reason in Refusal::ALL {
+            assert_eq!(Refusal::by_name(reason.name()), Some(reason));
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.name());
+            assert!(reason.sentence().contains(':'), "what happened, and what that means");
+        }
+        for state in RightsState::ALL {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.name());
+            assert_eq!(state.is_finished(), ["done", "refused"].contains(&state.name()));
+        }
+        assert_eq!(
+            (RightsKind::by_name(""), OpenedBy::by_name("x"), Refusal::by_name("")),
+            (None, None, None)
+        );
+        let sentences: std::collections::BTreeSet<_> = Refusal::ALL.map(Refusal::sentence).into();
+        assert_eq!(sentences.len(), Refusal::ALL.len());
+    }
+
+    #[test]
+    fn warnings_come_a_week_before_three_days_before_and_then_every_day() {
+        let due = due_at(RECEIVED);
+        for state in owed().filter(|state| *state != RightsState::Ready) {
+            for (now, warning, again) in [
+                (RECEIVED, None, due - DAY * 7),
+                (due - DAY * 7 - TICK, None, due - DAY * 7),
+                (due - DAY * 7, Some(Warning::SevenDays), due - DAY * 3),
+                (due - DAY * 3 - TICK, Some(Warning::SevenDays), due - DAY * 3),
+                (due - DAY * 3, Some(Warning::ThreeDays), due),
+                (due - TICK, Some(Warning::ThreeDays), due),
+                (due, Some(Warning::Overdue(0)), due + DAY),
+                (due + DAY - TICK, Some(Warning::Overdue(0)), due + DAY),
+                (due + DAY, Some(Warning::Overdue(1)), due + DAY * 2),
+                (due + DAY * 40, Some(Warning::Overdue(40)), due + DAY * 41),
+            ] {
+                let expected = Look { warning, ends: None, again: Some(again) };
+                assert_eq!(look(RECEIVED, state, now), expected, "{state:?} {now:?}");
+            }
+            assert_eq!(first_look(RECEIVED, state), due - DAY * 7);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_nobody_fetches_is_warned_of_and_ends_with_its_window() {
+        let due = due_at(RECEIVED);
+        let at = |now| look(RECEIVED, RightsState::Ready, now);
+        assert_eq!(at(due - DAY * 7).warning, Some(Warning::SevenDays));
+        assert_eq!(at(due - TICK), Look { warning: Some(Warning::ThreeDays), ends: None, again: Some(due) });
+        let over = |days| Look {
+            warning: Some(Warning::Overdue(days)),
+            ends: Some(Refusal::NotFetched),
+            again: None,
+        };
+        assert_eq!((at(due), at(due + DAY * 2)), (over(0), over(2)));
+    }
+
+    #[test]
+    fn whoever_does_not_prove_it_within_a_day_is_refused() {
+        let at = |now| look(RECEIVED, RightsState::Proving, now);
+        assert_eq!(first_look(RECEIVED, RightsState::Proving), RECEIVED + DAY);
+        assert_eq!(
+            at(RECEIVED + DAY - TICK),
+            Look { warning: None, ends: None, again: Some(RECEIVED + DAY) }
+        );
+        assert_eq!(at(RECEIVED + DAY), Look { warning: None, ends: Some(Refusal::NotProven), again: None });
+    }
+
+    #[test]
+    fn a_warnings_number_leads_back_and_its_words_tell() {
+        let all = [Warning::SevenDays, Warning::ThreeDays, Warning::Overdue(0), Warning::Overdue(9)];
+        assert_eq!(all.map(Warning::stage), [1, 2, 3, 12]);
+        assert_eq!(all.map(|warning| Warning::of_stage(warning.stage())), all.map(Some));
+        assert_eq!(Warning::of_stage(0), None);
+        let words = ["due within seven days", "due within three days", "overdue", "overdue by 9 days"];
+        assert_eq!(all.map(|warning| warning.to_string()), words);
+    }
+
+    #[test]
+    fn a_code_is_six_digits_of_the_number() {
+        assert_eq!(proof_code(0), "000000");
+        assert_eq!(proof_code(7_000_042), "000042");
+        assert_eq!(proof_code(u64::MAX), "551615");
+        assert!(is_proof_code("012345"));
+        for text in ["", "12345", "1234567", "12345a", "１２３４５６", " 12345"] {
+            assert!(!is_proof_code(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_step_is_one_that_is_allowed() {
+        use RightsState::{Done, InWork, Proving, Ready, Received, Refused};
+        for kind in RightsKind::ALL {
+            let mut steps = Vec::new();
+            for from in RightsState::ALL {
+                steps.extend(
+                    RightsState::ALL.into_iter().filter(|to| from.can_become(*to, kind)).map(|to| (from, to)),
+                );
+            }
+            let middle = if kind.has_document() {
+                vec![
+                    (Received, Ready),
+                    (Received, Refused),
+                    (InWork, Refused),
+                    (Ready, Done),
+                    (Ready, Refused),
+                ]
+            } else {
+                vec![
+                    (Received, InWork),
+                    (Received, Done),
+                    (Received, Refused),
+                    (InWork, Done),
+                    (InWork, Refused),
+                    (Ready, Refused),
+                ]
+            };
+            let expected = [vec![(Proving, Received), (Proving, Refused)], middle].concat();
+            assert_eq!(steps, expected, "{kind:?}");
+        }
+    }
+
+    /// What happens to a request: a step to another state, or a look of the sweep, after some hours.
+    #[derive(Clone, Debug)]
+    enum Event {
+        Step(RightsState),
+        Sweep,
+    }
+
+    fn event() -> impl Strategy<Value = (u32, Event)> {
+        let state = prop::sample::select(RightsState::ALL.to_vec());
+        (0u32..200, prop_oneof![1 => state.prop_map(Event::Step), 3 => Just(Event::Sweep)])
+    }
+
+    proptest! {
+        /// However states and times follow each other, whatever is not finished is looked at again, no later than a week
+        /// before it is due and then within a week, and each warning that its time asks for is given.
+        #[test]
+        fn nothing_lapses_silently(
+            kind in prop::sample::select(RightsKind::ALL.to_vec()),
+            proving in any::<bool>(),
+            events in prop::collection::vec(event(), 0..60),
+        ) {
+            let due = due_at(RECEIVED);
+            let mut state = if proving { RightsState::Proving } else { RightsState::Received };
+            let (mut now, mut next) = (RECEIVED, Some(first_look(RECEIVED, state)));
+            let mut warned = 0;
+            for (hours, event) in events {
+                now = now + HOUR * hours;
+                match event {
+                    Event::Step(to) if state.can_become(to, kind) => {
+                        // Whoever proves it begins the watch over the answer.
+                        if state == RightsState::Proving && to == RightsState::Received {
+                            next = Some(first_look(RECEIVED, to));
+                        }
+                        state = to;
+                    }
+                    Event::Step(_) => {}
+                    Event::Sweep => if next.is_some_and(|next| next <= now) {
+                        let look = look(RECEIVED, state, now);
+                        if let Some(warning) = look.warning {
+                            prop_assert!(warning.stage() > warned, "{warning} came twice");
+                            warned = warning.stage();
+                        }
+                        prop_assert_eq!(look.again.is_none(), state.is_finished() || look.ends.is_some());
+                        prop_assert!(look.again.is_none_or(|again| again > now && again.since(now) <= DAY * 7));
+                        prop_assert!(look.ends.is_none() || state.can_become(RightsState::Refused, kind));
+                        if look.ends.is_some() {
+                            state = RightsState::Refused;
+                        } else if !state.is_finished() && now >= due {
+                            prop_assert!(warned >= 3, "the deadline passed without a word");
+                        }
+                        next = look.again;
+                    },
+                }
+                prop_assert!(state.is_finished() || next.is_some(), "nobody looks any more");
+            }
+        }
+    }
+}
