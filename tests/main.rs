@@ -24,6 +24,7 @@ mod promises;
 mod reconciling;
 mod regressions;
 mod requests;
+mod retention;
 mod rights;
 mod scenarios;
 mod simulation;
