@@ -17,6 +17,7 @@ mod flagging;
 mod front;
 mod leaks;
 mod ledgers;
+mod limits;
 mod notifying;
 pub mod parsers;
 mod privileges;

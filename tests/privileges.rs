@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use storeward_core::guard::{Alert, GuardSettings};
+use storeward_core::limits::Limit;
+use storeward_core::normalize::identifiers;
 use storeward_core::time::HOUR;
 use storeward_local::shopify::Shopify;
 use storeward_store::Profile;
@@ -39,6 +41,9 @@ const UNUSED: [(&str, &str, &str); 5] = [
     ("schedules/sweep-due", "sqs:SendMessage SweepDueDeadLetters", BY_LAMBDA),
     ("schedules/reconcile-orders", "sqs:SendMessage ReconcileOrdersDeadLetters", BY_LAMBDA),
 ];
+
+/// Who objects to the use of their data.
+const LIMITED: &str = "limited@example.com";
 
 const BY_LAMBDA: &str =
     "an invocation that failed for good is kept there by Lambda, which sends with the function's role";
@@ -328,6 +333,7 @@ impl Watched<'_> {
         self.news("customers/update", "again", &again).await;
         self.without_time("jobs/rectify-subject").await;
         self.drain("jobs/rectify-subject").await;
+        self.limited(&told).await;
         let asked = sample_body("webhooks/customers-data-request/by-id");
         self.news("customers/data_request", "asked", &asked).await;
         self.lost("jobs/export-subject").await;
@@ -340,7 +346,9 @@ impl Watched<'_> {
         let now = storeward_core::time::Clock::now(&self.bench.clock).to_rfc3339();
         let mut changed = order(2, 5);
         changed["email"] = json!("moved@example.com");
-        for mut untold in [changed, stranger(60)] {
+        let mut limited = stranger(61);
+        limited["email"] = json!(LIMITED);
+        for mut untold in [changed, stranger(60), limited] {
             untold["updated_at"] = json!(now);
             shopify.hear_of(SHOP, untold.to_string().as_bytes());
         }
@@ -358,6 +366,28 @@ impl Watched<'_> {
         self.work("jobs/match-order").await;
         self.work("jobs/notify-merchant").await;
         tokio::time::pause();
+    }
+
+    /// What is told of someone whose data may not be used.
+    async fn limited(&mut self, told: &dyn Fn(u64, u32) -> Value) {
+        let store = self.app.store().await;
+        let installation = store.installation(&store.shop_id(&SHOP.parse().unwrap())).await.unwrap().unwrap();
+        let person = identifiers(&[&LIMITED.to_owned().into()], &[], None);
+        let request = "request/0123456789abcdef0123456789abcdef".parse().unwrap();
+        store.limit_subject(&installation, &person, Limit::Objected, &request).await.unwrap().unwrap();
+        let _by_the_test_itself = self.wire.take();
+        for topic in ["orders/create", "orders/updated", "orders/cancelled", "orders/fulfilled"] {
+            let mut body = told(90, 1);
+            body["email"] = json!(LIMITED);
+            self.news(topic, &format!("{topic}-limited"), &body).await;
+        }
+        let mut account = sample_body("webhooks/customers-update/new-email");
+        account["email"] = json!(LIMITED);
+        self.news("customers/update", "limited", &account).await;
+        for function in ["jobs/match-order", "jobs/rectify-subject"] {
+            // Sent beside the write that was refused.
+            self.lose(function).await;
+        }
     }
 
     /// What waits for a function is lost, and sent again by the sweep.

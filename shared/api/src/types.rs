@@ -279,6 +279,8 @@ pub struct CaseBody {
     pub reasons: Vec<ReasonBody>,
     /// Its orders, in the order they joined; none of an anonymised case.
     pub members: Vec<MemberBody>,
+    /// How many more there are that are not shown or worked on, because a person they name restricted or objects to it.
+    pub restricted: usize,
     /// The merchant's latest decision. It stays when another order joins and opens the case again.
     pub decision: Option<DecisionBody>,
     /// Counts its changes; also its `ETag`.
@@ -406,6 +408,7 @@ impl From<&Case> for CaseBody {
             size: case.size,
             reasons: case.reasons.iter().copied().map(ReasonBody::from).collect(),
             members: case.members.iter().map(MemberBody::from).collect(),
+            restricted: case.restricted(),
             decision: case.decided.as_ref().map(decision),
             revision: case.revision(),
         }
@@ -459,6 +462,8 @@ pub struct ExceptionBody {
     pub scope: Scope,
     /// How a merchant recognises them: addresses, or e-mails, phones and customer numbers.
     pub labels: Vec<String>,
+    /// How many more there are that are not shown, because a person restricted or objects to the use of their data.
+    pub restricted: usize,
     /// When the merchant said so (RFC 3339). It ends a year later.
     pub since: String,
 }
@@ -473,6 +478,7 @@ impl From<Exception> for ExceptionBody {
                 .into_iter()
                 .map(storeward_core::personal::Personal::into_inner)
                 .collect(),
+            restricted: exception.restricted,
             since: exception.since.to_rfc3339(),
         }
     }

@@ -15,7 +15,7 @@ use serde::Serialize;
 use storeward_clients::ClientError;
 use storeward_clients::resend::Resend;
 use storeward_clients::shopify::Shopify;
-use storeward_core::data_map::Processor;
+use storeward_core::data_map::{Kind, Processor};
 use storeward_core::egress::{Categories, Declaration, Refusal, Register, Use};
 use storeward_core::shop::Tenant;
 use storeward_core::time::{Clock, Timestamp};
@@ -122,6 +122,17 @@ pub enum Queue {
 }
 
 impl Queue {
+    /// Whose work a record is that a job is given.
+    #[must_use]
+    pub const fn of(work: Kind) -> Self {
+        match work {
+            Kind::Request => Self::RedactSubject,
+            Kind::Rectification => Self::RectifySubject,
+            Kind::Export => Self::ExportSubject,
+            _ => Self::MatchOrder,
+        }
+    }
+
     const fn setting(self) -> Setting {
         match self {
             Self::MatchOrder => Setting::MatchOrderQueueUrl,

@@ -186,6 +186,17 @@ pub(crate) fn case_index(tenant: &Tenant, at: Timestamp, case: &RecordRef) -> Ke
     Key { kind: Kind::CaseIndex, pk, sk: format!("{}#{}", sortable(at), case.id) }
 }
 
+/// The partition of the rights requests that came in one month, `2026-11`.
+pub(crate) fn request_index_partition(tenant: &Tenant, month: &str) -> String {
+    format!("{tenant}#request-index#{month}")
+}
+
+/// The row of a rights request in the list: sorted by the time it came.
+pub(crate) fn request_index(tenant: &Tenant, at: Timestamp, request: &RecordRef) -> Key {
+    let pk = request_index_partition(tenant, &crate::statistics::month(at));
+    Key { kind: Kind::RequestIndex, pk, sk: format!("{}#{}", sortable(at), request.id) }
+}
+
 /// One shard of a month's counters.
 pub(crate) fn statistics(tenant: &Tenant, month: &str, bucket: u8) -> Key {
     Key {
@@ -232,6 +243,27 @@ fn tombstone(tenant: &Tenant, keys: &TenantKeys, label: &str, value: &str) -> Ke
     Key {
         kind: Kind::Tombstone,
         pk: bucket_partition(tenant, Kind::Tombstone, bucket(&blind)),
+        sk: format!("{label}#{blind}"),
+    }
+}
+
+/// The limit on an identifier's use.
+pub(crate) fn limit(tenant: &Tenant, keys: &TenantKeys, identifier: &Identifier) -> Key {
+    let label = identifier.kind.name();
+    limit_of(tenant, label, &keys.blind(Purpose::Rights, label, identifier.value.expose()))
+}
+
+/// The limit on the use of the identifier that a subject row is written for: the row's partition ends with the same
+/// blind.
+pub(crate) fn limit_of_row(tenant: &Tenant, row: &Key) -> Option<Key> {
+    let (rest, blind) = row.pk.rsplit_once('#')?;
+    Some(limit_of(tenant, rest.rsplit_once('#')?.1, blind))
+}
+
+fn limit_of(tenant: &Tenant, label: &str, blind: &str) -> Key {
+    Key {
+        kind: Kind::Limit,
+        pk: bucket_partition(tenant, Kind::Limit, bucket(blind)),
         sk: format!("{label}#{blind}"),
     }
 }
