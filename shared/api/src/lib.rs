@@ -6,8 +6,9 @@ mod types;
 
 pub use document::{OPERATIONS, Operation, document};
 pub use types::{
-    CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody, ExplanationBody,
-    MemberBody, MonthBody, PreviewBody, PreviewExample, PreviewRequest, PreviewResult, ReasonBody,
-    RecheckBody, RetentionBody, RetentionRequest, RetentionWindow, SavedBody, SavingsBody, SettingsBody,
-    StepBody,
+    ActivityBody, CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody,
+    ExplanationBody, InstructionsBody, InstructionsRequest, MemberBody, MembersBody, MonthBody,
+    NewcomersRequest, PreviewBody, PreviewExample, PreviewRequest, PreviewResult, ReasonBody, RecheckBody,
+    RetentionBody, RetentionRequest, RetentionWindow, RoleBody, RoleRequest, SavedBody, SavingsBody,
+    SelfBody, SettingsBody, StaffBody, StepBody,
 };

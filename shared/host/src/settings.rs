@@ -58,6 +58,14 @@ pub enum Setting {
     MailFrom,
     /// Where a merchant opens the app; `{shop}` stands for the shop's domain.
     AdminAppUrl,
+    /// The OpenID Connect issuer of operators' tokens, exactly as it names itself.
+    OperatorIssuer,
+    /// Whom operators' tokens are made for: the client's id at the issuer, or the API's name there.
+    OperatorAudience,
+    /// The claim of a token that holds the operator's role.
+    OperatorRoleClaim,
+    /// Who makes sure of a second factor: `issuer`, which lets nobody in without one, or `claim`: the token must say so.
+    OperatorMfa,
     /// Which preset says how long things are kept: `strictest`, `duplicate-guard`, `bot-guard` or `mail-desk`.
     RetentionPreset,
     /// What is kept for a shorter time than the preset says: `order=45,case=200`, in days.
@@ -68,7 +76,7 @@ pub enum Setting {
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 31] = [
         Self::DataTable,
         Self::KeysTable,
         Self::LedgerTable,
@@ -93,6 +101,10 @@ impl Setting {
         Self::ResendEndpoint,
         Self::MailFrom,
         Self::AdminAppUrl,
+        Self::OperatorIssuer,
+        Self::OperatorAudience,
+        Self::OperatorRoleClaim,
+        Self::OperatorMfa,
         Self::RetentionPreset,
         Self::RetentionDays,
         Self::Log,
@@ -110,6 +122,10 @@ impl Setting {
 
     /// What every function needs that calls a shop's Admin API: where it is, and what tokens are renewed with.
     pub const ADMIN: [Self; 3] = [Self::ShopifySecrets, Self::ShopifyClientId, Self::ShopifyEndpoint];
+
+    /// What says whose tokens operators come with.
+    pub const OPERATORS: [Self; 4] =
+        [Self::OperatorIssuer, Self::OperatorAudience, Self::OperatorRoleClaim, Self::OperatorMfa];
 
     /// The name of its environment variable.
     #[must_use]
@@ -139,6 +155,10 @@ impl Setting {
             Self::ResendEndpoint => "STOREWARD_RESEND_ENDPOINT",
             Self::MailFrom => "STOREWARD_MAIL_FROM",
             Self::AdminAppUrl => "STOREWARD_ADMIN_APP_URL",
+            Self::OperatorIssuer => "STOREWARD_OPERATOR_ISSUER",
+            Self::OperatorAudience => "STOREWARD_OPERATOR_AUDIENCE",
+            Self::OperatorRoleClaim => "STOREWARD_OPERATOR_ROLE_CLAIM",
+            Self::OperatorMfa => "STOREWARD_OPERATOR_MFA",
             Self::RetentionPreset => "STOREWARD_RETENTION_PRESET",
             Self::RetentionDays => "STOREWARD_RETENTION_DAYS",
             Self::Log => "STOREWARD_LOG",

@@ -1,17 +1,18 @@
-//! The settings of the duplicate guard: read, replaced, and tried on orders that are stored already; and how long things
-//! are kept, which a merchant can shorten. What a setting does is `core`'s.
+//! The settings of the duplicate guard: read, replaced, and tried on orders that are stored already; what the merchant lets
+//! be done at all; and how long things are kept, which a merchant can shorten. What a setting does is `core`'s.
 
 use std::time::Duration;
 
 use storeward_api::{
-    PreviewBody, PreviewExample, PreviewRequest, PreviewResult, RetentionBody, RetentionRequest,
-    RetentionWindow, SettingsBody,
+    InstructionsBody, InstructionsRequest, PreviewBody, PreviewExample, PreviewRequest, PreviewResult,
+    RetentionBody, RetentionRequest, RetentionWindow, SettingsBody,
 };
 use storeward_core::guard::GuardSettings;
 use storeward_core::matching::Side;
 use storeward_core::order::Order;
 use storeward_core::preview;
 use storeward_core::retention::{CHOSEN, Choice, RetentionError, RetentionPolicy};
+use storeward_core::roles::Permission;
 use storeward_core::time::DAY;
 use storeward_host::{
     ApiError, ApiReply, ApiRequest, Context, Function, Problem, ProblemKind, Queue, RetentionOrder, Route,
@@ -33,26 +34,47 @@ const REST: Duration = Duration::from_secs(15);
 
 /// The function's routes.
 pub const ROUTES: &[Route] = &[
-    Route { key: "GET /v1/settings", personal: false, handle: |ctx, request| Box::pin(read(ctx, request)) },
+    Route {
+        key: "GET /v1/settings",
+        personal: false,
+        needs: Permission::ViewSettings,
+        handle: |ctx, request| Box::pin(read(ctx, request)),
+    },
     Route {
         key: "PUT /v1/settings",
         personal: false,
+        needs: Permission::ChangeSettings,
         handle: |ctx, request| Box::pin(replace(ctx, request)),
     },
     Route {
         key: "POST /v1/settings/preview",
         personal: true,
+        needs: Permission::TrySettings,
         handle: |ctx, request| Box::pin(try_on(ctx, request)),
     },
     Route {
         key: "GET /v1/retention",
         personal: false,
+        needs: Permission::ViewPrivacy,
         handle: |ctx, request| Box::pin(read_retention(ctx, request)),
     },
     Route {
         key: "PUT /v1/retention",
         personal: false,
+        needs: Permission::ChangePrivacy,
         handle: |ctx, request| Box::pin(choose_retention(ctx, request)),
+    },
+    Route {
+        key: "GET /v1/instructions",
+        personal: false,
+        needs: Permission::ViewPrivacy,
+        handle: |ctx, request| Box::pin(instructions(ctx, request)),
+    },
+    Route {
+        key: "PUT /v1/instructions",
+        personal: false,
+        needs: Permission::ChangePrivacy,
+        handle: |ctx, request| Box::pin(instruct(ctx, request)),
     },
 ];
 
@@ -133,6 +155,21 @@ async fn choose_retention(ctx: &Context, request: ApiRequest) -> Result<ApiReply
     }
     let now = store.tenant(&request.installation.tenant).await?.ok_or_else(not_installed)?;
     ApiReply::ok(&retention_of(store, &now))
+}
+
+#[expect(clippy::unused_async, reason = "a route's signature")]
+async fn instructions(_ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
+    request.know(&[])?;
+    ApiReply::ok(&InstructionsBody::from(&request.installation.settings()?))
+}
+
+async fn instruct(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
+    request.know(&[])?;
+    let InstructionsRequest { activities } = request.body()?;
+    match ctx.store().await?.change_instructions(&request.installation, &activities).await? {
+        Some(settings) => ApiReply::ok(&InstructionsBody::from(&settings)),
+        None => Err(Problem::new(ProblemKind::NotInstalled, "install the app in this shop first").into()),
+    }
 }
 
 async fn try_on(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
