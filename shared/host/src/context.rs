@@ -123,6 +123,8 @@ pub enum Queue {
     ReconcileShop,
     /// Installations to go through because a window became shorter.
     ApplyRetention,
+    /// Breaches to move on.
+    HandleIncident,
 }
 
 impl Queue {
@@ -147,6 +149,7 @@ impl Queue {
             Self::ExportSubject => Setting::ExportSubjectQueueUrl,
             Self::ReconcileShop => Setting::ReconcileShopQueueUrl,
             Self::ApplyRetention => Setting::ApplyRetentionQueueUrl,
+            Self::HandleIncident => Setting::HandleIncidentQueueUrl,
         }
     }
 }

@@ -42,6 +42,8 @@ pub enum Setting {
     ReconcileShopQueueUrl,
     /// The URL of the queue of `apply-retention`.
     ApplyRetentionQueueUrl,
+    /// The URL of the queue of `handle-incident`.
+    HandleIncidentQueueUrl,
     /// The ARN of the queue of `purge-shop`: what a schedule sends to.
     PurgeShopQueueArn,
     /// The group that schedules are made in.
@@ -76,7 +78,7 @@ pub enum Setting {
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::DataTable,
         Self::KeysTable,
         Self::LedgerTable,
@@ -93,6 +95,7 @@ impl Setting {
         Self::PurgeShopQueueUrl,
         Self::ReconcileShopQueueUrl,
         Self::ApplyRetentionQueueUrl,
+        Self::HandleIncidentQueueUrl,
         Self::PurgeShopQueueArn,
         Self::ScheduleGroup,
         Self::ScheduleRoleArn,
@@ -146,6 +149,7 @@ impl Setting {
             Self::RedactSubjectQueueUrl => "STOREWARD_REDACT_SUBJECT_QUEUE_URL",
             Self::ReconcileShopQueueUrl => "STOREWARD_RECONCILE_SHOP_QUEUE_URL",
             Self::ApplyRetentionQueueUrl => "STOREWARD_APPLY_RETENTION_QUEUE_URL",
+            Self::HandleIncidentQueueUrl => "STOREWARD_HANDLE_INCIDENT_QUEUE_URL",
             Self::PurgeShopQueueUrl => "STOREWARD_PURGE_SHOP_QUEUE_URL",
             Self::PurgeShopQueueArn => "STOREWARD_PURGE_SHOP_QUEUE_ARN",
             Self::ScheduleGroup => "STOREWARD_SCHEDULE_GROUP",

@@ -320,9 +320,8 @@ impl Store {
             let (records, more) = self.query(query.clone()).await?;
             let mut waiting: Vec<Action> = Vec::new();
             for record in &records {
-                let mut keys = Self::keys_of(installation, kind, record)?;
+                let keys = Self::rows_of(installation, kind, record)?;
                 let own = record.key(kind)?;
-                keys.retain(|key| *key != own);
                 let rows = self.batch_get(Table::Data, &keys, Expired::Too).await?;
                 let mut actions = Vec::new();
                 for (key, stored) in keys_with(&keys, &rows)?.into_iter().chain([(own, record)]) {
