@@ -14,6 +14,8 @@ use crate::matching::LARGEST_WINDOW;
 pub enum Kind {
     /// An installation of the app in a shop.
     Shop,
+    /// Who of a merchant's staff has which role.
+    Member,
     /// The list of installations, for whoever has to go through all of them.
     Directory,
     /// A shop's data and index keys, wrapped.
@@ -38,8 +40,10 @@ pub enum Kind {
     Exception,
     /// How many cases a month had, and what they saved.
     Statistics,
-    /// A request to erase a person.
+    /// What a person asked for: access, a file, rectification, erasure, restriction, objection.
     Request,
+    /// An index row by which requests are listed by their time.
+    RequestIndex,
     /// A customer's account as it is now, until every record says so.
     Rectification,
     /// What is stored about a person, put together because the person asked.
@@ -50,6 +54,8 @@ pub enum Kind {
     Progress,
     /// That a person was erased, so that nothing older comes back.
     Tombstone,
+    /// That the use of what is about a person is restricted, or objected to.
+    Limit,
     /// What was done to data: audit entries, refusals, erasure receipts.
     Ledger,
     /// A breach of personal data, and which shops it reached.
@@ -139,8 +145,9 @@ impl LegalBasis {
     }
 }
 
-/// What a kind can hold about a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a kind can hold about a person. None of it is a special category of GDPR Art. 9 (promise SO42).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Category {
     /// The merchant's own account: domain, e-mail, plan, access token.
     MerchantAccount,
@@ -150,11 +157,36 @@ pub enum Category {
     CustomerAddress,
     /// Order number, total, currency, date.
     OrderMetadata,
-    /// Keyed hashes that only the holder of the shop's keys can link.
+    /// Keyed hashes that only the holder of the shop's keys can link, and random names of records.
     Pseudonym,
+    /// What a customer wrote.
+    Correspondence,
 }
 
 impl Category {
+    /// Every category.
+    pub const ALL: [Self; 6] = [
+        Self::MerchantAccount,
+        Self::CustomerContact,
+        Self::CustomerAddress,
+        Self::OrderMetadata,
+        Self::Pseudonym,
+        Self::Correspondence,
+    ];
+
+    /// The word for it in the API and in logs. Never changes.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MerchantAccount => "merchant-account",
+            Self::CustomerContact => "customer-contact",
+            Self::CustomerAddress => "customer-address",
+            Self::OrderMetadata => "order-metadata",
+            Self::Pseudonym => "pseudonym",
+            Self::Correspondence => "correspondence",
+        }
+    }
+
     /// The words for it.
     #[must_use]
     pub const fn words(self) -> &'static str {
@@ -164,6 +196,7 @@ impl Category {
             Self::CustomerAddress => "customer address",
             Self::OrderMetadata => "order metadata",
             Self::Pseudonym => "pseudonym",
+            Self::Correspondence => "correspondence",
         }
     }
 
@@ -172,23 +205,58 @@ impl Category {
     pub const fn whose(self) -> &'static str {
         match self {
             Self::MerchantAccount => "merchants",
-            Self::CustomerContact | Self::CustomerAddress | Self::OrderMetadata | Self::Pseudonym => {
-                "customers of merchants"
-            }
+            Self::CustomerContact
+            | Self::CustomerAddress
+            | Self::OrderMetadata
+            | Self::Pseudonym
+            | Self::Correspondence => "customers of merchants",
         }
     }
 }
 
-/// Who else may see a kind: the sub-processors, each for the kind's purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The sub-processors: who else may get something of a kind. What each may get for what, and since when, is
+/// [`crate::egress::Register`]'s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Processor {
     /// The cloud host: it keeps everything, sealed where it is personal.
     CloudHost,
     /// Shopify, from where the data comes.
     Shopify,
     /// Resend, which carries mail to the merchant: the merchant's address, and of a case the orders' names, dates and
-    /// totals. Never a customer's name, address, e-mail or phone.
+    /// totals. Of a customer the e-mail address alone, and only to send a code to whoever asked an operator for something.
     Resend,
+    /// Google, for a mailbox that the merchant connects.
+    Google,
+    /// Anthropic, for drafts and translations.
+    Anthropic,
+    /// Stripe, for the merchant's subscription.
+    Stripe,
+}
+
+impl Processor {
+    /// Every sub-processor.
+    pub const ALL: [Self; 6] =
+        [Self::CloudHost, Self::Shopify, Self::Resend, Self::Google, Self::Anthropic, Self::Stripe];
+
+    /// The word for it in the API, in logs and in what is stored. Never changes.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CloudHost => "cloud-host",
+            Self::Shopify => "shopify",
+            Self::Resend => "resend",
+            Self::Google => "google",
+            Self::Anthropic => "anthropic",
+            Self::Stripe => "stripe",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|processor| processor.name() == name)
+    }
 }
 
 impl Processor {
@@ -199,6 +267,9 @@ impl Processor {
             Self::CloudHost => "cloud host",
             Self::Shopify => "shopify",
             Self::Resend => "resend",
+            Self::Google => "google",
+            Self::Anthropic => "anthropic",
+            Self::Stripe => "stripe",
         }
     }
 }
@@ -283,14 +354,15 @@ pub struct Row {
     pub bucketed: bool,
     /// Whether a person's export shows it.
     pub exported: bool,
-    /// Which sub-processors may see it.
+    /// Which sub-processors are sent something of it; what, the register of [`crate::egress`] says.
     pub processors: &'static [Processor],
 }
 
 impl Kind {
     /// Every kind, in the order of the map.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::Shop,
+        Self::Member,
         Self::Directory,
         Self::Keys,
         Self::Delivery,
@@ -304,11 +376,13 @@ impl Kind {
         Self::Exception,
         Self::Statistics,
         Self::Request,
+        Self::RequestIndex,
         Self::Rectification,
         Self::Export,
         Self::Due,
         Self::Progress,
         Self::Tombstone,
+        Self::Limit,
         Self::Ledger,
         Self::Incident,
     ];
@@ -318,6 +392,7 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Shop => "shop",
+            Self::Member => "member",
             Self::Directory => "directory",
             Self::Keys => "keys",
             Self::Delivery => "delivery",
@@ -331,11 +406,13 @@ impl Kind {
             Self::Exception => "exception",
             Self::Statistics => "statistics",
             Self::Request => "request",
+            Self::RequestIndex => "request-index",
             Self::Rectification => "rectification",
             Self::Export => "export",
             Self::Due => "due",
             Self::Progress => "progress",
             Self::Tombstone => "tombstone",
+            Self::Limit => "limit",
             Self::Ledger => "ledger",
             Self::Incident => "incident",
         }
@@ -350,7 +427,8 @@ impl Kind {
             Self::Shop => Row {
                 kind: self,
                 table: Table::Data,
-                holds: "state of the installation; sealed: domains, e-mail, plan, scopes and tokens of the merchant",
+                holds: "state of the installation, what it was told of sub-processors and objects to; sealed: domains, e-mail, plan, \
+                        scopes and tokens of the merchant",
                 purpose: Purpose::Operation,
                 legal_basis: LegalBasis::Contract,
                 categories: &[MerchantAccount],
@@ -359,6 +437,20 @@ impl Kind {
                 bucketed: false,
                 exported: false,
                 processors: &[Processor::CloudHost, Processor::Shopify, Processor::Resend],
+            },
+            // One list for each installation, so that it always has an owner.
+            Self::Member => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "sealed: of each member of the merchant's staff who opened the app, Shopify's number, the role, since when",
+                purpose: Purpose::Operation,
+                legal_basis: LegalBasis::Contract,
+                categories: &[MerchantAccount],
+                retention: Retention::UntilPurge,
+                erasure: Erasure::Keep,
+                bucketed: false,
+                exported: false,
+                processors: &[Processor::CloudHost],
             },
             Self::Directory => Row {
                 kind: self,
@@ -467,7 +559,7 @@ impl Kind {
                 erasure: Erasure::Delete,
                 bucketed: true,
                 exported: false,
-                processors: &[Processor::CloudHost],
+                processors: &[Processor::CloudHost, Processor::Shopify, Processor::Resend],
             },
             // Gone when it is sent, a day later at most. A case's name is random: without the case it leads nowhere.
             Self::Digest => Row {
@@ -481,7 +573,7 @@ impl Kind {
                 erasure: Erasure::Keep,
                 bucketed: true,
                 exported: false,
-                processors: &[Processor::CloudHost],
+                processors: &[Processor::CloudHost, Processor::Resend],
             },
             Self::CaseIndex => Row {
                 kind: self,
@@ -527,7 +619,8 @@ impl Kind {
             Self::Request => Row {
                 kind: self,
                 table: Table::Data,
-                holds: "state and counts of a request; sealed until it is done: the person's e-mail, phone, customer and order numbers",
+                holds: "what was asked for, by which way, its state, times and counts; until it is done blinded names that lead to it \
+                        and, sealed, the person's e-mail, phone, customer and order numbers",
                 purpose: Purpose::Rights,
                 legal_basis: LegalBasis::LegalObligation,
                 categories: &[CustomerContact, OrderMetadata],
@@ -535,6 +628,19 @@ impl Kind {
                 erasure: Erasure::Anonymise,
                 bucketed: true,
                 exported: true,
+                processors: &[Processor::CloudHost, Processor::Resend],
+            },
+            Self::RequestIndex => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "when a request came, and the request it leads to",
+                purpose: Purpose::Rights,
+                legal_basis: LegalBasis::LegalObligation,
+                categories: &[Pseudonym],
+                retention: Retention::WithRecord,
+                erasure: Erasure::Keep,
+                bucketed: false,
+                exported: false,
                 processors: &[Processor::CloudHost],
             },
             // Done within minutes as a rule; a week leaves room for replays by hand. Its content is the account's, which the
@@ -550,7 +656,7 @@ impl Kind {
                 erasure: Erasure::Delete,
                 bucketed: true,
                 exported: false,
-                processors: &[Processor::CloudHost, Processor::Shopify],
+                processors: &[Processor::CloudHost],
             },
             // Kept for as long as an answer may take; it shows the other kinds and is not shown itself.
             Self::Export => Row {
@@ -564,7 +670,7 @@ impl Kind {
                 erasure: Erasure::Delete,
                 bucketed: true,
                 exported: false,
-                processors: &[Processor::CloudHost, Processor::Shopify],
+                processors: &[Processor::CloudHost],
             },
             Self::Due => Row {
                 kind: self,
@@ -604,6 +710,22 @@ impl Kind {
                 erasure: Erasure::Keep,
                 bucketed: true,
                 exported: false,
+                processors: &[Processor::CloudHost],
+            },
+            // It holds until it is lifted. An erasure takes the sealed half: the keyed hash alone keeps an objection from
+            // being forgotten with the person. Beside the tombstones, so that a restored backup does not forget it either.
+            Self::Limit => Row {
+                kind: self,
+                table: Table::Ledger,
+                holds: "blinded e-mail, phone or customer number whose processing is restricted or objected to, since when and by \
+                        which request; sealed until the person is erased: the same identifiers",
+                purpose: Purpose::Rights,
+                legal_basis: LegalBasis::LegalObligation,
+                categories: &[CustomerContact],
+                retention: Retention::UntilPurge,
+                erasure: Erasure::Anonymise,
+                bucketed: true,
+                exported: true,
                 processors: &[Processor::CloudHost],
             },
             Self::Ledger => Row {
@@ -660,6 +782,43 @@ mod tests {
             assert_eq!(kind.row().kind, kind);
             let twin = Kind::ALL.iter().position(|other| other.name() == kind.name());
             assert_eq!(twin, Some(index), "{}", kind.name());
+        }
+    }
+
+    #[test]
+    fn names_of_categories_and_sub_processors_are_those_that_are_stored() {
+        for category in Category::ALL {
+            assert_eq!(serde_json::to_value(category).unwrap(), category.name());
+        }
+        for processor in Processor::ALL {
+            assert_eq!(serde_json::to_value(processor).unwrap(), processor.name());
+            assert_eq!(Processor::named(processor.name()), Some(processor));
+        }
+        assert_eq!(Processor::named("nobody"), None);
+    }
+
+    #[test]
+    fn the_register_of_sub_processors_and_the_map_say_the_same() {
+        use crate::egress::{Categories, Register};
+        let mut listed = std::collections::BTreeMap::<Processor, Categories>::new();
+        for row in Kind::ALL.map(Kind::row) {
+            let holds = Categories::of(row.categories);
+            assert!(row.processors.contains(&Processor::CloudHost), "{:?} is kept by the host", row.kind);
+            for processor in row.processors {
+                let gets = Register::CURRENT.may_get(*processor);
+                let of_it = holds.without(holds.without(gets));
+                // The host keeps all of it; the others get some.
+                let enough =
+                    if *processor == Processor::CloudHost { gets.covers(holds) } else { !of_it.is_empty() };
+                assert!(enough, "{:?} may not get anything of {:?}", processor, row.kind);
+                let known = listed.entry(*processor).or_default();
+                *known = known.and(of_it);
+            }
+        }
+        for processor in Processor::ALL.into_iter().filter(|processor| *processor != Processor::CloudHost) {
+            let gets = Register::CURRENT.may_get(processor);
+            let known = listed.get(&processor).copied().unwrap_or_default();
+            assert_eq!(known, gets, "{processor:?} may get what no kind names it for");
         }
     }
 
