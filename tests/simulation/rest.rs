@@ -92,6 +92,9 @@ impl World {
                     let reference: RecordRef = reference.parse().unwrap();
                     records.push(store.order(&installation, &reference).await.unwrap().unwrap());
                 }
+                "request" if item["rights"]["S"].as_str().is_some_and(|rights| rights != "erasure") => {
+                    assert_ne!(item["phase"]["S"], "open", "a request that nobody works on: {item}");
+                }
                 "request" => {
                     requests += 1;
                     assert_eq!(item["phase"]["S"], "done", "a request that never ends: {item}");
