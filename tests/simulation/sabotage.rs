@@ -10,33 +10,24 @@ use crate::support::connector::{Transport, transport};
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sabotage {
-    /// Nobody remembers who was erased.
-    NoTombstones,
     /// Orders are stored without an end.
     OrdersWithoutEnd,
     /// The rows by which duplicates are found stay when their order is deleted.
     MatchingRowsStay,
     /// An erasure ends without its receipt.
     NoReceipts,
-    /// What is to be done later is not written down.
-    NothingIsDue,
     /// The matching never links an order with its case.
     OrdersWithoutCase,
-    /// Webhooks are taken in without a mark: each is new, however often it comes.
-    NoDeliveryMarks,
     /// Records carry a part of what should be sealed.
     NotAllIsSealed,
 }
 
 impl Sabotage {
-    pub(super) const ALL: [Self; 8] = [
-        Self::NoTombstones,
+    pub(super) const ALL: [Self; 5] = [
         Self::OrdersWithoutEnd,
         Self::MatchingRowsStay,
         Self::NoReceipts,
-        Self::NothingIsDue,
         Self::OrdersWithoutCase,
-        Self::NoDeliveryMarks,
         Self::NotAllIsSealed,
     ];
 
@@ -79,21 +70,18 @@ impl Sabotage {
         let kind = write[put]["Item"]["kind"]["S"].as_str().unwrap_or_default().to_owned();
         let deleted = write[delete]["Key"]["pk"]["S"].as_str().unwrap_or_default().to_owned();
         match self {
-            Self::NoTombstones => kind != "tombstone",
             Self::OrdersWithoutEnd if kind == "order" => {
                 write[put]["Item"].as_object_mut().unwrap().remove("expires_at");
                 true
             }
             Self::MatchingRowsStay => !deleted.contains("#match#"),
             Self::NoReceipts => !write.to_string().contains("subject-erasure-verified"),
-            Self::NothingIsDue => kind != "due",
             Self::OrdersWithoutCase => {
                 let update = &write["Update"];
                 let of_order = update["Key"]["pk"]["S"].as_str().is_some_and(|pk| pk.contains("#order#"));
                 !(of_order
                     && update["UpdateExpression"].as_str().is_some_and(|text| text.contains("case_id")))
             }
-            Self::NoDeliveryMarks => kind != "delivery",
             Self::NotAllIsSealed if kind == "order" => {
                 write[put]["Item"]["note"] = serde_json::json!({ "S": "1 Example Street" });
                 true
