@@ -6,9 +6,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 use storeward_host::ProblemKind;
 
+use crate::incidents::BreachesBody;
 use crate::types::{
-    CaseBody, CasesBody, DecisionRequest, ExceptionsBody, MembersBody, NewcomersRequest, PreviewBody,
-    PreviewRequest, RecheckBody, RoleRequest, SavingsBody, SelfBody, SettingsBody, words,
+    CaseBody, CasesBody, DecisionRequest, ExceptionsBody, InstructionsBody, InstructionsRequest, MembersBody,
+    NewcomersRequest, PreviewBody, PreviewRequest, RecheckBody, RetentionBody, RetentionRequest, RoleRequest,
+    SavingsBody, SelfBody, SettingsBody, words,
 };
 
 type Make = fn(&mut SchemaGenerator) -> Schema;
@@ -125,7 +127,12 @@ pub const OPERATIONS: &[Operation] = &[
         parameters: &[],
         body: Some(schema::<SettingsBody>),
         answer: (200, "The settings as they count now.", Some(schema::<SettingsBody>)),
-        problems: &[ProblemKind::InvalidBody, ProblemKind::RequestTooLarge, ProblemKind::SettingOutOfBounds],
+        problems: &[
+            ProblemKind::InvalidBody,
+            ProblemKind::RequestTooLarge,
+            ProblemKind::SettingOutOfBounds,
+            ProblemKind::WindowBeyondRetention,
+        ],
     },
     Operation {
         key: "POST /v1/settings/preview",
@@ -140,7 +147,61 @@ pub const OPERATIONS: &[Operation] = &[
             "What they would have done, beside what the current ones do.",
             Some(schema::<PreviewBody>),
         ),
-        problems: &[ProblemKind::InvalidBody, ProblemKind::RequestTooLarge, ProblemKind::SettingOutOfBounds],
+        problems: &[
+            ProblemKind::InvalidBody,
+            ProblemKind::RequestTooLarge,
+            ProblemKind::SettingOutOfBounds,
+            ProblemKind::WindowBeyondRetention,
+        ],
+    },
+    Operation {
+        key: "GET /v1/retention",
+        function: "api/settings",
+        public: false,
+        id: "getRetention",
+        summary: "How long things are kept",
+        parameters: &[],
+        body: None,
+        answer: (200, "The windows as they count now.", Some(schema::<RetentionBody>)),
+        problems: &[],
+    },
+    Operation {
+        key: "PUT /v1/retention",
+        function: "api/settings",
+        public: false,
+        id: "putRetention",
+        summary: "Keep things for a shorter time; it counts at once for what is stored already",
+        parameters: &[],
+        body: Some(schema::<RetentionRequest>),
+        answer: (200, "The windows as they count now.", Some(schema::<RetentionBody>)),
+        problems: &[
+            ProblemKind::InvalidBody,
+            ProblemKind::RequestTooLarge,
+            ProblemKind::RetentionOutOfBounds,
+            ProblemKind::WindowBeyondRetention,
+        ],
+    },
+    Operation {
+        key: "GET /v1/instructions",
+        function: "api/settings",
+        public: false,
+        id: "getInstructions",
+        summary: "Everything that is done with the shop's data, and whether it is switched on",
+        parameters: &[],
+        body: None,
+        answer: (200, "The activities as they are switched now.", Some(schema::<InstructionsBody>)),
+        problems: &[],
+    },
+    Operation {
+        key: "PUT /v1/instructions",
+        function: "api/settings",
+        public: false,
+        id: "putInstructions",
+        summary: "Switch activities on or off; what is off is not done, also where it was under way",
+        parameters: &[],
+        body: Some(schema::<InstructionsRequest>),
+        answer: (200, "The activities as they are switched now.", Some(schema::<InstructionsBody>)),
+        problems: &[ProblemKind::InvalidBody, ProblemKind::RequestTooLarge],
     },
     Operation {
         key: "GET /v1/cases",
@@ -238,6 +299,17 @@ pub const OPERATIONS: &[Operation] = &[
         body: None,
         answer: (200, "The months, the latest first.", Some(schema::<SavingsBody>)),
         problems: &[ProblemKind::InvalidParameter],
+    },
+    Operation {
+        key: "GET /v1/incidents",
+        function: "api/incidents",
+        public: false,
+        id: "listBreaches",
+        summary: "Breaches of personal data that reached the shop, as its merchant was told of them",
+        parameters: &[],
+        body: None,
+        answer: (200, "The breaches, the latest first.", Some(schema::<BreachesBody>)),
+        problems: &[],
     },
     Operation {
         key: "GET /v1/openapi.json",

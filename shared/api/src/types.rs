@@ -1,9 +1,12 @@
 //! The bodies of the API. Members are named as they are on the wire; what a caller sends has no others.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use storeward_core::exception::Scope;
 use storeward_core::guard::{Alert, Decision, GuardSettings, Sensitivity};
+use storeward_core::instructions::Activity;
 use storeward_core::matching::{Evidence, Explanation, Field, Level, Reason};
 use storeward_core::members::Members;
 use storeward_core::money;
@@ -88,6 +91,10 @@ pub struct SettingsBody {
     /// The hour of the day (UTC) of the digest.
     #[schemars(range(max = 23))]
     pub digest_hour: u8,
+    /// Whether cases and what they saved are counted.
+    pub count_savings: bool,
+    /// Whether orders are compared with the shop every hour.
+    pub compare_with_shop: bool,
 }
 
 impl Default for SettingsBody {
@@ -110,6 +117,8 @@ impl From<GuardSettings> for SettingsBody {
             hold_fulfilment,
             alert,
             digest_hour,
+            count_savings,
+            compare_with_shop,
         } = settings;
         Self {
             enabled,
@@ -122,6 +131,8 @@ impl From<GuardSettings> for SettingsBody {
             hold_fulfilment,
             alert,
             digest_hour,
+            count_savings,
+            compare_with_shop,
         }
     }
 }
@@ -139,6 +150,8 @@ impl From<SettingsBody> for GuardSettings {
             hold_fulfilment,
             alert,
             digest_hour,
+            count_savings,
+            compare_with_shop,
         } = body;
         Self {
             enabled,
@@ -151,8 +164,105 @@ impl From<SettingsBody> for GuardSettings {
             hold_fulfilment,
             alert,
             digest_hour,
+            count_savings,
+            compare_with_shop,
         }
     }
+}
+
+/// How long things are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Retention")]
+pub struct RetentionBody {
+    /// Orders, from when they were placed.
+    pub order: RetentionWindow,
+    /// What duplicates of an order are found by, from when it was placed. Never longer than the order.
+    pub r#match: RetentionWindow,
+    /// Cases, from when they were opened.
+    pub case: RetentionWindow,
+    /// What was excepted from being flagged, from when that was said.
+    pub exception: RetentionWindow,
+}
+
+/// How long one kind is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RetentionWindow {
+    /// In days, as it counts now.
+    pub days: u32,
+    /// What was chosen for this shop, if anything was.
+    pub chosen: Option<u32>,
+    /// The most that can be chosen.
+    pub longest: u32,
+}
+
+/// How long things are to be kept, in days. What is left out is kept for as long as it can be. What is stored already and
+/// older is gone at once, and does not come back when a window becomes longer again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionRequest {
+    /// Orders.
+    #[schemars(range(min = 1, max = 60))]
+    pub order: Option<u32>,
+    /// What duplicates of an order are found by: not shorter than the settings look for duplicates.
+    #[schemars(range(min = 1, max = 30))]
+    pub r#match: Option<u32>,
+    /// Cases.
+    #[schemars(range(min = 1, max = 365))]
+    pub case: Option<u32>,
+    /// What was excepted from being flagged.
+    #[schemars(range(min = 1, max = 365))]
+    pub exception: Option<u32>,
+}
+
+/// What is done with the shop's data by the merchant's leave.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Instructions")]
+pub struct InstructionsBody {
+    /// Every activity.
+    pub activities: Vec<ActivityBody>,
+}
+
+/// Something that is done with the shop's data.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Activity")]
+pub struct ActivityBody {
+    /// Its name.
+    #[schemars(with = "String")]
+    pub name: Activity,
+    /// What it is for.
+    pub purpose: String,
+    /// Whether its switch is on.
+    pub on: bool,
+    /// Whether it is done: its switch is on, and that of what it needs.
+    pub done: bool,
+    /// What it does nothing without.
+    #[schemars(with = "Option<String>")]
+    pub needs: Option<Activity>,
+    /// What it reads or writes, by the data map.
+    pub kinds: Vec<String>,
+}
+
+impl From<&GuardSettings> for InstructionsBody {
+    fn from(settings: &GuardSettings) -> Self {
+        let activity = |activity: Activity| ActivityBody {
+            name: activity,
+            purpose: activity.purpose().to_owned(),
+            on: activity.switch(settings),
+            done: settings.allow(activity),
+            needs: activity.needs(),
+            kinds: activity.kinds().iter().map(|kind| kind.name().to_owned()).collect(),
+        };
+        Self { activities: Activity::ALL.map(activity).into() }
+    }
+}
+
+/// Switches to set.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InstructionsRequest {
+    /// Whether each is to be done. Those that are left out stay as they are.
+    #[schemars(with = "BTreeMap<String, bool>")]
+    pub activities: BTreeMap<Activity, bool>,
 }
 
 /// Settings to try on orders that are stored already.

@@ -1,7 +1,10 @@
 //! Due rows: what a sweep must do at an hour. They stand in partitions by hour, so a sweep never scans.
 
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use storeward_core::data_map::{PURGE_AFTER, Table};
+use storeward_core::data_map::{Kind, PURGE_AFTER, Table};
 use storeward_core::shop::Tenant;
 use storeward_core::time::{HOUR, Timestamp};
 
@@ -9,10 +12,16 @@ use crate::accept::Work;
 use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, text};
 use crate::keyspace::{self, DUE_SHARDS, Key};
-use crate::store::{self, Query, Store, Unrecorded};
+use crate::store::{self, Expired, Query, Range, Store, Unrecorded};
 
 /// How many hours back the first sweep looks that succeeds: the ones before it may have failed since the deployment.
 const FIRST_LOOK_BACK: i64 = 48;
+
+/// Under which retention of the deployment the last sweep ran.
+const KEEPING: &str = "keeping";
+
+/// How many hours' partitions a purge reads side by side.
+const PARTITIONS_AT_ONCE: usize = 16;
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +37,8 @@ pub enum Action {
     RequestDue,
     /// The digest of a shop's cases: its work names the record that lists them.
     Digest,
+    /// Going through what an installation has stored, because a window became shorter.
+    ApplyRetention,
 }
 
 impl Action {
@@ -38,6 +49,7 @@ impl Action {
             Self::SecondPass => "second-pass",
             Self::RequestDue => "request-due",
             Self::Digest => "digest",
+            Self::ApplyRetention => "apply-retention",
         }
     }
 }
@@ -51,7 +63,7 @@ pub struct DueRow {
     pub tenant: Tenant,
     /// What.
     pub action: Action,
-    /// The work it is about; none for the purge of a whole shop.
+    /// The work it is about; none for what is about a whole shop.
     pub work: Option<Work>,
 }
 
@@ -67,10 +79,32 @@ impl DueRow {
         Self { at, tenant: tenant.clone(), action: Action::Purge, work: None }
     }
 
+    /// The row that lets an installation be gone through once nobody can be writing under the terms before.
+    pub(crate) fn retention(tenant: &Tenant, at: Timestamp) -> Self {
+        Self { at, tenant: tenant.clone(), action: Action::ApplyRetention, work: None }
+    }
+
+    /// The row of the same that stands at `at`: what a job that was started by it ends.
+    #[must_use]
+    pub fn of_retention(tenant: &Tenant, at: Timestamp) -> Self {
+        Self::retention(tenant, at)
+    }
+
     pub(crate) fn key(&self) -> Key {
         let reference = self.work.as_ref().map_or("", |work| work.delivery.id());
         keyspace::due(self.at, &self.tenant, self.action.name(), reference)
     }
+}
+
+/// What is due for one installation.
+#[derive(Default)]
+pub(crate) struct DueOf {
+    /// The rows.
+    pub(crate) keys: Vec<Key>,
+    /// The rows of its purge.
+    pub(crate) purges: BTreeSet<Key>,
+    /// How many partitions were read.
+    pub(crate) partitions: u64,
 }
 
 /// The action that writes a due row.
@@ -103,6 +137,7 @@ fn read(stored: &Stored) -> Result<DueRow> {
         "second-pass" => Action::SecondPass,
         "request-due" => Action::RequestDue,
         "digest" => Action::Digest,
+        "apply-retention" => Action::ApplyRetention,
         _ => return Err(corrupt),
     };
     let work = match (stored.optional_text("record_ref"), stored.optional_text("delivery")) {
@@ -137,15 +172,56 @@ impl Store {
         Ok(due)
     }
 
+    /// What is due for an installation that was uninstalled hours ago: in the hours that are not swept yet, and in the
+    /// next one, to where the sweep moves what is not done. What stands further ahead is named by its record.
+    pub(crate) async fn due_of(&self, tenant: &Tenant) -> Result<DueOf> {
+        let mut due = DueOf::default();
+        let now = self.now().hour();
+        let partitions: Vec<String> = (now - 1..=now + 1)
+            .flat_map(|hour| (0..DUE_SHARDS).map(move |shard| keyspace::due_partition(hour, shard)))
+            .collect();
+        due.partitions = partitions.len() as u64;
+        let found: Vec<Vec<Stored>> = stream::iter(partitions)
+            .map(|partition| async move {
+                let mut query = Query::of(Table::Data, &partition);
+                query.range = Range::Prefix(format!("{tenant}#"));
+                query.expired = Expired::Too;
+                self.query_all(query).await
+            })
+            .buffer_unordered(PARTITIONS_AT_ONCE)
+            .try_collect()
+            .await?;
+        for row in found.into_iter().flatten() {
+            let key = row.key(Kind::Due)?;
+            if row.optional_text("what") == Some(Action::Purge.name()) {
+                due.purges.insert(key);
+            } else {
+                due.keys.push(key);
+            }
+        }
+        Ok(due)
+    }
+
     async fn due_in(&self, hour: i64, shard: u8) -> Result<Vec<DueRow>> {
         let partition = keyspace::due_partition(hour, shard);
         self.query_all(Query::of(Table::Data, &partition)).await?.iter().map(read).collect()
     }
 
+    /// Whether the last sweep knew this deployment to keep things as it does now. There is nothing to go through for the
+    /// first.
+    pub async fn retention_swept(&self) -> Result<bool> {
+        let cursor = self.get(&keyspace::sweep_cursor()).await?;
+        let known = cursor.as_ref().and_then(|cursor| cursor.optional_text(KEEPING));
+        Ok(cursor.is_none() || known == Some(self.deployment_retention().fingerprint().as_str()))
+    }
+
     /// Remembers that everything due by `until` was seen to: the next sweep begins at that hour. It must be a time from
     /// before the rows were read, or what came due during the sweep would be passed over.
     pub async fn due_swept(&self, until: Timestamp) -> Result<()> {
-        let item = Item::new(keyspace::sweep_cursor()).set("hour", number(until.hour())).expiring(until);
+        let item = Item::new(keyspace::sweep_cursor())
+            .set("hour", number(until.hour()))
+            .set(KEEPING, text(self.deployment_retention().fingerprint()))
+            .expiring(until);
         self.write(Unrecorded::Bookkeeping, vec![store::Action::put(item)]).await
     }
 
