@@ -7,11 +7,14 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use storeward_core::data_map::{Kind, Retention, Table};
 use storeward_core::guard::{Alert, Decision, GuardSettings};
+use storeward_core::incident::{Reach, Severity, Words};
 use storeward_core::limits::Limit;
 use storeward_core::normalize::identifiers;
+use storeward_core::retention::{Deployment, Plan, Terms};
 use storeward_core::time::HOUR;
 use storeward_host::{OperatorRoute, ProblemKind, Route, Setting};
 use storeward_local::template::Template;
+use storeward_store::NewIncident;
 
 use crate::bench::{Bench, order, root, sample};
 
@@ -142,7 +145,8 @@ fn the_published_data_map_is_the_one_in_the_code() {
         "# What is stored\n\n\
          Made from `shared/core/src/data_map.rs`; a test fails when it is not. One row for every kind of item, in the terms of\n\
          GDPR Art. 30. Everything personal is sealed (AES-256-GCM under a key of the installation); keys and index rows hold\n\
-         keyed hashes only. Whatever the retention says, a purge deletes everything of an installation but its ledger.\n\n\
+         keyed hashes only. Days are the longest that something is kept: an installation's policy can be shorter\n\
+         (docs/decisions/0016). Whatever the retention says, a purge deletes everything of an installation but its ledger.\n\n\
          | kind | table | holds | about a person | purpose | legal basis | kept | erasing a person | in a person's export | seen by |\n\
          |---|---|---|---|---|---|---|---|---|---|\n",
     );
@@ -235,6 +239,13 @@ async fn life() -> (Bench, Vec<(String, Value)>) {
     refused["email"] = json!("limited@example.com");
     assert_eq!(app.order("refused", &refused).await["because"], "limited");
     look(&mut seen);
+    let now = storeward_core::time::Clock::now(&bench.clock);
+    let reach = Reach { from: now - HOUR, until: now, kinds: Reach::everything() };
+    let (severity, words) = (Severity::Low, Words::default());
+    let breach = NewIncident { severity, drill: true, aware_at: now, reach, words };
+    let breach = store.open_incident(&breach).await.unwrap();
+    assert!(store.assess_incident(&breach, &|| true).await.unwrap());
+    look(&mut seen);
     app.post("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
     look(&mut seen);
     bench.drain(&app).await;
@@ -301,6 +312,7 @@ async fn everything_that_is_ever_stored_is_as_the_data_map_says() {
         Table::Keys => &environment["STOREWARD_KEYS_TABLE"],
         Table::Ledger => &environment["STOREWARD_LEDGER_TABLE"],
     };
+    let policy = Terms::begin(&Deployment::default(), Plan::Paid).policy(&Deployment::default(), None);
     let mut kinds = BTreeSet::new();
     let records: BTreeSet<i64> = seen
         .iter()
@@ -323,7 +335,10 @@ async fn everything_that_is_ever_stored_is_as_the_data_map_says() {
             Retention::Window(window) => {
                 let began = began(kind, item).unwrap_or_else(|| panic!("no beginning: {item}"));
                 let ends = expires.unwrap_or_else(|| panic!("no end: {item}"));
-                let promised = began / 1000 + i64::try_from(window.as_secs()).unwrap();
+                // The bench's shop is on a paid plan, in a deployment that keeps what it keeps by default.
+                let kept = policy.window(kind).expect("a window");
+                assert!(kept <= window, "{kind:?} is kept for longer than the data map says");
+                let promised = began / 1000 + i64::try_from(kept.as_secs()).unwrap();
                 // The cursor only tells its hour.
                 let slack = if item["sk"]["S"] == "cursor" { 3600 } else { 0 };
                 assert!((promised..=promised + slack).contains(&ends), "{promised} {item}");
@@ -350,16 +365,18 @@ const BROWSERS: [(&str, &str, bool); 3] = [
 ];
 
 /// Every function of the merchants' API that asks who is calling, with its routes.
-pub const MERCHANTS: [(&str, &[Route]); 5] = [
+pub const MERCHANTS: [(&str, &[Route]); 6] = [
     (cases::FUNCTION.name, cases::ROUTES),
     (exceptions::FUNCTION.name, exceptions::ROUTES),
+    (incidents::FUNCTION.name, incidents::ROUTES),
     (members::FUNCTION.name, members::ROUTES),
     (savings::FUNCTION.name, savings::ROUTES),
     (settings::FUNCTION.name, settings::ROUTES),
 ];
 
 /// Every function of the operators' API, with its routes.
-pub const OPERATORS: [(&str, &[OperatorRoute]); 1] = [(shops::FUNCTION.name, shops::ROUTES)];
+pub const OPERATORS: [(&str, &[OperatorRoute]); 2] =
+    [(breaches::FUNCTION.name, breaches::ROUTES), (shops::FUNCTION.name, shops::ROUTES)];
 
 #[test]
 fn the_apis_routes_are_the_same_in_template_functions_and_document() {

@@ -4,6 +4,7 @@ use storeward_host::Function;
 
 /// Every function of the bundle. `template.yaml`, `events/` and the crates are held against it by a test.
 pub const FUNCTIONS: &[Function] = &[
+    apply_retention::FUNCTION,
     app_scopes_update::FUNCTION,
     app_uninstalled::FUNCTION,
     customers_data_request::FUNCTION,
@@ -11,8 +12,11 @@ pub const FUNCTIONS: &[Function] = &[
     customers_update::FUNCTION,
     export_subject::FUNCTION,
     authorizer::FUNCTION,
+    breaches::FUNCTION,
     cases::FUNCTION,
     exceptions::FUNCTION,
+    handle_incident::FUNCTION,
+    incidents::FUNCTION,
     match_order::FUNCTION,
     members::FUNCTION,
     openapi::FUNCTION,
@@ -36,6 +40,7 @@ pub const FUNCTIONS: &[Function] = &[
     shops::FUNCTION,
     sweep_due::FUNCTION,
     token_exchange::FUNCTION,
+    watch_incidents::FUNCTION,
 ];
 
 /// The function of that name.

@@ -63,15 +63,21 @@ pub enum ProblemKind {
     NothingToExcept,
     /// More orders or people are in the case than one step can deal with.
     CaseTooLarge,
+    /// The incident is not where this can be done, or changed since it was read.
+    IncidentNotThere,
     /// An installation without an owner could not be looked after.
     LastOwner,
     /// Whoever opens the app next must not be owner or admin.
     RoleTooMighty,
+    /// Something is to be kept for longer than it can be, or for no time.
+    RetentionOutOfBounds,
+    /// Duplicates are to be looked for further back than what they are found by is kept.
+    WindowBeyondRetention,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -99,8 +105,11 @@ impl ProblemKind {
         Self::CaseNotDecidable,
         Self::NothingToExcept,
         Self::CaseTooLarge,
+        Self::IncidentNotThere,
         Self::LastOwner,
         Self::RoleTooMighty,
+        Self::RetentionOutOfBounds,
+        Self::WindowBeyondRetention,
     ];
 
     /// The kind's stable id, the last part of its `type`.
@@ -134,8 +143,11 @@ impl ProblemKind {
             Self::CaseNotDecidable => "case-not-decidable",
             Self::NothingToExcept => "nothing-to-except",
             Self::CaseTooLarge => "case-too-large",
+            Self::IncidentNotThere => "incident-not-there",
             Self::LastOwner => "last-owner",
             Self::RoleTooMighty => "role-too-mighty",
+            Self::RetentionOutOfBounds => "retention-out-of-bounds",
+            Self::WindowBeyondRetention => "window-beyond-retention",
         }
     }
 
@@ -161,9 +173,13 @@ impl ProblemKind {
             | Self::CaseNotDecidable
             | Self::NothingToExcept
             | Self::CaseTooLarge
+            | Self::IncidentNotThere
             | Self::LastOwner => 409,
             Self::CaseChanged => 412,
-            Self::SettingOutOfBounds | Self::RoleTooMighty => 422,
+            Self::SettingOutOfBounds
+            | Self::RoleTooMighty
+            | Self::RetentionOutOfBounds
+            | Self::WindowBeyondRetention => 422,
             Self::Unavailable => 503,
         }
     }
@@ -203,8 +219,11 @@ impl ProblemKind {
             Self::CaseNotDecidable => "There is nothing to decide on any more",
             Self::NothingToExcept => "Nobody to make an exception for is known",
             Self::CaseTooLarge => "The case is too large for this",
+            Self::IncidentNotThere => "The incident is not where this can be done",
             Self::LastOwner => "There must be an owner",
             Self::RoleTooMighty => "Newcomers must not be that mighty",
+            Self::RetentionOutOfBounds => "That cannot be kept for so long",
+            Self::WindowBeyondRetention => "Duplicates are looked for further back than orders are kept",
         }
     }
 }
