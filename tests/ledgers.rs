@@ -363,6 +363,7 @@ fn the_apis_routes_are_the_same_in_template_functions_and_document() {
     let tables = [
         (cases::FUNCTION.name, cases::ROUTES),
         (exceptions::FUNCTION.name, exceptions::ROUTES),
+        (processors::FUNCTION.name, processors::ROUTES),
         (savings::FUNCTION.name, savings::ROUTES),
         (settings::FUNCTION.name, settings::ROUTES),
     ];

@@ -537,6 +537,11 @@ async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
     let exception = exceptions["exceptions"][0]["id"].as_str().unwrap().to_owned();
     life.ask("api/exceptions", "DELETE /v1/exceptions/{id}", &exception, &none).await;
     life.ask("api/savings", "GET /v1/savings", "", &none).await;
+    life.ask("api/processors", "GET /v1/processors", "", &none).await;
+    for method in ["POST", "DELETE"] {
+        let key = format!("{method} /v1/processors/{{name}}/objection");
+        life.ask("api/processors", &key, "resend", &none).await;
+    }
     life.compare(|function| API.contains(&function));
 }
 

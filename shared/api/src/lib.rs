@@ -7,6 +7,7 @@ mod types;
 pub use document::{OPERATIONS, Operation, document};
 pub use types::{
     CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody, ExplanationBody,
-    MemberBody, MonthBody, PreviewBody, PreviewExample, PreviewRequest, PreviewResult, ReasonBody,
-    RecheckBody, SavedBody, SavingsBody, SettingsBody, StepBody,
+    MemberBody, MonthBody, PreviewBody, PreviewExample, PreviewRequest, PreviewResult, ProcessorBody,
+    ProcessorUseBody, ProcessorsBody, ReasonBody, RecheckBody, SavedBody, SavingsBody, SettingsBody,
+    StepBody, UseState,
 };

@@ -59,11 +59,13 @@ pub enum ProblemKind {
     NothingToExcept,
     /// More orders or people are in the case than one step can deal with.
     CaseTooLarge,
+    /// The service cannot be given without this sub-processor.
+    ProcessorEssential,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -89,6 +91,7 @@ impl ProblemKind {
         Self::CaseNotDecidable,
         Self::NothingToExcept,
         Self::CaseTooLarge,
+        Self::ProcessorEssential,
     ];
 
     /// The kind's stable id, the last part of its `type`.
@@ -120,6 +123,7 @@ impl ProblemKind {
             Self::CaseNotDecidable => "case-not-decidable",
             Self::NothingToExcept => "nothing-to-except",
             Self::CaseTooLarge => "case-too-large",
+            Self::ProcessorEssential => "processor-essential",
         }
     }
 
@@ -139,9 +143,11 @@ impl ProblemKind {
             Self::BadSignature | Self::UnsignedQuery | Self::InvalidSession => 401,
             Self::StateMismatch | Self::ConsentRefused | Self::ScopesLacking => 403,
             Self::NotInstalled | Self::NotFound => 404,
-            Self::CaseNotResolved | Self::CaseNotDecidable | Self::NothingToExcept | Self::CaseTooLarge => {
-                409
-            }
+            Self::CaseNotResolved
+            | Self::CaseNotDecidable
+            | Self::NothingToExcept
+            | Self::CaseTooLarge
+            | Self::ProcessorEssential => 409,
             Self::CaseChanged => 412,
             Self::SettingOutOfBounds => 422,
             Self::Unavailable => 503,
@@ -177,6 +183,7 @@ impl ProblemKind {
             Self::CaseNotDecidable => "There is nothing to decide on any more",
             Self::NothingToExcept => "Nobody to make an exception for is known",
             Self::CaseTooLarge => "The case is too large for this",
+            Self::ProcessorEssential => "The service cannot be given without this sub-processor",
         }
     }
 }
