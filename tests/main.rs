@@ -13,6 +13,7 @@ pub mod bench;
 mod consent;
 mod crashes;
 mod demo;
+mod egress;
 mod flagging;
 mod front;
 mod leaks;

@@ -32,11 +32,12 @@ const LAMBDAS_OWN: [&str; 8] = [
 ];
 
 /// What a function may do and does not do in this life, with the reason why it may.
-const UNUSED: [(&str, &str, &str); 4] = [
+const UNUSED: [(&str, &str, &str); 5] = [
     ("webhooks/app-uninstalled", "dynamodb:GetItem DataTable", AT_ONCE),
     ("webhooks/shop-redact", "dynamodb:GetItem DataTable", AT_ONCE),
     ("schedules/sweep-due", "sqs:SendMessage SweepDueDeadLetters", BY_LAMBDA),
     ("schedules/reconcile-orders", "sqs:SendMessage ReconcileOrdersDeadLetters", BY_LAMBDA),
+    ("schedules/announce-processors", "sqs:SendMessage AnnounceProcessorsDeadLetters", BY_LAMBDA),
 ];
 
 const BY_LAMBDA: &str =
@@ -359,6 +360,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     let mut world = World::new().await;
     // Nobody listens there: a mail is announced and fails.
     world.bench.set("STOREWARD_RESEND_ENDPOINT", "http://127.0.0.1:1");
+    world.bench.register = crate::egress::CHANGING;
     let bench = &world.bench;
     let profile = Profile {
         email: Some("merchant@example.com".to_owned().into()),
@@ -403,6 +405,9 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     life.work("jobs/notify-merchant").await;
     assert!(life.bench.items("digest").is_empty(), "the digest was ended");
     life.changes(&world.shopify).await;
+    // A change of sub-processors is announced.
+    life.invoke("schedules/announce-processors", sample("schedules/announce-processors/daily")).await;
+    life.lose("jobs/notify-merchant").await;
     // Erased in two passes, the second of which is lost and sent again by the sweep.
     life.invoke("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
     life.drain("jobs/redact-subject").await;
@@ -474,7 +479,7 @@ impl Watched<'_> {
         let shop = self.app.store().await.shop_id(&SHOP.parse().unwrap());
         let _by_the_test_itself = self.wire.take();
         let event = json!({
-            "routeKey": key, "headers": {}, "pathParameters": {"id": id}, "body": body.to_string(),
+            "routeKey": key, "headers": {}, "pathParameters": {"id": id, "name": id}, "body": body.to_string(),
             "requestContext": {"authorizer": {"lambda": {"shop": shop, "actor": "0"}}},
         });
         let answer = self.app.invoke(function, event).await.unwrap();
@@ -485,12 +490,20 @@ impl Watched<'_> {
 }
 
 /// The functions of the merchants' API.
-const API: [&str; 6] =
-    ["api/authorizer", "api/cases", "api/exceptions", "api/openapi", "api/savings", "api/settings"];
+const API: [&str; 7] = [
+    "api/authorizer",
+    "api/cases",
+    "api/exceptions",
+    "api/openapi",
+    "api/processors",
+    "api/savings",
+    "api/settings",
+];
 
 #[tokio::test(start_paused = true)]
 async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
-    let bench = Bench::new().await;
+    let mut bench = Bench::new().await;
+    bench.register = crate::egress::CHANGING;
     bench.app().install().await;
     let wire = Wire::default();
     let app = bench.app_through(wire.tap(bench.transport()), FaultPlan::none());
@@ -538,6 +551,7 @@ async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
     life.ask("api/exceptions", "DELETE /v1/exceptions/{id}", &exception, &none).await;
     life.ask("api/savings", "GET /v1/savings", "", &none).await;
     life.ask("api/processors", "GET /v1/processors", "", &none).await;
+    life.ask("api/processors", "POST /v1/processors/acknowledgement", "", &none).await;
     for method in ["POST", "DELETE"] {
         let key = format!("{method} /v1/processors/{{name}}/objection");
         life.ask("api/processors", &key, "resend", &none).await;
