@@ -134,7 +134,6 @@ async fn a_change_is_told_once_and_counts_for_a_merchant_thirty_days_later() {
     world.advance(DAY * 2).await;
     world.resend.trouble_next(Trouble::SentAndFails);
     assert_eq!(world.daily().await, 1);
-    eprintln!("{:?} {:?} {:?}", world.bench.messages().await, world.resend.requests().len(), world.bench.items("shop"));
     assert_eq!((world.resend.mails().len(), world.entries(What::ProcessorAnnounced).await), (1, 0));
     world.advance(Duration::from_mins(7)).await;
     world.bench.drain(&world.app).await;
