@@ -25,10 +25,26 @@ pub enum What {
     Uninstalled,
     /// The merchant changed the settings of the duplicate guard.
     SettingsChanged,
+    /// A member of the merchant's staff opened the app for the first time.
+    MemberCame,
+    /// The merchant gave a member another role, or newcomers.
+    RoleChanged,
+    /// The merchant took a member off the list.
+    MemberRemoved,
     /// The merchant decided on a case.
     CaseDecided,
     /// The merchant deleted a resolved case.
     CaseDeleted,
+    /// A person asked for something: the request was opened.
+    RequestOpened,
+    /// Whoever asked proved to be the person.
+    RequestProven,
+    /// A request that is not finished was warned of.
+    RequestWarned,
+    /// A request ended without being carried out; the request says why.
+    RequestRefused,
+    /// A restriction or an objection was carried out, or lifted.
+    RequestDone,
     /// The app was connected again: by another consent, or because it was opened.
     Reconnected,
     /// The shop's tokens were renewed.
@@ -61,8 +77,16 @@ pub enum What {
     SubjectErased,
     /// The second pass found nothing of the person left. This is the receipt.
     SubjectErasureVerified,
+    /// The use of what is about a person was limited: restricted or objected to.
+    SubjectLimited,
+    /// Such a limit was lifted.
+    SubjectLimitLifted,
+    /// Something told of a person whose data may not be used, and was dropped.
+    RefusedLimited,
     /// A customer's account was rectified in every record that names it.
     SubjectRectified,
+    /// A link to what was put together was made, for the merchant to fetch it.
+    ExportLinked,
     /// Everything stored about a person was put together, because the person asked.
     SubjectExported,
     /// The merchant was given what was put together.

@@ -4,6 +4,7 @@
 use storeward_api::{ProcessorBody, ProcessorUseBody, ProcessorsBody, UseState};
 use storeward_core::data_map::Processor;
 use storeward_core::egress::{DeclaredUse, InForce, Refusal, Stance, SubProcessor};
+use storeward_core::roles::Permission;
 use storeward_core::time::Timestamp;
 use storeward_host::{
     ApiError, ApiReply, ApiRequest, Context, Function, Problem, ProblemKind, Route, Setting, api,
@@ -11,20 +12,28 @@ use storeward_host::{
 
 /// The function's routes.
 pub const ROUTES: &[Route] = &[
-    Route { key: "GET /v1/processors", personal: false, handle: |ctx, request| Box::pin(list(ctx, request)) },
+    Route {
+        key: "GET /v1/processors",
+        personal: false,
+        needs: Permission::ViewPrivacy,
+        handle: |ctx, request| Box::pin(list(ctx, request)),
+    },
     Route {
         key: "POST /v1/processors/acknowledgement",
         personal: false,
+        needs: Permission::ChangePrivacy,
         handle: |ctx, request| Box::pin(acknowledge(ctx, request)),
     },
     Route {
         key: "POST /v1/processors/{name}/objection",
         personal: false,
+        needs: Permission::ChangePrivacy,
         handle: |ctx, request| Box::pin(objection(ctx, request, true)),
     },
     Route {
         key: "DELETE /v1/processors/{name}/objection",
         personal: false,
+        needs: Permission::ChangePrivacy,
         handle: |ctx, request| Box::pin(objection(ctx, request, false)),
     },
 ];
