@@ -6,8 +6,9 @@ mod types;
 
 pub use document::{OPERATIONS, Operation, document};
 pub use types::{
-    CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody, ExplanationBody,
-    MemberBody, MembersBody, MonthBody, NewcomersRequest, PreviewBody, PreviewExample, PreviewRequest,
-    PreviewResult, ProcessorBody, ProcessorUseBody, ProcessorsBody, ReasonBody, RecheckBody, RoleBody,
-    RoleRequest, SavedBody, SavingsBody, SelfBody, SettingsBody, StaffBody, StepBody, UseState,
+    ActivityBody, CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody,
+    ExplanationBody, InstructionsBody, InstructionsRequest, MemberBody, MembersBody, MonthBody,
+    NewcomersRequest, PreviewBody, PreviewExample, PreviewRequest, PreviewResult, ProcessorBody,
+    ProcessorUseBody, ProcessorsBody, ReasonBody, RecheckBody, RoleBody, RoleRequest, SavedBody, SavingsBody,
+    SelfBody, SettingsBody, StaffBody, StepBody, UseState,
 };
