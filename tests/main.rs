@@ -17,6 +17,7 @@ mod egress;
 mod erasing_at_scale;
 mod flagging;
 mod front;
+mod incidents;
 mod instructions;
 mod leaks;
 pub mod ledgers;

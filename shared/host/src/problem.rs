@@ -65,6 +65,8 @@ pub enum ProblemKind {
     CaseTooLarge,
     /// The service cannot be given without this sub-processor.
     ProcessorEssential,
+    /// The incident is not where this can be done, or changed since it was read.
+    IncidentNotThere,
     /// An installation without an owner could not be looked after.
     LastOwner,
     /// Whoever opens the app next must not be owner or admin.
@@ -73,7 +75,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -102,6 +104,7 @@ impl ProblemKind {
         Self::NothingToExcept,
         Self::CaseTooLarge,
         Self::ProcessorEssential,
+        Self::IncidentNotThere,
         Self::LastOwner,
         Self::RoleTooMighty,
     ];
@@ -138,6 +141,7 @@ impl ProblemKind {
             Self::NothingToExcept => "nothing-to-except",
             Self::CaseTooLarge => "case-too-large",
             Self::ProcessorEssential => "processor-essential",
+            Self::IncidentNotThere => "incident-not-there",
             Self::LastOwner => "last-owner",
             Self::RoleTooMighty => "role-too-mighty",
         }
@@ -165,6 +169,7 @@ impl ProblemKind {
             | Self::CaseNotDecidable
             | Self::NothingToExcept
             | Self::CaseTooLarge
+            | Self::IncidentNotThere
             | Self::LastOwner
             | Self::ProcessorEssential => 409,
             Self::CaseChanged => 412,
@@ -209,6 +214,7 @@ impl ProblemKind {
             Self::NothingToExcept => "Nobody to make an exception for is known",
             Self::CaseTooLarge => "The case is too large for this",
             Self::ProcessorEssential => "The service cannot be given without this sub-processor",
+            Self::IncidentNotThere => "The incident is not where this can be done",
             Self::LastOwner => "There must be an owner",
             Self::RoleTooMighty => "Newcomers must not be that mighty",
         }
