@@ -13,6 +13,7 @@ pub use types::{
     ActivityBody, CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody,
     ExplanationBody, InstructionsBody, InstructionsRequest, MemberBody, MembersBody, MonthBody,
     NewcomersRequest, PreviewBody, PreviewExample, PreviewRequest, PreviewResult, ProcessorBody,
-    ProcessorUseBody, ProcessorsBody, ReasonBody, RecheckBody, RoleBody, RoleRequest, SavedBody, SavingsBody,
-    SelfBody, SettingsBody, StaffBody, StepBody, UseState,
+    ProcessorUseBody, ProcessorsBody, ReasonBody, RecheckBody, RetentionBody, RetentionRequest,
+    RetentionWindow, RoleBody, RoleRequest, SavedBody, SavingsBody, SelfBody, SettingsBody, StaffBody,
+    StepBody, UseState,
 };
