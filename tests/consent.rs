@@ -12,6 +12,7 @@ use ring::hmac;
 use serde_json::{Value, json};
 use storeward_clients::ClientError;
 use storeward_clients::shopify::{App as Credentials, Shopify as Client};
+use storeward_core::egress::Register;
 use storeward_core::oauth::{AccessToken, Query, Scopes};
 use storeward_core::time::{Clock as _, HOUR, MINUTE, Timestamp};
 use storeward_host::ProblemKind;
@@ -108,7 +109,7 @@ impl World {
 
     fn shopify_client(&self) -> Client {
         let clock = Arc::new(self.bench.clock.clone());
-        Client::new(&format!("http://127.0.0.1:{}/{{shop}}", self.port), clock).unwrap()
+        Client::new(&format!("http://127.0.0.1:{}/{{shop}}", self.port), Register::CURRENT, clock).unwrap()
     }
 }
 

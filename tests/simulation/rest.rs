@@ -11,6 +11,7 @@ use super::checks;
 use super::model::Life;
 use super::tally::Tally;
 use super::world::{TRIES, World};
+use crate::bench::sample;
 use crate::support::faults::Rates;
 
 impl World {
@@ -28,7 +29,7 @@ impl World {
             for dead_letters in queues.iter().filter_map(|queue| queue.dead_letters_to.as_ref()) {
                 self.bench.cloud.sqs().replay(dead_letters).await.unwrap();
             }
-            self.bench.live(&self.clean, 1).await;
+            self.hour().await;
             if self.bench.messages().await == 0 && self.open_due_rows().is_empty() {
                 break;
             }
@@ -43,6 +44,15 @@ impl World {
                 self.settled(life).await;
             }
         }
+    }
+
+    /// An hour of a deployment in which nothing goes wrong.
+    async fn hour(&self) {
+        self.bench.advance(HOUR).await;
+        self.bench.fire_schedules().await;
+        self.skip_quiet_hours().await;
+        self.clean.invoke("schedules/sweep-due", sample("schedules/sweep-due/hourly")).await.unwrap();
+        self.bench.drain(&self.clean).await;
     }
 
     /// Due rows but those of purges to come.
@@ -103,7 +113,7 @@ impl World {
             // Every four hours instead of every hour: a schedule that limps must do too.
             for _ in 0..10 {
                 self.bench.advance(HOUR * 3).await;
-                self.bench.live(&self.clean, 1).await;
+                self.hour().await;
             }
         }
         let dump = self.bench.dump();
@@ -117,6 +127,7 @@ impl World {
             }
         }
         self.tally.purges = receipts.purged.len();
+        self.tally.all_requests = self.bench.cloud.counts().values().sum();
         for days in [8, 24, 31, 31, 300] {
             self.bench.advance(Duration::from_hours(24 * days)).await;
             self.note(format_args!("{days} days go by"));

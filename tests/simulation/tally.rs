@@ -7,7 +7,10 @@ use std::fmt;
 pub(super) struct Tally {
     pub(super) steps: usize,
     pub(super) invocations: usize,
+    /// Requests of the instances that things go wrong for.
     pub(super) requests: usize,
+    /// Those, and what the calm instance and the checks asked.
+    pub(super) all_requests: u64,
     pub(super) faults: usize,
     pub(super) crashes: usize,
     pub(super) orders: usize,
@@ -23,6 +26,7 @@ impl std::ops::AddAssign for Tally {
         self.steps += other.steps;
         self.invocations += other.invocations;
         self.requests += other.requests;
+        self.all_requests += other.all_requests;
         self.faults += other.faults;
         self.crashes += other.crashes;
         self.orders += other.orders;
@@ -36,10 +40,11 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} steps, {} invocations, {} requests, {} faults ({} crashes), {} orders, {} news, {} erasures, {} purges",
+            "{} steps, {} invocations, {} requests ({} in all), {} faults ({} crashes), {} orders, {} news, {} erasures, {} purges",
             self.steps,
             self.invocations,
             self.requests,
+            self.all_requests,
             self.faults,
             self.crashes,
             self.orders,

@@ -63,6 +63,8 @@ pub(super) struct World {
     apps: Vec<App>,
     pub(super) clean: App,
     pub(super) rates: Rates,
+    /// Whether sweeps read hours in which nothing is due, too: most of what a history would ask for.
+    sweeps_all: bool,
     pub(super) shops: Vec<Shop>,
     pub(super) waiting: Vec<Webhook>,
     sent: Vec<Webhook>,
@@ -120,6 +122,7 @@ impl World {
             apps,
             clean,
             rates,
+            sweeps_all: seed % 16 == 5,
             shops,
             waiting: Vec::new(),
             sent: Vec::new(),
@@ -328,6 +331,12 @@ impl World {
         self.burst(tasks).await;
     }
 
+    pub(super) async fn skip_quiet_hours(&self) {
+        if !self.sweeps_all {
+            self.bench.skip_quiet_hours(&self.clean).await;
+        }
+    }
+
     /// A few hours go by, with schedules, sweeps and faults.
     async fn live(&mut self) {
         let hours = 1 + self.dice.below(5);
@@ -335,6 +344,7 @@ impl World {
         for _ in 0..hours {
             self.bench.advance(HOUR).await;
             self.bench.fire_schedules().await;
+            self.skip_quiet_hours().await;
             let mut tasks = vec![Task::Sweep];
             for _ in 1..AT_ONCE {
                 tasks.extend(self.batch().await);

@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 use serde_json::json;
+use storeward_core::egress::{Outgoing, Use};
 use storeward_core::order::{Address, Customer, Order};
 use storeward_core::personal::Personal;
 use storeward_core::shop::ShopDomain;
@@ -67,8 +68,10 @@ impl Shopify {
         }
         // Whole seconds, as Shopify counts: the fraction would leave out what changed in the same second.
         let since = Timestamp::from_seconds(since.seconds()).to_rfc3339();
-        let variables = json!({"first": PAGE, "after": after, "query": format!("updated_at:>='{since}'")});
-        let data: Data = self.graphql(shop, token, QUERY, variables, PAGE_COST).await?;
+        // The cursor is Shopify's own.
+        let variables =
+            Outgoing::own(json!({"first": PAGE, "after": after, "query": format!("updated_at:>='{since}'")}));
+        let data: Data = self.graphql(shop, token, Use::Reading, QUERY, variables, PAGE_COST).await?;
         let told = data.orders.nodes.len();
         let orders: Vec<Order> = data.orders.nodes.into_iter().filter_map(order_of).collect();
         let page = data.orders.page_info;

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use storeward_core::egress::Refusal;
+
 /// Why a call did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientError {
@@ -15,6 +17,8 @@ pub enum ClientError {
     Rejected(String),
     /// No answer, or one that says to come back.
     Unavailable(String),
+    /// The gate did not let it out, so nothing was sent: trying again will not help.
+    NotPermitted(Refusal),
 }
 
 impl ClientError {
@@ -32,6 +36,7 @@ impl fmt::Display for ClientError {
             Self::Throttled(after) => write!(f, "throttled; try again after {} ms", after.as_millis()),
             Self::Rejected(code) => write!(f, "rejected: {code}"),
             Self::Unavailable(how) => write!(f, "no usable answer: {how}"),
+            Self::NotPermitted(refusal) => write!(f, "not sent: {refusal}"),
         }
     }
 }

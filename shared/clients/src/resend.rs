@@ -1,12 +1,17 @@
 //! Platform mail through Resend: alerts, invites, notices. Never mail to a shop's customers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use storeward_core::data_map::Processor;
+use storeward_core::egress::{Outgoing, Register, Stance, Use};
 use storeward_core::personal::Personal;
+use storeward_core::time::Clock;
 
 use crate::error::ClientError;
-use crate::http;
+use crate::http::{self, Call, Outside, object};
 
 /// How long Resend remembers an idempotency key.
 pub const KEY_MEMORY: Duration = Duration::from_hours(24);
@@ -15,19 +20,34 @@ pub const KEY_MEMORY: Duration = Duration::from_hours(24);
 const LONGEST_CODE: usize = 64;
 
 /// A mail.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Email {
+    /// What it is for.
+    pub purpose: Use,
     /// The sender, of a domain that is verified with Resend.
     pub from: String,
     /// The merchant's address.
-    pub to: Vec<Personal<String>>,
+    pub to: Vec<Outgoing<String>>,
     /// The subject; no personal data of customers.
-    pub subject: String,
+    pub subject: Outgoing<String>,
     /// The body as plain text.
-    pub text: String,
+    pub text: Outgoing<String>,
     /// The body as HTML, if there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub html: Option<String>,
+    pub html: Option<Outgoing<String>>,
+}
+
+impl Email {
+    fn body(&self) -> Outgoing<Value> {
+        let text = |text: &Outgoing<String>| text.clone().map(Value::String);
+        let mut fields = vec![
+            ("from", Outgoing::own(json!(self.from))),
+            ("to", Outgoing::all(self.to.iter().map(text)).map(Value::Array)),
+            ("subject", text(&self.subject)),
+            ("text", text(&self.text)),
+        ];
+        fields.extend(self.html.as_ref().map(|html| ("html", text(html))));
+        object(fields)
+    }
 }
 
 /// What became of a mail.
@@ -52,44 +72,59 @@ struct Refusal {
     name: String,
 }
 
-/// The client.
-#[derive(Debug)]
+/// The client, for one merchant or for nobody in particular.
+#[derive(Clone, Debug)]
 pub struct Resend {
-    http: reqwest::Client,
+    outside: Outside,
     endpoint: String,
     key: Personal<String>,
 }
 
 impl Resend {
-    /// A client with an API key; the endpoint is `https://api.resend.com` but in tests.
+    /// A client with an API key; the endpoint is `https://api.resend.com` but in tests. What may be sent is in the
+    /// register; the clock says since when.
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub fn new(endpoint: &str, key: String) -> Result<Self, ClientError> {
-        Ok(Self { http: http::client()?, endpoint: endpoint.to_owned(), key: Personal::new(key) })
+    pub fn new(
+        endpoint: &str,
+        key: String,
+        register: Register,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ClientError> {
+        let outside = Outside::new(Processor::Resend, register, clock)?;
+        Ok(Self { outside, endpoint: endpoint.to_owned(), key: Personal::new(key) })
+    }
+
+    /// The same client for a merchant, who was told of changes and may object.
+    #[must_use]
+    pub fn of(&self, stance: Stance) -> Self {
+        Self { outside: self.outside.of(stance), ..self.clone() }
     }
 
     /// Sends a mail once: Resend remembers `idempotency_key` (1 to 256 characters) for [`KEY_MEMORY`].
     ///
     /// # Errors
-    /// `Throttled` with how long to wait, `Unauthorized` for a key or sender it does not know, `Rejected` with Resend's
-    /// code for a mail it does not take, and with the status for another reason: with these three, nothing was sent. `Unavailable` leaves that open.
-    pub async fn send(&self, email: &Email, idempotency_key: &str) -> Result<Sent, ClientError> {
-        if idempotency_key.is_empty() || idempotency_key.len() > 256 {
+    /// `NotPermitted` by the gate. `Throttled` with how long to wait, `Unauthorized` for a key or sender it does not know,
+    /// `Rejected` with Resend's code for a mail it does not take, and with the status for another reason: with these,
+    /// nothing was sent. `Unavailable` leaves that open.
+    pub async fn send(&self, email: &Email, idempotency_key: &Outgoing<String>) -> Result<Sent, ClientError> {
+        if idempotency_key.value().is_empty() || idempotency_key.value().len() > 256 {
             return Err(ClientError::Rejected(
                 "the idempotency key must have 1 to 256 characters".to_owned(),
             ));
         }
-        let response = self
-            .http
-            .post(format!("{}/emails", self.endpoint))
-            .bearer_auth(self.key.expose())
-            .header("Idempotency-Key", idempotency_key)
-            .timeout(Duration::from_secs(8))
-            .json(email)
-            .send()
-            .await
-            .map_err(|error| http::transport_error(&error))?;
+        let call = Call {
+            purpose: email.purpose,
+            url: Outgoing::own(format!("{}/emails", self.endpoint)),
+            headers: vec![
+                ("authorization", Outgoing::own(format!("Bearer {}", self.key.expose()))),
+                ("idempotency-key", idempotency_key.clone()),
+            ],
+            body: email.body(),
+            timeout: Some(Duration::from_secs(8)),
+        };
+        let response = self.outside.post(call).await?;
         let Some(error) = http::status_error(&response) else {
             let taken: Taken = response.json().await.map_err(|error| http::transport_error(&error))?;
             return Ok(Sent::Taken { id: taken.id });

@@ -8,13 +8,15 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use storeward_core::data_map::{Category, Processor};
+use storeward_core::egress::{Outgoing, Register, Stance, Use};
 use storeward_core::oauth::{Access, AccessToken, Refresh, Scopes};
 use storeward_core::personal::Personal;
 use storeward_core::shop::ShopDomain;
 use storeward_core::time::{Clock, Timestamp};
 
 use crate::error::ClientError;
-use crate::http;
+use crate::http::{self, Call, Outside, object};
 
 /// The version of the Admin API all operations are written for.
 pub const API_VERSION: &str = "2026-10";
@@ -196,22 +198,35 @@ impl From<FulfilmentOrderNode> for FulfilmentOrder {
     }
 }
 
-/// The client. One for each Lambda instance; it knows every shop's bucket.
-#[derive(Debug)]
+/// The client, for one merchant or for nobody in particular. All of a Lambda instance share every shop's bucket.
+#[derive(Clone, Debug)]
 pub struct Shopify {
-    http: reqwest::Client,
+    outside: Outside,
     endpoint: String,
     clock: Arc<dyn Clock>,
-    buckets: Mutex<HashMap<ShopDomain, Bucket>>,
+    buckets: Arc<Mutex<HashMap<ShopDomain, Bucket>>>,
+}
+
+/// What names an order or a part of it.
+fn order_id(id: &Personal<String>) -> Outgoing<Value> {
+    Outgoing::personal(Category::OrderMetadata, id).map(Value::String)
 }
 
 impl Shopify {
-    /// A client for the Admin API at `endpoint`, in which `{shop}` stands for the shop's domain.
+    /// A client for the Admin API at `endpoint`, in which `{shop}` stands for the shop's domain. What may be sent is in
+    /// the register; the clock says since when.
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub fn new(endpoint: &str, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
-        Ok(Self { http: http::client()?, endpoint: endpoint.to_owned(), clock, buckets: Mutex::default() })
+    pub fn new(endpoint: &str, register: Register, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
+        let outside = Outside::new(Processor::Shopify, register, Arc::clone(&clock))?;
+        Ok(Self { outside, endpoint: endpoint.to_owned(), clock, buckets: Arc::default() })
+    }
+
+    /// The same client for a merchant, who was told of changes and may object.
+    #[must_use]
+    pub fn of(&self, stance: Stance) -> Self {
+        Self { outside: self.outside.of(stance), ..self.clone() }
     }
 
     /// Exchanges the code of an OAuth callback for an expiring offline access. A code counts once.
@@ -273,9 +288,15 @@ impl Shopify {
         let asked_at = self.clock.now();
         request["client_id"] = json!(app.client_id);
         request["client_secret"] = json!(app.client_secret);
-        let url = format!("{}/admin/oauth/access_token", self.endpoint.replace("{shop}", shop.as_str()));
-        let sent = self.http.post(&url).header("accept", "application/json").json(&request).send().await;
-        let response = sent.map_err(|error| http::transport_error(&error))?;
+        let call = Call {
+            purpose: Use::Access,
+            url: self.url(shop, "/admin/oauth/access_token"),
+            headers: vec![("accept", Outgoing::text("application/json"))],
+            // The merchant's tokens and codes.
+            body: Outgoing::about(Category::MerchantAccount, request),
+            timeout: None,
+        };
+        let response = self.outside.post(call).await?;
         let status = response.status().as_u16();
         if matches!(status, 400 | 401) {
             let refused: Option<Refused> = response.json().await.ok();
@@ -335,7 +356,7 @@ impl Shopify {
         }
         const QUERY: &str =
             "query { shop { id email plan { publicDisplayName } primaryDomain { host } updatedAt } }";
-        let Data { shop } = self.graphql(shop, token, QUERY, json!({}), 5.0).await?;
+        let Data { shop } = self.graphql(shop, token, Use::Reading, QUERY, object([]), 5.0).await?;
         let unusable = || ClientError::Unavailable("a shop that cannot be read".to_owned());
         let id = shop.id.strip_prefix("gid://shopify/Shop/").and_then(|id| id.parse().ok());
         Ok(ShopFacts {
@@ -366,13 +387,10 @@ impl Shopify {
             #[serde(rename = "id")]
             _id: String,
         }
-        let request = self
-            .http
-            .post(self.graphql_url(shop))
-            .header("X-Shopify-Access-Token", token)
-            .timeout(STANDING_WAIT);
-        let sent = request.json(&json!({"query": "query { shop { id } }"})).send().await;
-        let response = sent.map_err(|error| http::transport_error(&error))?;
+        let body = Outgoing::own(json!({"query": "query { shop { id } }"}));
+        let mut call = self.graphql_call(shop, token, Use::Access, body);
+        call.timeout = Some(STANDING_WAIT);
+        let response = self.outside.post(call).await?;
         match response.status().as_u16() {
             401 => return Ok(Standing::Ended),
             // Not paid for, gone, or locked: nobody gets in, whatever the token.
@@ -400,7 +418,7 @@ impl Shopify {
         shop: &ShopDomain,
         token: &str,
         order: &Personal<String>,
-        tags: &[&str],
+        tags: &[&'static str],
     ) -> Result<(), ClientError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -408,8 +426,8 @@ impl Shopify {
             tags_add: Option<Changed>,
         }
         const QUERY: &str = "mutation($id: ID!, $tags: [String!]!) { tagsAdd(id: $id, tags: $tags) { userErrors { field message } } }";
-        let data: Data =
-            self.graphql(shop, token, QUERY, json!({"id": order.expose(), "tags": tags}), 10.0).await?;
+        let variables = object([("id", order_id(order)), ("tags", Outgoing::own(json!(tags)))]);
+        let data: Data = self.graphql(shop, token, Use::Flagging, QUERY, variables, 10.0).await?;
         accepted(data.tags_add)
     }
 
@@ -422,7 +440,7 @@ impl Shopify {
         shop: &ShopDomain,
         token: &str,
         order: &Personal<String>,
-        facts: &[&str],
+        facts: &[Outgoing<String>],
     ) -> Result<(), ClientError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -431,13 +449,15 @@ impl Shopify {
         }
         const QUERY: &str = "mutation($input: OrderRiskAssessmentCreateInput!) { \
             orderRiskAssessmentCreate(orderRiskAssessmentInput: $input) { userErrors { code field message } } }";
-        let facts: Vec<Value> = facts
-            .iter()
-            .take(20)
-            .map(|fact| json!({"description": fact.chars().take(256).collect::<String>(), "sentiment": "NEGATIVE"}))
-            .collect();
-        let input = json!({"input": {"orderId": order.expose(), "riskLevel": "MEDIUM", "facts": facts}});
-        let data: Data = self.graphql(shop, token, QUERY, input, 10.0).await?;
+        let described = |fact: String| json!({"description": fact.chars().take(256).collect::<String>(), "sentiment": "NEGATIVE"});
+        let facts = Outgoing::all(facts.iter().take(20).map(|fact| fact.clone().map(described)));
+        let input = object([
+            ("orderId", order_id(order)),
+            ("riskLevel", Outgoing::own(json!("MEDIUM"))),
+            ("facts", facts.map(Value::Array)),
+        ]);
+        let variables = object([("input", input)]);
+        let data: Data = self.graphql(shop, token, Use::Flagging, QUERY, variables, 10.0).await?;
         accepted(data.order_risk_assessment_create)
     }
 
@@ -473,7 +493,8 @@ impl Shopify {
         }
         const QUERY: &str =
             "query($id: ID!) { order(id: $id) { risk { assessments { facts { description } } } } }";
-        let data: Data = self.graphql(shop, token, QUERY, json!({"id": order.expose()}), 10.0).await?;
+        let data: Data =
+            self.graphql(shop, token, Use::Flagging, QUERY, object([("id", order_id(order))]), 10.0).await?;
         let assessments = data.order.map(|order| order.risk.assessments).unwrap_or_default();
         Ok(assessments.into_iter().flat_map(|of| of.facts).map(|fact| fact.description).collect())
     }
@@ -500,7 +521,8 @@ impl Shopify {
         // An order has a part for each place it is sent from: more than 20 are not seen in practice.
         const QUERY: &str = "query($id: ID!) { order(id: $id) { fulfillmentOrders(first: 20) { nodes { \
             id status fulfillmentHolds { id handle heldByRequestingApp } } } } }";
-        let data: Data = self.graphql(shop, token, QUERY, json!({"id": order.expose()}), 20.0).await?;
+        let data: Data =
+            self.graphql(shop, token, Use::Flagging, QUERY, object([("id", order_id(order))]), 20.0).await?;
         let found = data.order.map(|order| order.fulfillment_orders.nodes).unwrap_or_default();
         Ok(found.into_iter().map(FulfilmentOrder::from).collect())
     }
@@ -516,8 +538,8 @@ impl Shopify {
         shop: &ShopDomain,
         token: &str,
         part: &Personal<String>,
-        handle: &str,
-        notes: &str,
+        handle: &Outgoing<String>,
+        notes: &Outgoing<String>,
     ) -> Result<(), ClientError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -526,9 +548,13 @@ impl Shopify {
         }
         const QUERY: &str = "mutation($id: ID!, $hold: FulfillmentOrderHoldInput!) { \
             fulfillmentOrderHold(id: $id, fulfillmentHold: $hold) { userErrors { code field message } } }";
-        let hold = json!({"reason": "OTHER", "reasonNotes": notes, "handle": handle});
-        let variables = json!({"id": part.expose(), "hold": hold});
-        let data: Data = self.graphql(shop, token, QUERY, variables, 10.0).await?;
+        let hold = object([
+            ("reason", Outgoing::own(json!("OTHER"))),
+            ("reasonNotes", notes.clone().map(Value::String)),
+            ("handle", handle.clone().map(Value::String)),
+        ]);
+        let variables = object([("id", order_id(part)), ("hold", hold)]);
+        let data: Data = self.graphql(shop, token, Use::Flagging, QUERY, variables, 10.0).await?;
         match accepted(data.fulfillment_order_hold) {
             Err(ClientError::Rejected(code)) if code == "DUPLICATE_FULFILLMENT_HOLD_HANDLE" => Ok(()),
             other => other,
@@ -557,8 +583,8 @@ impl Shopify {
         if holds.is_empty() {
             return Ok(());
         }
-        let variables = json!({"id": part.expose(), "holds": holds});
-        let data: Data = self.graphql(shop, token, QUERY, variables, 10.0).await?;
+        let variables = object([("id", order_id(part)), ("holds", Outgoing::own(json!(holds)))]);
+        let data: Data = self.graphql(shop, token, Use::Flagging, QUERY, variables, 10.0).await?;
         accepted(data.fulfillment_order_release_hold)
     }
 
@@ -567,18 +593,17 @@ impl Shopify {
         &self,
         shop: &ShopDomain,
         token: &str,
-        query: &str,
-        variables: Value,
+        purpose: Use,
+        query: &'static str,
+        variables: Outgoing<Value>,
         cost: f64,
     ) -> Result<T, ClientError> {
-        let url = self.graphql_url(shop);
-        let body = json!({"query": query, "variables": variables});
+        let body = object([("query", Outgoing::own(json!(query))), ("variables", variables)]);
         let mut expected = cost;
         for attempt in 1..=TRIES {
             let wait = self.buckets().get(shop).map(|bucket| bucket.wait(expected, self.clock.now()));
             self.pause(wait.unwrap_or_default()).await?;
-            let sent = self.http.post(&url).header("X-Shopify-Access-Token", token).json(&body).send().await;
-            let response = sent.map_err(|error| http::transport_error(&error))?;
+            let response = self.outside.post(self.graphql_call(shop, token, purpose, body.clone())).await?;
             // A throttled query is answered with 429 or with 200: both carry the bucket.
             if response.status().as_u16() != 429
                 && let Some(error) = http::status_error(&response)
@@ -614,8 +639,20 @@ impl Shopify {
         Err(ClientError::Throttled(wait.unwrap_or(LONGEST_WAIT)))
     }
 
-    fn graphql_url(&self, shop: &ShopDomain) -> String {
-        format!("{}/admin/api/{API_VERSION}/graphql.json", self.endpoint.replace("{shop}", shop.as_str()))
+    fn url(&self, shop: &ShopDomain, path: &str) -> Outgoing<String> {
+        let url = format!("{}{path}", self.endpoint.replace("{shop}", shop.as_str()));
+        Outgoing::about(Category::MerchantAccount, url)
+    }
+
+    fn graphql_call(&self, shop: &ShopDomain, token: &str, purpose: Use, body: Outgoing<Value>) -> Call {
+        let token = Outgoing::about(Category::MerchantAccount, token.to_owned());
+        Call {
+            purpose,
+            url: self.url(shop, &format!("/admin/api/{API_VERSION}/graphql.json")),
+            headers: vec![("x-shopify-access-token", token)],
+            body,
+            timeout: None,
+        }
     }
 
     async fn pause(&self, wait: Duration) -> Result<(), ClientError> {

@@ -139,8 +139,9 @@ impl LegalBasis {
     }
 }
 
-/// What a kind can hold about a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a kind can hold about a person. None of it is a special category of GDPR Art. 9 (promise SO42).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Category {
     /// The merchant's own account: domain, e-mail, plan, access token.
     MerchantAccount,
@@ -150,11 +151,36 @@ pub enum Category {
     CustomerAddress,
     /// Order number, total, currency, date.
     OrderMetadata,
-    /// Keyed hashes that only the holder of the shop's keys can link.
+    /// Keyed hashes that only the holder of the shop's keys can link, and random names of records.
     Pseudonym,
+    /// What a customer wrote.
+    Correspondence,
 }
 
 impl Category {
+    /// Every category.
+    pub const ALL: [Self; 6] = [
+        Self::MerchantAccount,
+        Self::CustomerContact,
+        Self::CustomerAddress,
+        Self::OrderMetadata,
+        Self::Pseudonym,
+        Self::Correspondence,
+    ];
+
+    /// The word for it in the API and in logs. Never changes.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MerchantAccount => "merchant-account",
+            Self::CustomerContact => "customer-contact",
+            Self::CustomerAddress => "customer-address",
+            Self::OrderMetadata => "order-metadata",
+            Self::Pseudonym => "pseudonym",
+            Self::Correspondence => "correspondence",
+        }
+    }
+
     /// The words for it.
     #[must_use]
     pub const fn words(self) -> &'static str {
@@ -164,6 +190,7 @@ impl Category {
             Self::CustomerAddress => "customer address",
             Self::OrderMetadata => "order metadata",
             Self::Pseudonym => "pseudonym",
+            Self::Correspondence => "correspondence",
         }
     }
 
@@ -172,15 +199,19 @@ impl Category {
     pub const fn whose(self) -> &'static str {
         match self {
             Self::MerchantAccount => "merchants",
-            Self::CustomerContact | Self::CustomerAddress | Self::OrderMetadata | Self::Pseudonym => {
-                "customers of merchants"
-            }
+            Self::CustomerContact
+            | Self::CustomerAddress
+            | Self::OrderMetadata
+            | Self::Pseudonym
+            | Self::Correspondence => "customers of merchants",
         }
     }
 }
 
-/// Who else may see a kind: the sub-processors, each for the kind's purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The sub-processors: who else may get something of a kind. What each may get for what, and since when, is
+/// [`crate::egress::Register`]'s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Processor {
     /// The cloud host: it keeps everything, sealed where it is personal.
     CloudHost,
@@ -189,6 +220,37 @@ pub enum Processor {
     /// Resend, which carries mail to the merchant: the merchant's address, and of a case the orders' names, dates and
     /// totals. Never a customer's name, address, e-mail or phone.
     Resend,
+    /// Google, for a mailbox that the merchant connects.
+    Google,
+    /// Anthropic, for drafts and translations.
+    Anthropic,
+    /// Stripe, for the merchant's subscription.
+    Stripe,
+}
+
+impl Processor {
+    /// Every sub-processor.
+    pub const ALL: [Self; 6] =
+        [Self::CloudHost, Self::Shopify, Self::Resend, Self::Google, Self::Anthropic, Self::Stripe];
+
+    /// The word for it in the API, in logs and in what is stored. Never changes.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CloudHost => "cloud-host",
+            Self::Shopify => "shopify",
+            Self::Resend => "resend",
+            Self::Google => "google",
+            Self::Anthropic => "anthropic",
+            Self::Stripe => "stripe",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|processor| processor.name() == name)
+    }
 }
 
 impl Processor {
@@ -199,6 +261,9 @@ impl Processor {
             Self::CloudHost => "cloud host",
             Self::Shopify => "shopify",
             Self::Resend => "resend",
+            Self::Google => "google",
+            Self::Anthropic => "anthropic",
+            Self::Stripe => "stripe",
         }
     }
 }
@@ -283,7 +348,7 @@ pub struct Row {
     pub bucketed: bool,
     /// Whether a person's export shows it.
     pub exported: bool,
-    /// Which sub-processors may see it.
+    /// Which sub-processors are sent something of it; what, the register of [`crate::egress`] says.
     pub processors: &'static [Processor],
 }
 
@@ -350,7 +415,8 @@ impl Kind {
             Self::Shop => Row {
                 kind: self,
                 table: Table::Data,
-                holds: "state of the installation; sealed: domains, e-mail, plan, scopes and tokens of the merchant",
+                holds: "state of the installation, what it was told of sub-processors and objects to; sealed: domains, e-mail, plan, \
+                        scopes and tokens of the merchant",
                 purpose: Purpose::Operation,
                 legal_basis: LegalBasis::Contract,
                 categories: &[MerchantAccount],
@@ -467,7 +533,7 @@ impl Kind {
                 erasure: Erasure::Delete,
                 bucketed: true,
                 exported: false,
-                processors: &[Processor::CloudHost],
+                processors: &[Processor::CloudHost, Processor::Shopify, Processor::Resend],
             },
             // Gone when it is sent, a day later at most. A case's name is random: without the case it leads nowhere.
             Self::Digest => Row {
@@ -481,7 +547,7 @@ impl Kind {
                 erasure: Erasure::Keep,
                 bucketed: true,
                 exported: false,
-                processors: &[Processor::CloudHost],
+                processors: &[Processor::CloudHost, Processor::Resend],
             },
             Self::CaseIndex => Row {
                 kind: self,
@@ -550,7 +616,7 @@ impl Kind {
                 erasure: Erasure::Delete,
                 bucketed: true,
                 exported: false,
-                processors: &[Processor::CloudHost, Processor::Shopify],
+                processors: &[Processor::CloudHost],
             },
             // Kept for as long as an answer may take; it shows the other kinds and is not shown itself.
             Self::Export => Row {
@@ -564,7 +630,7 @@ impl Kind {
                 erasure: Erasure::Delete,
                 bucketed: true,
                 exported: false,
-                processors: &[Processor::CloudHost, Processor::Shopify],
+                processors: &[Processor::CloudHost],
             },
             Self::Due => Row {
                 kind: self,
@@ -660,6 +726,43 @@ mod tests {
             assert_eq!(kind.row().kind, kind);
             let twin = Kind::ALL.iter().position(|other| other.name() == kind.name());
             assert_eq!(twin, Some(index), "{}", kind.name());
+        }
+    }
+
+    #[test]
+    fn names_of_categories_and_sub_processors_are_those_that_are_stored() {
+        for category in Category::ALL {
+            assert_eq!(serde_json::to_value(category).unwrap(), category.name());
+        }
+        for processor in Processor::ALL {
+            assert_eq!(serde_json::to_value(processor).unwrap(), processor.name());
+            assert_eq!(Processor::named(processor.name()), Some(processor));
+        }
+        assert_eq!(Processor::named("nobody"), None);
+    }
+
+    #[test]
+    fn the_register_of_sub_processors_and_the_map_say_the_same() {
+        use crate::egress::{Categories, Register};
+        let mut listed = std::collections::BTreeMap::<Processor, Categories>::new();
+        for row in Kind::ALL.map(Kind::row) {
+            let holds = Categories::of(row.categories);
+            assert!(row.processors.contains(&Processor::CloudHost), "{:?} is kept by the host", row.kind);
+            for processor in row.processors {
+                let gets = Register::CURRENT.may_get(*processor);
+                let of_it = holds.without(holds.without(gets));
+                // The host keeps all of it; the others get some.
+                let enough =
+                    if *processor == Processor::CloudHost { gets.covers(holds) } else { !of_it.is_empty() };
+                assert!(enough, "{:?} may not get anything of {:?}", processor, row.kind);
+                let known = listed.entry(*processor).or_default();
+                *known = known.and(of_it);
+            }
+        }
+        for processor in Processor::ALL.into_iter().filter(|processor| *processor != Processor::CloudHost) {
+            let gets = Register::CURRENT.may_get(processor);
+            let known = listed.get(&processor).copied().unwrap_or_default();
+            assert_eq!(known, gets, "{processor:?} may get what no kind names it for");
         }
     }
 

@@ -2,8 +2,10 @@
 //! No I/O, no async, no AWS; it knows no other crate of the workspace.
 
 pub mod alert;
+pub mod announcement;
 pub mod data_map;
 pub mod disclosure;
+pub mod egress;
 pub mod exception;
 pub mod guard;
 pub mod incident;

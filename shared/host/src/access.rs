@@ -109,7 +109,7 @@ impl Context {
         }
         // A token that has ended by itself would be refused like one that was voided: it is renewed first.
         let Some(access) = self.admin_access(installation).await? else { return Ok(Standing::Ended) };
-        Ok(self.shopify().await?.standing(&access.domain, access.token.expose()).await?)
+        Ok(self.shopify_for(installation).await?.standing(&access.domain, access.token.expose()).await?)
     }
 
     async fn renew(
@@ -120,7 +120,7 @@ impl Context {
         refresh: &Refresh,
     ) -> Result<Option<AdminAccess>, HostError> {
         let domain = current.profile()?.domain;
-        let shopify = self.shopify().await?;
+        let shopify = self.shopify_for(current).await?;
         let renewed = match self.app(|app| shopify.refresh(&domain, app, &refresh.token)).await? {
             Ok(renewed) => renewed,
             Err(ClientError::Unauthorized) => {

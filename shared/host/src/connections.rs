@@ -10,6 +10,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use storeward_core::egress::Register;
 use storeward_core::time::{Clock, SystemClock};
 use storeward_store::{Entropy, SystemEntropy};
 
@@ -19,6 +20,7 @@ pub struct Connections {
     pub(crate) aws: SdkConfig,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) register: Register,
 }
 
 /// A webhook has 5 s in all: one try must end early enough for a second.
@@ -37,7 +39,12 @@ impl Connections {
             )
             .load()
             .await;
-        Self { aws, clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy::new()) }
+        Self {
+            aws,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy::new()),
+            register: Register::CURRENT,
+        }
     }
 
     /// Connections to what stands in for AWS at `endpoint`, with visibly false credentials.
@@ -61,7 +68,14 @@ impl Connections {
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::disabled())
             .build();
-        Self { aws, clock, entropy }
+        Self { aws, clock, entropy, register: Register::CURRENT }
+    }
+
+    /// The same with another register of sub-processors: what tests know changes by that are pending in none.
+    #[must_use]
+    pub const fn with_register(mut self, register: Register) -> Self {
+        self.register = register;
+        self
     }
 
     /// The HTTP client all AWS calls go through: rustls with ring, because aws-lc costs about 55 ms of CPU at the

@@ -15,9 +15,11 @@ use serde::Serialize;
 use storeward_clients::ClientError;
 use storeward_clients::resend::Resend;
 use storeward_clients::shopify::Shopify;
+use storeward_core::data_map::Processor;
+use storeward_core::egress::{Categories, Declaration, Refusal, Register, Use};
 use storeward_core::shop::Tenant;
 use storeward_core::time::{Clock, Timestamp};
-use storeward_store::{Store, StoreError};
+use storeward_store::{Installation, Store, StoreError};
 use tokio::sync::OnceCell;
 
 use crate::connections::Connections;
@@ -205,28 +207,56 @@ impl Context {
             .await
     }
 
-    /// The client for the Admin API.
+    /// The sub-processors that may be used, and for what.
+    #[must_use]
+    pub const fn register(&self) -> &Register {
+        &self.connections.register
+    }
+
+    /// Whether something of these categories may be sent for a merchant now: asked before work begins whose result could
+    /// not be sent. The gate in the clients asks again, of what is really sent.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn permitted(
+        &self,
+        installation: &Installation,
+        processor: Processor,
+        purpose: Use,
+        categories: Categories,
+    ) -> Result<(), Refusal> {
+        let call = Declaration { processor, purpose, categories };
+        self.register().permits(call, &installation.stance(), self.now())
+    }
+
+    /// The client for the Admin API, before it is known whom it is for. [`Context::shopify_for`] is for all else.
     pub async fn shopify(&self) -> Result<&Shopify, HostError> {
         self.shopify
             .get_or_try_init(|| async {
                 let endpoint = self.settings.get(Setting::ShopifyEndpoint)?;
                 let clock: Arc<dyn Clock> = Arc::clone(&self.connections.clock);
-                Shopify::new(endpoint, clock)
+                Shopify::new(endpoint, *self.register(), clock)
                     .map_err(|_| HostError::Secret("no TLS roots for outgoing calls"))
             })
             .await
     }
 
-    /// The client for platform mail. The first call decrypts its key.
-    pub async fn resend(&self) -> Result<&Resend, HostError> {
-        self.resend
-            .get_or_try_init(|| async {
-                let ciphertext = self.settings.get(Setting::ResendKey)?;
-                let plain = zeroized(secrets::decrypt(self.kms().await, ciphertext, "resend").await?);
-                Resend::new(self.settings.get(Setting::ResendEndpoint)?, secrets::resend_key(&plain)?)
-                    .map_err(|_| HostError::Secret("no TLS roots for outgoing calls"))
-            })
-            .await
+    /// The client for the Admin API, for a merchant: what it was told of and objects to counts.
+    pub async fn shopify_for(&self, installation: &Installation) -> Result<Shopify, HostError> {
+        Ok(self.shopify().await?.of(installation.stance()))
+    }
+
+    /// The client for platform mail, for a merchant. The first call decrypts its key.
+    pub async fn resend_for(&self, installation: &Installation) -> Result<Resend, HostError> {
+        let resend = self.resend.get_or_try_init(|| async {
+            let ciphertext = self.settings.get(Setting::ResendKey)?;
+            let plain = zeroized(secrets::decrypt(self.kms().await, ciphertext, "resend").await?);
+            let (endpoint, key) = (self.settings.get(Setting::ResendEndpoint)?, secrets::resend_key(&plain)?);
+            let clock: Arc<dyn Clock> = Arc::clone(&self.connections.clock);
+            Resend::new(endpoint, key, *self.register(), clock)
+                .map_err(|_| HostError::Secret("no TLS roots for outgoing calls"))
+        });
+        Ok(resend.await?.of(installation.stance()))
     }
 
     /// A setting that the function said it needs.

@@ -71,6 +71,12 @@ pub enum What {
     ShopPurged,
     /// `shop/redact` found the shop purged already.
     ShopRedactConfirmed,
+    /// The merchant was told of a change of sub-processors.
+    ProcessorAnnounced,
+    /// The merchant objects to a sub-processor.
+    ProcessorObjected,
+    /// The merchant does not object to a sub-processor any more.
+    ProcessorObjectionWithdrawn,
     /// A breach of personal data was opened, changed, or closed.
     Incident,
     /// A merchant was told of a breach.

@@ -20,6 +20,7 @@ mod keyspace;
 mod ledger;
 mod notices;
 mod orders;
+mod processors;
 mod purge;
 mod reconcile;
 mod rectify;

@@ -1,4 +1,4 @@
-//! Tells a merchant of a case: in the shop (tag, risk facts, a hold) and by mail, as its settings say, and lets go of
+//! Tells a merchant of a change of sub-processors, and of a case: in the shop (tag, risk facts, a hold) and by mail, as its settings say, and lets go of
 //! what was held once the case is decided. It does what the case as it stands still lacks, whatever the message said.
 //! Nothing is cancelled here, ever (promise DG41).
 
@@ -38,6 +38,9 @@ pub async fn handle(ctx: &Context, notice: Notice, _deadline: Timestamp) -> Resu
     let newcomers = match notice.what {
         Happened::Digest { due_at } => {
             return mail::send_digest(ctx, &installation, &notice.case, due_at).await;
+        }
+        Happened::ProcessorsAnnounced { announced } => {
+            return mail::announce(ctx, &installation, announced).await;
         }
         Happened::Opened { newcomers } => newcomers,
         Happened::Decided => Vec::new(),

@@ -1,11 +1,15 @@
-//! The mails about cases: at once or as a digest, each at most once. A mail is announced in the store before it is sent
-//! and marked after (docs/decisions/0014-a-mail-at-most-once.md); what it says is `core::alert`'s.
+//! The mails about cases, at once or as a digest, and those about changes of sub-processors: each at most once. A mail is
+//! announced in the store before it is sent and marked after (docs/decisions/0014-a-mail-at-most-once.md); what it says is
+//! `core::alert`'s and `core::announcement`'s.
 
 use std::time::Duration;
 
 use storeward_clients::ClientError;
 use storeward_clients::resend::{Email, KEY_MEMORY, Sent};
 use storeward_core::alert::{self, ListedCase, ListedOrder, Mail};
+use storeward_core::announcement;
+use storeward_core::data_map::{Category, Processor};
+use storeward_core::egress::{Categories, Outgoing, Use};
 use storeward_core::guard::Alert;
 use storeward_core::personal::Personal;
 use storeward_core::time::{HOUR, Timestamp};
@@ -16,10 +20,29 @@ use storeward_store::{Case, CaseState, Installation, Mailing, Member, RecordRef,
 /// certainly remembers its key.
 const REPEATABLE: Duration = KEY_MEMORY.saturating_sub(HOUR);
 
+/// What a mail about cases carries: whose it is, the orders, and the random name of the case in its key.
+const OF_CASES: Categories =
+    Categories::of(&[Category::MerchantAccount, Category::OrderMetadata, Category::Pseudonym]);
+
+/// What a mail about the service carries.
+const OF_SERVICE: Categories = Categories::of(&[Category::MerchantAccount, Category::Pseudonym]);
+
+/// A mail that is to go out: to whom, what for, and under which key.
+struct Letter {
+    to: Personal<String>,
+    mail: Mail,
+    purpose: Use,
+    key: String,
+}
+
 /// What became of a try to send.
 enum Try {
-    /// It is sent, now or by an earlier try, or never will be.
-    Over,
+    /// It is sent, now or by an earlier try.
+    Sent,
+    /// It never will be: Resend does not take it, or may not be given it.
+    Refused,
+    /// Whether an earlier try sent it is not known, and will not be.
+    Lost,
     /// It was certainly not sent.
     NotSent(JobError),
     /// It may have been sent.
@@ -35,7 +58,9 @@ pub(crate) async fn alert(ctx: &Context, installation: &Installation, case: &Cas
     }
     let settings = installation.settings()?;
     let profile = installation.profile()?;
-    let to = match (settings.alert, profile.email) {
+    // Where no mail may go out, the case is in the app.
+    let to = profile.email.filter(|_| mailed(ctx, installation, Use::CaseMail, OF_CASES));
+    let to = match (settings.alert, to) {
         (Alert::Each, Some(to)) => to,
         (Alert::Digest, Some(_)) => {
             store.put_into_digest(installation, case, settings.digest_hour).await?;
@@ -49,8 +74,9 @@ pub(crate) async fn alert(ctx: &Context, installation: &Installation, case: &Cas
     let mailing = store.announce_mail(installation, case, &notice).await?;
     let mail = alert::single(&listed(case), &app_url(ctx, profile.domain.as_str())?);
     let key = format!("storeward-{}-{}", case.reference.id(), case.openings);
-    match send(ctx, to, mail, &key, &mailing).await? {
-        Try::Over => {
+    let letter = Letter { to, mail, purpose: Use::CaseMail, key };
+    match send(ctx, installation, letter, &mailing).await? {
+        Try::Sent | Try::Refused | Try::Lost => {
             store.alerted(installation, case).await?;
             Ok(())
         }
@@ -71,7 +97,8 @@ pub(crate) async fn send_digest(
 ) -> Result<(), JobError> {
     let store = ctx.store().await?;
     let profile = installation.profile()?;
-    let wanted = installation.settings()?.alert != Alert::Off;
+    let wanted =
+        installation.settings()?.alert != Alert::Off && mailed(ctx, installation, Use::CaseMail, OF_CASES);
     if let (Some(digest), Some(to), true) =
         (store.digest(installation, reference).await?, profile.email, wanted)
     {
@@ -81,8 +108,10 @@ pub(crate) async fn send_digest(
         if !open.is_empty() {
             let mailing = store.announce_digest(installation, reference, &digest).await?;
             let mail = alert::digest(&open, &app_url(ctx, profile.domain.as_str())?);
-            match send(ctx, to, mail, &format!("storeward-digest-{}", reference.id()), &mailing).await? {
-                Try::Over => {}
+            let key = format!("storeward-digest-{}", reference.id());
+            let letter = Letter { to, mail, purpose: Use::CaseMail, key };
+            match send(ctx, installation, letter, &mailing).await? {
+                Try::Sent | Try::Refused | Try::Lost => {}
                 Try::NotSent(error) => {
                     store.digest_not_sent(installation, reference, &mailing).await?;
                     return Err(error);
@@ -95,41 +124,105 @@ pub(crate) async fn send_digest(
     Ok(())
 }
 
+/// Tells the merchant of an announcement, unless that was done. Only a mail that Resend took begins the notice period: a
+/// merchant who could not be told goes on as before, and finds the change in the app.
+pub(crate) async fn announce(
+    ctx: &Context,
+    installation: &Installation,
+    announced: Timestamp,
+) -> Result<(), JobError> {
+    let (store, stance) = (ctx.store().await?, installation.stance());
+    if stance.told.contains_key(&announced) {
+        return Ok(());
+    }
+    let changes = ctx.register().announced(announced, installation.tenant.generation.since());
+    if changes.is_empty() {
+        return Err(JobError::Drop("no such change concerns the merchant"));
+    }
+    let profile = installation.profile()?;
+    let to = profile.email.filter(|_| mailed(ctx, installation, Use::ServiceMail, OF_SERVICE));
+    let Some(to) = to else {
+        tracing::warn!(shop = %installation.tenant.shop, "a change of sub-processors cannot be told by mail");
+        return Ok(());
+    };
+    let mailing = store.announce_telling(installation, announced).await?;
+    let mail = announcement::compose(&changes, mailing.since, &app_url(ctx, profile.domain.as_str())?);
+    let key = format!("storeward-processors-{}-{}", announced.millis(), installation.tenant.shop);
+    let letter = Letter { to, mail, purpose: Use::ServiceMail, key };
+    match send(ctx, installation, letter, &mailing).await? {
+        Try::Sent => {
+            store.told_of_change(installation, announced, "mail").await?;
+            Ok(())
+        }
+        Try::Refused => {
+            store.telling_not_sent(installation, announced, &mailing).await?;
+            Ok(())
+        }
+        Try::Lost => {
+            tracing::error!(shop = %installation.tenant.shop, "whether a merchant was told of a change is not known");
+            Ok(())
+        }
+        Try::NotSent(error) => {
+            store.telling_not_sent(installation, announced, &mailing).await?;
+            Err(error)
+        }
+        Try::Unknown(error) => Err(error),
+    }
+}
+
+/// Whether mail of a kind may go out for a merchant. A mistake in the declaration is left to the gate, which reports it.
+fn mailed(ctx: &Context, installation: &Installation, purpose: Use, carried: Categories) -> bool {
+    match ctx.permitted(installation, Processor::Resend, purpose, carried) {
+        Ok(()) => true,
+        Err(refusal) => refusal.is_a_fault(),
+    }
+}
+
 async fn send(
     ctx: &Context,
-    to: Personal<String>,
-    mail: Mail,
-    key: &str,
+    installation: &Installation,
+    letter: Letter,
     mailing: &Mailing,
 ) -> Result<Try, JobError> {
     if mailing.tries > 1 && ctx.now().since(mailing.since) >= REPEATABLE {
-        // Resend does not know the key any more: a second mail would be worse than none, for the case is in the app.
+        // Resend does not know the key any more: a second mail would be worse than none, for what it tells is in the app.
         tracing::warn!(tries = mailing.tries, "a mail that may have been sent a day ago is not sent again");
-        return Ok(Try::Over);
+        return Ok(Try::Lost);
     }
+    let Letter { to, mail, purpose, key } = letter;
+    // The orders, in a mail about cases; and the link, which names the shop.
+    let about = if purpose == Use::CaseMail { OF_CASES } else { OF_SERVICE };
+    let about = about.without(Categories::of(&[Category::Pseudonym]));
     let email = Email {
+        purpose,
         from: ctx.setting(Setting::MailFrom)?.to_owned(),
-        to: vec![to],
-        subject: mail.subject,
-        text: mail.text,
-        html: Some(mail.html),
+        to: vec![Outgoing::personal(Category::MerchantAccount, &to)],
+        subject: Outgoing::carrying(about, mail.subject),
+        text: Outgoing::carrying(about, mail.text),
+        html: Some(Outgoing::carrying(about, mail.html)),
     };
-    Ok(match ctx.resend().await?.send(&email, key).await {
+    let key = Outgoing::about(Category::Pseudonym, key);
+    Ok(match ctx.resend_for(installation).await?.send(&email, &key).await {
         Ok(Sent::Taken { id }) => {
             tracing::info!(mail = id, "sent");
-            Try::Over
+            Try::Sent
         }
-        // An earlier try was sent, with what the case was then.
-        Ok(Sent::InOtherWords) => Try::Over,
+        // An earlier try was sent, with what it had to say then.
+        Ok(Sent::InOtherWords) => Try::Sent,
         Err(ClientError::Rejected(code)) if code.starts_with("status ") => {
             // Not the answer of a Resend that read the mail: the endpoint is not what it should be.
             Try::NotSent(JobError::DeadLetter(format!("Resend: {code}")))
         }
         Err(ClientError::Rejected(code)) => {
-            // The merchant's address, most likely. The case stands without a mail.
+            // The merchant's address, most likely. What it tells is in the app.
             tracing::warn!(code, "Resend does not take the mail");
-            Try::Over
+            Try::Refused
         }
+        Err(ClientError::NotPermitted(refusal)) if refusal.is_a_fault() => {
+            Try::NotSent(JobError::DeadLetter(format!("Resend: not sent: {refusal}")))
+        }
+        // The merchant objected just now.
+        Err(ClientError::NotPermitted(_)) => Try::Refused,
         Err(error @ ClientError::Throttled(_)) => Try::NotSent(JobError::Retry(error.to_string())),
         Err(error @ ClientError::Unauthorized) => {
             Try::NotSent(JobError::DeadLetter(format!("Resend: {error}")))

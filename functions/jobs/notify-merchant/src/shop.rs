@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use storeward_clients::ClientError;
 use storeward_clients::shopify::Shopify;
 use storeward_core::alert::clean;
+use storeward_core::data_map::Category;
+use storeward_core::egress::Outgoing;
 use storeward_core::guard::GuardSettings;
 use storeward_core::personal::Personal;
 use storeward_host::{AdminAccess, Context, JobError};
@@ -43,7 +45,8 @@ pub(crate) async fn show(
         return Ok(());
     }
     let hold = settings.hold_fulfilment && store.announce_hold(installation, case).await?;
-    let showing = Showing { shopify: ctx.shopify().await?, access, case, settings: &settings, hold };
+    let showing =
+        Showing { shopify: ctx.shopify_for(installation).await?, access, case, settings: &settings, hold };
     let mut told = Vec::new();
     let mut later = Ok(());
     for record in waiting {
@@ -74,7 +77,7 @@ pub(crate) async fn show(
 
 /// What a case is shown with.
 struct Showing<'a> {
-    shopify: &'a Shopify,
+    shopify: Shopify,
     access: AdminAccess,
     case: &'a Case,
     settings: &'a GuardSettings,
@@ -105,8 +108,10 @@ impl Showing<'_> {
     }
 
     async fn hold(&self, order: &Personal<String>, record: &OrderRecord) -> Result<(), ClientError> {
-        let handle = format!("{HOLD}{}", self.case.reference.id());
-        let notes = format!("Possible duplicate of {}: decide in Storeward", self.others(&record.reference));
+        let handle = Outgoing::about(Category::Pseudonym, format!("{HOLD}{}", self.case.reference.id()));
+        let notes = self
+            .others(&record.reference)
+            .map(|others| format!("Possible duplicate of {others}: decide in Storeward"));
         for part in self.shopify.fulfilment_orders(&self.access.domain, self.token(), order).await? {
             if part.open {
                 let held = self.shopify.hold(&self.access.domain, self.token(), &part.id, &handle, &notes);
@@ -119,20 +124,20 @@ impl Showing<'_> {
     /// Attaches the facts, unless they are there from a try before.
     async fn assess(&self, order: &Personal<String>, member: &Member) -> Result<(), ClientError> {
         let facts = [
-            format!("Possible duplicate of {}", self.others(&member.order)),
-            format!("Agrees in: {}", why(member)),
+            self.others(&member.order).map(|others| format!("Possible duplicate of {others}")),
+            // Words for what agrees; no value is named.
+            Outgoing::about(Category::OrderMetadata, format!("Agrees in: {}", why(member))),
         ];
-        let facts = facts.map(|fact| clean(&fact, LONGEST_FACT));
+        let facts = facts.map(|fact| fact.map(|fact| clean(&fact, LONGEST_FACT)));
         let known = self.shopify.known_facts(&self.access.domain, self.token(), order).await?;
-        if facts.iter().all(|fact| known.contains(fact)) {
+        if facts.iter().all(|fact| known.contains(fact.value())) {
             return Ok(());
         }
-        let facts: Vec<&str> = facts.iter().map(String::as_str).collect();
         self.shopify.risk_facts(&self.access.domain, self.token(), order, &facts).await
     }
 
     /// The case's other orders, by the merchant's names.
-    fn others(&self, but: &RecordRef) -> String {
+    fn others(&self, but: &RecordRef) -> Outgoing<String> {
         let others: Vec<&Member> = self.case.members.iter().filter(|member| member.order != *but).collect();
         let name = |member: &&Member| {
             let name = member.name.as_ref().map(|name| clean(name.expose(), LONGEST_NAME));
@@ -142,7 +147,7 @@ impl Showing<'_> {
         if others.len() > NAMED {
             names.push("others".to_owned());
         }
-        names.join(", ")
+        Outgoing::about(Category::OrderMetadata, names.join(", "))
     }
 }
 
@@ -154,7 +159,7 @@ pub(crate) async fn let_go(ctx: &Context, installation: &Installation, case: &Ca
         return Ok(());
     }
     let Some(access) = ctx.admin_access(installation).await? else { return Ok(()) };
-    let (shopify, token) = (ctx.shopify().await?, access.token.expose());
+    let (shopify, token) = (ctx.shopify_for(installation).await?, access.token.expose());
     for member in &case.members {
         let order = Personal::new(format!("gid://shopify/Order/{}", member.id.expose()));
         let parts = match shopify.fulfilment_orders(&access.domain, token, &order).await {

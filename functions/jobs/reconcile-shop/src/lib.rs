@@ -46,7 +46,7 @@ pub async fn handle(ctx: &Context, order: ReconcileOrder, deadline: Timestamp) -
     let Some(access) = ctx.admin_access(&installation).await? else {
         return Err(JobError::Drop("there is no access to the Admin API"));
     };
-    let shopify = ctx.shopify().await?;
+    let shopify = ctx.shopify_for(&installation).await?;
     let from = order.from.unwrap_or_else(|| installation.reconciled_until() - OVERLAP);
     let (mut next, mut seen, mut changed, mut unreadable) = (None, from, 0usize, 0);
     loop {
@@ -55,6 +55,10 @@ pub async fn handle(ctx: &Context, order: ReconcileOrder, deadline: Timestamp) -
         let page = page.map_err(|error| match error {
             ClientError::Unauthorized => JobError::Drop("the token or its scopes do not allow it"),
             ClientError::Rejected(code) => JobError::DeadLetter(code),
+            ClientError::NotPermitted(refusal) if refusal.is_a_fault() => {
+                JobError::DeadLetter(refusal.to_string())
+            }
+            ClientError::NotPermitted(_) => JobError::Drop("Shopify may not be asked for this merchant"),
             error => JobError::Retry(error.to_string()),
         })?;
         unreadable += page.unreadable;

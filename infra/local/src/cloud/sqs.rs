@@ -27,6 +27,9 @@ use super::{ACCOUNT, REGION};
 /// further than this at once changes nothing for any message.
 const LONGEST_HIDDEN: Duration = Duration::from_hours(12);
 
+/// How far time is moved before it is asked again whether a message still waits for it.
+const STRIDE: Duration = Duration::from_mins(15);
+
 /// How many messages one `ReceiveMessage`, and so one batch, can carry (SQS quotas).
 pub const BATCH: usize = 10;
 
@@ -174,22 +177,27 @@ impl Sqs {
     /// In the variant of [`Sqs::in_current_runtime`], when the caller's runtime is not a paused
     /// current-thread one.
     pub async fn advance(&self, by: Duration) {
-        let by = by.min(LONGEST_HIDDEN + Duration::from_secs(1));
-        match &self.lane {
-            Lane::Current(_) => tokio::time::advance(by).await,
-            Lane::Thread(jobs) => {
-                // The engine ticks every second, and would tick through all of them: where nothing waits for
-                // time, time need not pass.
-                let waits = self
-                    .queues()
-                    .await
-                    .is_ok_and(|queues| queues.iter().any(|q| q.delayed + q.in_flight > 0));
-                let (reply, done) = oneshot::channel();
-                if waits && jobs.send(Job::Advance { by, reply }).is_ok() {
-                    let _ = done.await;
+        // The engine ticks every second of every queue, and would tick through all of them: where nothing waits for
+        // time, time need not pass.
+        let mut left = by.min(LONGEST_HIDDEN + Duration::from_secs(1));
+        while !left.is_zero() && self.waits().await {
+            let by = left.min(STRIDE);
+            left -= by;
+            match &self.lane {
+                Lane::Current(_) => tokio::time::advance(by).await,
+                Lane::Thread(jobs) => {
+                    let (reply, done) = oneshot::channel();
+                    if jobs.send(Job::Advance { by, reply }).is_ok() {
+                        let _ = done.await;
+                    }
                 }
             }
         }
+    }
+
+    /// Whether any message waits for time to pass.
+    async fn waits(&self) -> bool {
+        self.queues().await.is_ok_and(|queues| queues.iter().any(|queue| queue.delayed + queue.in_flight > 0))
     }
 
     /// Creates a queue with the attributes `CreateQueue` knows, as the template gives them; the engine's
