@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use storeward_core::shop::ShopId;
 use storeward_core::time::Timestamp;
-use storeward_store::{Acting, By, Installation, NotARecordRef, RecordRef, acting};
+use storeward_store::{AccessNote, Acting, By, Installation, NotARecordRef, RecordRef, acting};
 
 use crate::context::{Context, HostError};
 use crate::function::{Invocation, InvokeError};
@@ -157,11 +157,20 @@ impl fmt::Debug for ApiEvent {
     }
 }
 
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ApiHttp {
+    #[serde(default)]
+    source_ip: Option<String>,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ApiContext {
     #[serde(default)]
     request_id: Option<String>,
+    #[serde(default)]
+    http: ApiHttp,
     #[serde(default)]
     authorizer: Authorizer,
 }
@@ -306,6 +315,9 @@ pub async fn api(
         .map_err(|_| InvokeError::NotMyEvent("a request to an HTTP API"))?;
     let route = routes.iter().find(|route| route.key == event.route_key);
     let who = event.request_context.authorizer.lambda.clone();
+    let by = By::Merchant(who.actor.clone().unwrap_or_default());
+    let (source, request) =
+        (event.request_context.http.source_ip.clone(), event.request_context.request_id.clone());
     let answered = match route {
         Some(route) => called(ctx, event, invocation.deadline, route, &who).await,
         None => Err(Problem::not_found().into()),
@@ -321,7 +333,20 @@ pub async fn api(
             Problem::new(ProblemKind::Unavailable, "send it again").answer()
         }
     };
-    // The access log: which shop's member of staff, both blinded, saw or changed what.
+    // Before anything personal is answered it stands in the access log who gets it, and who was refused.
+    let answered = match (route, &who.shop) {
+        (Some(route), Some(shop)) if route.personal || is_refusal(&answered) => {
+            let accessed = Accessed {
+                by: &by,
+                route: route.key,
+                source: source.as_deref(),
+                request: request.as_deref(),
+            };
+            answer_logged(ctx, shop, accessed, answered).await
+        }
+        _ => answered,
+    };
+    // The same in the function's log: which shop's member of staff, both blinded, saw or changed what.
     tracing::info!(
         function,
         route = route.map_or("none", |route| route.key),
@@ -332,6 +357,45 @@ pub async fn api(
         "api"
     );
     Ok(answered)
+}
+
+/// Who asks for something personal, and from where.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Accessed<'a> {
+    pub(crate) by: &'a By,
+    pub(crate) route: &'a str,
+    pub(crate) source: Option<&'a str>,
+    pub(crate) request: Option<&'a str>,
+}
+
+/// Whether an answer turns somebody away for who they are.
+pub(crate) fn is_refusal(answered: &Value) -> bool {
+    matches!(answered["statusCode"].as_u64(), Some(401 | 403))
+}
+
+/// The answer, once the access log has it; without that, none.
+pub(crate) async fn answer_logged(
+    ctx: &Context,
+    shop: &ShopId,
+    accessed: Accessed<'_>,
+    answered: Value,
+) -> Value {
+    let status = answered["statusCode"].as_u64().and_then(|status| status.try_into().ok());
+    let Accessed { by, route, source, request } = accessed;
+    let request = Acting::new(by.clone(), request).request;
+    let note =
+        AccessNote { by, route, status: status.unwrap_or_default(), ip: source, request: request.as_deref() };
+    let logged = match ctx.store().await {
+        Ok(store) => store.log_access(shop, &note).await.map_err(HostError::from),
+        Err(error) => Err(error),
+    };
+    match logged {
+        Ok(()) => answered,
+        Err(error) => {
+            tracing::error!(route, %error, "not answered: the access log could not be written");
+            Problem::new(ProblemKind::Unavailable, "send it again").answer()
+        }
+    }
 }
 
 async fn called(

@@ -55,13 +55,17 @@ pub enum Setting {
     MailFrom,
     /// Where a merchant opens the app; `{shop}` stands for the shop's domain.
     AdminAppUrl,
+    /// The bucket that the ledger's sealed days are put into.
+    RootsBucket,
+    /// The key of KMS that signs them.
+    RootsKey,
     /// What is logged, as `tracing-subscriber` filters read it.
     Log,
 }
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::DataTable,
         Self::KeysTable,
         Self::LedgerTable,
@@ -85,6 +89,8 @@ impl Setting {
         Self::ResendEndpoint,
         Self::MailFrom,
         Self::AdminAppUrl,
+        Self::RootsBucket,
+        Self::RootsKey,
         Self::Log,
     ];
 
@@ -121,6 +127,8 @@ impl Setting {
             Self::ResendEndpoint => "STOREWARD_RESEND_ENDPOINT",
             Self::MailFrom => "STOREWARD_MAIL_FROM",
             Self::AdminAppUrl => "STOREWARD_ADMIN_APP_URL",
+            Self::RootsBucket => "STOREWARD_ROOTS_BUCKET",
+            Self::RootsKey => "STOREWARD_ROOTS_KEY",
             Self::Log => "STOREWARD_LOG",
         }
     }

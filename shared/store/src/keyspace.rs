@@ -290,6 +290,20 @@ pub(crate) fn ledger_partition(day: &str, shop: &ShopId) -> String {
     ledger_day_partition(day, bucket(shop.as_str()))
 }
 
+/// The partition of one shop's access log of one day.
+pub(crate) fn access_partition(day: &str, shop: &ShopId) -> String {
+    format!("access#{day}#{shop}")
+}
+
+/// An entry of the access log.
+pub(crate) fn access(at: Timestamp, shop: &ShopId, id: &str) -> Key {
+    Key {
+        kind: Kind::Access,
+        pk: access_partition(&at.day(), shop),
+        sk: format!("{shop}#{}#{id}", sortable(at)),
+    }
+}
+
 /// A ledger entry.
 pub(crate) fn ledger(at: Timestamp, shop: &ShopId, id: &str) -> Key {
     Key {

@@ -4,6 +4,7 @@
 
 mod accept;
 mod access;
+mod access_lines;
 mod acting;
 mod case_list;
 mod cases;
@@ -43,7 +44,7 @@ pub use exceptions::Exception;
 pub use exports::{Export, ExportRecord, ExportState};
 pub use incidents::{Incident, NewIncident, Phase, Reached, Standing as ReachedStanding};
 pub use keyspace::{NotARecordRef, RecordRef};
-pub use ledger::{Entry, What};
+pub use ledger::{AccessEntry, AccessNote, Asked, Entry, Page, What};
 pub use notices::{CaseNotice, Digest, Mailing, why};
 pub use orders::{Candidate, FlagState, OrderRecord};
 pub use purge::PurgeReport;

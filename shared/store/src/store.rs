@@ -15,6 +15,7 @@ use storeward_core::data_map::{Kind, Table};
 use storeward_core::shop::ShopId;
 use storeward_core::time::{Clock, Timestamp};
 
+use crate::access_lines::Line;
 use crate::acting::Acting;
 use crate::crypto::{DeploymentKey, Entropy};
 use crate::error::{Result, StoreError};
@@ -138,6 +139,7 @@ impl Store {
 
     /// Reads one item, strongly consistent.
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Stored>> {
+        let line = Line::read(self, "GetItem", key.table(), &key.pk);
         let output = self
             .client
             .get_item()
@@ -147,6 +149,7 @@ impl Store {
             .send()
             .await
             .map_err(|error| StoreError::from_sdk("GetItem", &error))?;
+        line.done(usize::from(output.item.is_some()));
         Ok(output.item.and_then(|item| Stored::alive(item, self.now())))
     }
 
@@ -159,6 +162,8 @@ impl Store {
         expired: Expired,
     ) -> Result<Vec<Stored>> {
         let mut found = Vec::with_capacity(keys.len());
+        let Some(first) = keys.first() else { return Ok(found) };
+        let line = Line::read(self, "BatchGetItem", table, &first.pk);
         for chunk in keys.chunks(BATCH_ITEMS) {
             let wanted = KeysAndAttributes::builder()
                 .set_keys(Some(chunk.iter().map(key_attributes).collect()))
@@ -185,6 +190,7 @@ impl Store {
                 back_off("BatchGetItem", attempt).await?;
             }
         }
+        line.done(found.len());
         Ok(found)
     }
 
@@ -203,6 +209,7 @@ impl Store {
 
     /// Reads one page of a partition, strongly consistent: the items that are alive, and where to go on.
     pub(crate) async fn query(&self, query: Query<'_>) -> Result<(Vec<Stored>, Option<PageKey>)> {
+        let line = Line::read(self, "Query", query.table, query.partition);
         let mut request = self
             .client
             .query()
@@ -225,12 +232,14 @@ impl Store {
         let output = request.send().await.map_err(|error| StoreError::from_sdk("Query", &error))?;
         let now = self.now();
         let items = output.items.unwrap_or_default();
+        line.done(items.len());
         let read = items.into_iter().filter_map(|item| query.expired.read(item, now));
         Ok((read.collect(), output.last_evaluated_key.map(PageKey)))
     }
 
     /// How many items that have not expired stand in a partition, without reading what they hold.
     pub(crate) async fn how_many(&self, table: Table, partition: &str) -> Result<u64> {
+        let line = Line::read(self, "Query", table, partition);
         let mut counted = 0;
         let mut after = None;
         loop {
@@ -251,6 +260,7 @@ impl Store {
             counted += u64::try_from(output.count).unwrap_or_default();
             after = output.last_evaluated_key;
             if after.is_none() {
+                line.done(usize::try_from(counted).unwrap_or(usize::MAX));
                 return Ok(counted);
             }
         }
@@ -281,6 +291,7 @@ impl Store {
     }
 
     async fn commit_actions(&self, actions: Vec<Action>) -> Result<std::result::Result<(), Canceled>> {
+        let (line, count) = (Line::write(self, "TransactWriteItems", &actions), actions.len());
         debug_assert!(actions.len() <= TRANSACTION_ITEMS, "{} actions", actions.len());
         let items: Vec<TransactWriteItem> =
             actions.into_iter().map(|action| self.build(action)).collect::<Result<_>>()?;
@@ -288,7 +299,10 @@ impl Store {
         loop {
             let sent =
                 self.client.transact_write_items().set_transact_items(Some(items.clone())).send().await;
-            let Err(error) = sent else { return Ok(Ok(())) };
+            let Err(error) = sent else {
+                line.done(count);
+                return Ok(Ok(()));
+            };
             let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) =
                 error.as_service_error()
             else {
@@ -297,7 +311,9 @@ impl Store {
             let reasons = canceled.cancellation_reasons();
             if reasons.iter().any(|reason| reason.code() == Some("ConditionalCheckFailed")) {
                 let failed = reasons.iter().map(|reason| reason.code() == Some("ConditionalCheckFailed"));
-                return Ok(Err(Canceled(failed.collect())));
+                let canceled = Canceled(failed.collect());
+                line.done(0);
+                return Ok(Err(canceled));
             }
             let code = reasons.iter().filter_map(|reason| reason.code()).find(|code| *code != "None");
             match code {
@@ -313,6 +329,16 @@ impl Store {
                 }
             }
         }
+    }
+
+    /// Puts one item that goes with nothing else: half the price of a transaction.
+    pub(crate) async fn put_alone(&self, item: Item) -> Result<()> {
+        let line = Line::read(self, "PutItem", item.key.table(), &item.key.pk);
+        let put = self.client.put_item().table_name(self.table(item.key.table()));
+        let put = put.set_item(Some(item.attributes)).send().await;
+        put.map_err(|error| StoreError::from_sdk("PutItem", &error))?;
+        line.done(1);
+        Ok(())
     }
 
     /// Writes without conditions what needs no entry of its own, all or nothing.
@@ -491,6 +517,13 @@ pub(crate) enum Action {
 }
 
 impl Action {
+    pub(crate) const fn key(&self) -> &Key {
+        match self {
+            Self::Put { item, .. } => &item.key,
+            Self::Check { key, .. } | Self::Update { key, .. } | Self::Delete { key, .. } => key,
+        }
+    }
+
     pub(crate) const fn put(item: Item) -> Self {
         Self::Put { item, condition: None }
     }
