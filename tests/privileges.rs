@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use storeward_core::guard::{Alert, GuardSettings};
+use storeward_core::limits::Limit;
+use storeward_core::normalize::identifiers;
 use storeward_core::time::HOUR;
 use storeward_local::shopify::Shopify;
 use storeward_store::Profile;
@@ -38,6 +40,9 @@ const UNUSED: [(&str, &str, &str); 4] = [
     ("schedules/sweep-due", "sqs:SendMessage SweepDueDeadLetters", BY_LAMBDA),
     ("schedules/reconcile-orders", "sqs:SendMessage ReconcileOrdersDeadLetters", BY_LAMBDA),
 ];
+
+/// Who objects to the use of their data.
+const LIMITED: &str = "limited@example.com";
 
 const BY_LAMBDA: &str =
     "an invocation that failed for good is kept there by Lambda, which sends with the function's role";
@@ -297,6 +302,7 @@ impl Watched<'_> {
         self.news("customers/update", "again", &again).await;
         self.without_time("jobs/rectify-subject").await;
         self.drain("jobs/rectify-subject").await;
+        self.limited(&told).await;
         let asked = sample_body("webhooks/customers-data-request/by-id");
         self.news("customers/data_request", "asked", &asked).await;
         self.lost("jobs/export-subject").await;
@@ -309,7 +315,9 @@ impl Watched<'_> {
         let now = storeward_core::time::Clock::now(&self.bench.clock).to_rfc3339();
         let mut changed = order(2, 5);
         changed["email"] = json!("moved@example.com");
-        for mut untold in [changed, stranger(60)] {
+        let mut limited = stranger(61);
+        limited["email"] = json!(LIMITED);
+        for mut untold in [changed, stranger(60), limited] {
             untold["updated_at"] = json!(now);
             shopify.hear_of(SHOP, untold.to_string().as_bytes());
         }
@@ -327,6 +335,28 @@ impl Watched<'_> {
         self.work("jobs/match-order").await;
         self.work("jobs/notify-merchant").await;
         tokio::time::pause();
+    }
+
+    /// What is told of someone whose data may not be used.
+    async fn limited(&mut self, told: &dyn Fn(u64, u32) -> Value) {
+        let store = self.app.store().await;
+        let installation = store.installation(&store.shop_id(&SHOP.parse().unwrap())).await.unwrap().unwrap();
+        let person = identifiers(&[&LIMITED.to_owned().into()], &[], None);
+        let request = "request/0123456789abcdef0123456789abcdef".parse().unwrap();
+        store.limit_subject(&installation, &person, Limit::Objected, &request).await.unwrap().unwrap();
+        let _by_the_test_itself = self.wire.take();
+        for topic in ["orders/create", "orders/updated", "orders/cancelled", "orders/fulfilled"] {
+            let mut body = told(90, 1);
+            body["email"] = json!(LIMITED);
+            self.news(topic, &format!("{topic}-limited"), &body).await;
+        }
+        let mut account = sample_body("webhooks/customers-update/new-email");
+        account["email"] = json!(LIMITED);
+        self.news("customers/update", "limited", &account).await;
+        for function in ["jobs/match-order", "jobs/rectify-subject"] {
+            // Sent beside the write that was refused.
+            self.lose(function).await;
+        }
     }
 
     /// What waits for a function is lost, and sent again by the sweep.
@@ -471,11 +501,13 @@ impl Watched<'_> {
 
     /// Asks an API function as API Gateway does, for the samples' shop.
     async fn ask(&mut self, function: &str, key: &str, id: &str, body: &Value) -> Value {
-        let shop = self.app.store().await.shop_id(&SHOP.parse().unwrap());
+        let store = self.app.store().await;
+        let shop = store.shop_id(&SHOP.parse().unwrap());
+        let actor = store.actor(&shop, "42");
         let _by_the_test_itself = self.wire.take();
         let event = json!({
             "routeKey": key, "headers": {}, "pathParameters": {"id": id}, "body": body.to_string(),
-            "requestContext": {"authorizer": {"lambda": {"shop": shop, "actor": "0"}}},
+            "requestContext": {"authorizer": {"lambda": {"shop": shop, "actor": actor}}},
         });
         let answer = self.app.invoke(function, event).await.unwrap();
         assert!(answer["statusCode"].as_u64().unwrap() < 300, "{key}: {answer}");
@@ -485,13 +517,21 @@ impl Watched<'_> {
 }
 
 /// The functions of the merchants' API.
-const API: [&str; 6] =
-    ["api/authorizer", "api/cases", "api/exceptions", "api/openapi", "api/savings", "api/settings"];
+const API: [&str; 7] = [
+    "api/authorizer",
+    "api/cases",
+    "api/exceptions",
+    "api/members",
+    "api/openapi",
+    "api/savings",
+    "api/settings",
+];
 
 #[tokio::test(start_paused = true)]
 async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
     let bench = Bench::new().await;
-    bench.app().install().await;
+    let installation = bench.app().install().await;
+    bench.app().store().await.member_opened(&installation, "42").await.unwrap();
     let wire = Wire::default();
     let app = bench.app_through(wire.tap(bench.transport()), FaultPlan::none());
     let roles = Roles::new(&bench);
@@ -537,6 +577,14 @@ async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
     let exception = exceptions["exceptions"][0]["id"].as_str().unwrap().to_owned();
     life.ask("api/exceptions", "DELETE /v1/exceptions/{id}", &exception, &none).await;
     life.ask("api/savings", "GET /v1/savings", "", &none).await;
+    let store = life.app.store().await;
+    store.member_opened(&installation, "43").await.unwrap();
+    let colleague = store.actor(&installation.tenant.shop, "43");
+    life.ask("api/members", "GET /v1/me", "", &none).await;
+    life.ask("api/members", "GET /v1/members", "", &none).await;
+    life.ask("api/members", "PUT /v1/members", "", &json!({"newcomers": "agent"})).await;
+    life.ask("api/members", "PUT /v1/members/{id}", &colleague, &json!({"role": "admin"})).await;
+    life.ask("api/members", "DELETE /v1/members/{id}", &colleague, &none).await;
     life.compare(|function| API.contains(&function));
 }
 

@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 use storeward_core::data_map::Kind;
 use storeward_core::guard::Decision;
-use storeward_core::time::{DAY, HOUR, MINUTE};
+use storeward_core::limits::Limit;
+use storeward_core::normalize::identifiers;
+use storeward_core::rights::{Refusal, RightsState};
+use storeward_core::time::{DAY, MINUTE};
 use storeward_host::Invocation;
 use storeward_store::{ExportState, Installation, RecordRef, What};
 
@@ -20,7 +23,11 @@ fn only(bench: &Bench, kind: &str) -> RecordRef {
 async fn entries(bench: &Bench, app: &App, installation: &Installation, what: What) -> Vec<u64> {
     let today = storeward_core::time::Clock::now(&bench.clock);
     let entries = app.store().await.ledger_of(&installation.tenant.shop, today).await.unwrap();
-    entries.into_iter().filter(|entry| entry.what == what).map(|entry| entry.counts["order"]).collect()
+    entries
+        .into_iter()
+        .filter(|entry| entry.what == what)
+        .map(|entry| entry.counts.get("order").copied().unwrap_or_default())
+        .collect()
 }
 
 fn account(minutes: u32, email: &str) -> Value {
@@ -146,6 +153,11 @@ async fn who_asks_gets_everything_that_is_stored_also_after_an_uninstall() {
     let case = app.cases(&installation).await.remove(0).reference;
     app.store().await.decide(&installation, &case, Decision::NeverThisCustomer, None).await.unwrap();
     assert!(!bench.items("exception").is_empty());
+    // All of which may not be used at present.
+    let email = "sample.customer@example.com".to_owned().into();
+    let (person, by) = (identifiers(&[&email], &[], None), "request/0123456789abcdef0123456789abcdef");
+    let by = by.parse().unwrap();
+    app.store().await.limit_subject(&installation, &person, Limit::Restricted, &by).await.unwrap();
     app.post("webhooks/app-uninstalled", sample("webhooks/app-uninstalled/plain")).await;
     app.post("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
     // When the person asks, and the request is worked on before the erasure.
@@ -155,13 +167,15 @@ async fn who_asks_gets_everything_that_is_stored_also_after_an_uninstall() {
     let messages = bench.receive("storeward-development-export-subject").await;
     app.invoke("jobs/export-subject", crate::bench::batch(&messages)).await.unwrap();
     bench.delete("storeward-development-export-subject", &messages[0]).await;
-    // Then the export shows both orders, their case and the request, each kind that the data map says is exported.
+    // Then the export shows both orders, their case and both requests, each kind that the data map says is exported.
     let reference = only(&bench, "export");
     let export = app.store().await.export(&installation, &reference).await.unwrap().unwrap();
     assert_eq!(export.state, ExportState::Ready);
     let kinds: Vec<&str> = export.records.iter().map(|record| record.kind.as_str()).collect();
     let exceptions = bench.items("exception").len();
-    let expected = [&["order", "order", "case"], &vec!["exception"; exceptions][..], &["request"]].concat();
+    let expected =
+        [&["order", "order", "case"], &vec!["exception"; exceptions][..], &["request", "request", "limit"]]
+            .concat();
     assert_eq!(kinds, expected);
     let labelled = export.records.iter().filter(|record| record.data.expose()["label"].is_string()).count();
     assert_eq!(labelled, exceptions, "each is about this person alone");
@@ -206,14 +220,22 @@ async fn an_export_is_warned_of_until_it_was_given_and_ends_with_its_window() {
         .map(|item| format!("export/{}", item["sk"]["S"].as_str().unwrap()).parse().unwrap())
         .collect();
     let [waiting] = &waiting[..] else { panic!("{waiting:?}") };
-    assert!(app.store().await.export_waits(&installation.tenant, waiting).await.unwrap());
-    // When 25 days are over, the sweep looks at both once.
-    assert_eq!(bench.items("due").len(), 2);
-    bench.advance(DAY * 25 + HOUR).await;
-    app.invoke("schedules/sweep-due", sample("schedules/sweep-due/hourly")).await.unwrap();
-    assert_eq!(bench.items("due").iter().filter(|item| item["what"]["S"] == "export-due").count(), 0);
-    bench.advance(DAY * 6).await;
-    assert_eq!((bench.items("export").len(), bench.items("subject").len()), (0, 0));
+    let request = format!("request/{}", waiting.id()).parse().unwrap();
+    // When a week is left, when three days are left and when none is, the sweep tells of the one that waits.
+    let watched = || bench.items("due").into_iter().filter(|item| item["what"]["S"] == "request-due").count();
+    assert_eq!(watched(), 1);
+    bench.advance(DAY * 22).await;
+    let mut warned = Vec::new();
+    for _ in 0..10 {
+        bench.advance(DAY).await;
+        app.invoke("schedules/sweep-due", sample("schedules/sweep-due/hourly")).await.unwrap();
+        warned.push(entries(&bench, &app, &installation, What::RequestWarned).await.len());
+    }
+    assert_eq!(warned, [1, 0, 0, 0, 1, 0, 0, 1, 0, 0]);
+    // Then it is over, and says so; nothing of the person is left.
+    let asked = app.store().await.asked(&installation.tenant, &request).await.unwrap().unwrap();
+    assert_eq!((asked.state, asked.because), (RightsState::Refused, Some(Refusal::NotFetched)));
+    assert_eq!((watched(), bench.items("export").len(), bench.items("subject").len()), (0, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]

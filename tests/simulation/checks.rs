@@ -43,10 +43,13 @@ pub(super) fn tables(dump: &BTreeMap<String, Vec<Value>>, tenants: &[&Tenant], n
         leads_somewhere(kind, item, &keys);
         let sealed = item.get("sealed").is_some();
         match (kind, text(item, "phase")) {
+            (Kind::Request, "open" | "ready") if text(item, "rights") == "access" => {
+                assert!(!sealed, "whom it is about stands in the export: {item}");
+            }
             (Kind::Order, _) | (Kind::Request, "open" | "erased") | (Kind::Case, "open" | "settled") => {
                 assert!(sealed, "nothing sealed: {item}");
             }
-            (Kind::Request, "done") | (Kind::Case, "anonymised" | "merged") => {
+            (Kind::Request, "done" | "refused") | (Kind::Case, "anonymised" | "merged") => {
                 assert!(!sealed, "still sealed: {item}");
             }
             _ => {}
@@ -61,8 +64,10 @@ fn ends_in_time(kind: Kind, item: &Value, now: Timestamp) {
         (Some(_), None) => assert_eq!(text(item, "sk"), "cursor", "an item without an end: {item}"),
         (Some(longest), Some(end)) => {
             assert!(end > now.seconds() - 1, "an item outlived its end: {item}");
-            // A case that is anonymised ends with the day, and due rows stand in the future.
-            let latest = (now + longest + DAY * 2).seconds();
+            // A case that is anonymised ends with the day, and due rows stand in the future: the deadline's farthest.
+            let from = number(item, "at").map_or(now, Timestamp).max(now);
+            assert!(from <= now + storeward_core::rights::ANSWER_WITHIN, "due too late: {item}");
+            let latest = (from + longest + DAY * 2).seconds();
             assert!(end <= latest, "an item that lives too long: {item}");
         }
         (None, end) => assert_eq!(end, None, "an item that should not end: {item}"),
@@ -86,8 +91,14 @@ fn leads_somewhere(kind: Kind, item: &Value, keys: &BTreeSet<(&str, &str)>) {
         }
         Kind::Subject => {
             let id = sort.rsplit_once('/').unwrap().1;
-            let there = ["order", "exception"].into_iter().any(|kind| there(kind, id));
+            let there = ["order", "exception", "export", "rectification", "request"]
+                .into_iter()
+                .any(|kind| there(kind, id));
             assert!(has_case || there, "a subject row that leads nowhere: {item}");
+        }
+        Kind::RequestIndex => {
+            let id = sort.rsplit_once('#').unwrap().1;
+            assert!(there("request", id), "a listed request that is not there: {item}");
         }
         Kind::CaseIndex => {
             let id = sort.rsplit_once('#').unwrap().1;

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use storeward_host::ProblemKind;
 
 use crate::types::{
-    CaseBody, CasesBody, DecisionRequest, ExceptionsBody, PreviewBody, PreviewRequest, RecheckBody,
-    SavingsBody, SettingsBody, words,
+    CaseBody, CasesBody, DecisionRequest, ExceptionsBody, MembersBody, NewcomersRequest, PreviewBody,
+    PreviewRequest, RecheckBody, RoleRequest, SavingsBody, SelfBody, SettingsBody, words,
 };
 
 type Make = fn(&mut SchemaGenerator) -> Schema;
@@ -250,6 +250,66 @@ pub const OPERATIONS: &[Operation] = &[
         answer: (200, "OpenAPI 3.1.", Some(any_object)),
         problems: &[],
     },
+    Operation {
+        key: "GET /v1/me",
+        function: "api/members",
+        public: false,
+        id: "getSelf",
+        summary: "Who asks, and what that member may do",
+        parameters: &[],
+        body: None,
+        answer: (200, "The member.", Some(schema::<SelfBody>)),
+        problems: &[],
+    },
+    Operation {
+        key: "GET /v1/members",
+        function: "api/members",
+        public: false,
+        id: "listMembers",
+        summary: "Members of the shop's staff and their roles",
+        parameters: &[],
+        body: None,
+        answer: (200, "The members.", Some(schema::<MembersBody>)),
+        problems: &[],
+    },
+    Operation {
+        key: "PUT /v1/members",
+        function: "api/members",
+        public: false,
+        id: "putNewcomers",
+        summary: "Decide what whoever opens the app next is",
+        parameters: &[],
+        body: Some(schema::<NewcomersRequest>),
+        answer: (200, "The members.", Some(schema::<MembersBody>)),
+        problems: &[ProblemKind::InvalidBody, ProblemKind::RequestTooLarge, ProblemKind::RoleTooMighty],
+    },
+    Operation {
+        key: "PUT /v1/members/{id}",
+        function: "api/members",
+        public: false,
+        id: "putMember",
+        summary: "Give a member a role",
+        parameters: &[ID],
+        body: Some(schema::<RoleRequest>),
+        answer: (200, "The members.", Some(schema::<MembersBody>)),
+        problems: &[
+            ProblemKind::InvalidBody,
+            ProblemKind::RequestTooLarge,
+            ProblemKind::NotFound,
+            ProblemKind::LastOwner,
+        ],
+    },
+    Operation {
+        key: "DELETE /v1/members/{id}",
+        function: "api/members",
+        public: false,
+        id: "deleteMember",
+        summary: "Take a member off the list; who comes again is a newcomer",
+        parameters: &[ID],
+        body: None,
+        answer: (204, "It is done.", None),
+        problems: &[ProblemKind::NotFound, ProblemKind::LastOwner],
+    },
 ];
 
 fn any_object(_: &mut SchemaGenerator) -> Schema {
@@ -259,8 +319,12 @@ fn any_object(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// What every operation can answer whose caller has to be known.
-const ALWAYS: [ProblemKind; 3] =
-    [ProblemKind::InvalidSession, ProblemKind::NotInstalled, ProblemKind::Unavailable];
+const ALWAYS: [ProblemKind; 4] = [
+    ProblemKind::InvalidSession,
+    ProblemKind::Forbidden,
+    ProblemKind::NotInstalled,
+    ProblemKind::Unavailable,
+];
 
 /// The document.
 #[must_use]

@@ -7,6 +7,7 @@ mod types;
 pub use document::{OPERATIONS, Operation, document};
 pub use types::{
     CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody, ExplanationBody,
-    MemberBody, MonthBody, PreviewBody, PreviewExample, PreviewRequest, PreviewResult, ReasonBody,
-    RecheckBody, SavedBody, SavingsBody, SettingsBody, StepBody,
+    MemberBody, MembersBody, MonthBody, NewcomersRequest, PreviewBody, PreviewExample, PreviewRequest,
+    PreviewResult, ReasonBody, RecheckBody, RoleBody, RoleRequest, SavedBody, SavingsBody, SelfBody,
+    SettingsBody, StaffBody, StepBody,
 };

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use storeward_core::exception::Scope;
 use storeward_core::guard::{Alert, Decision, GuardSettings, Sensitivity};
 use storeward_core::matching::{Evidence, Explanation, Field, Level, Reason};
+use storeward_core::members::Members;
 use storeward_core::money;
+use storeward_core::roles::{Permission, Role};
 use storeward_store::{Case, CaseState, Exception, Member, MonthlyStatistics, Standing};
 
 /// The schemas of the domain's words, made of the words themselves: the domain knows no schemas.
@@ -235,6 +237,8 @@ pub struct CaseBody {
     pub reasons: Vec<ReasonBody>,
     /// Its orders, in the order they joined; none of an anonymised case.
     pub members: Vec<MemberBody>,
+    /// How many more there are that are not shown or worked on, because a person they name restricted or objects to it.
+    pub restricted: usize,
     /// The merchant's latest decision. It stays when another order joins and opens the case again.
     pub decision: Option<DecisionBody>,
     /// Counts its changes; also its `ETag`.
@@ -362,6 +366,7 @@ impl From<&Case> for CaseBody {
             size: case.size,
             reasons: case.reasons.iter().copied().map(ReasonBody::from).collect(),
             members: case.members.iter().map(MemberBody::from).collect(),
+            restricted: case.restricted(),
             decision: case.decided.as_ref().map(decision),
             revision: case.revision(),
         }
@@ -415,6 +420,8 @@ pub struct ExceptionBody {
     pub scope: Scope,
     /// How a merchant recognises them: addresses, or e-mails, phones and customer numbers.
     pub labels: Vec<String>,
+    /// How many more there are that are not shown, because a person restricted or objects to the use of their data.
+    pub restricted: usize,
     /// When the merchant said so (RFC 3339). It ends a year later.
     pub since: String,
 }
@@ -429,6 +436,7 @@ impl From<Exception> for ExceptionBody {
                 .into_iter()
                 .map(storeward_core::personal::Personal::into_inner)
                 .collect(),
+            restricted: exception.restricted,
             since: exception.since.to_rfc3339(),
         }
     }
@@ -485,6 +493,130 @@ impl From<MonthlyStatistics> for MonthBody {
             dismissed: month.dismissed,
         }
     }
+}
+
+/// Who asks.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Self")]
+pub struct SelfBody {
+    /// The member's blinded name in this shop.
+    #[schemars(regex(pattern = "^[0-9a-f]{32}$"))]
+    pub id: String,
+    /// What the member is.
+    pub role: RoleBody,
+    /// What the member may do: the permissions that routes need.
+    pub may: Vec<&'static str>,
+}
+
+impl SelfBody {
+    /// What a member of that role is told.
+    #[must_use]
+    pub fn new(actor: &str, role: Role) -> Self {
+        let may = Permission::ALL.into_iter().filter(|permission| role.may(*permission));
+        Self { id: actor.to_owned(), role: role.into(), may: may.map(Permission::name).collect() }
+    }
+}
+
+/// What a member of the merchant's staff is (docs/roles.md).
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Role")]
+pub enum RoleBody {
+    /// Decides who is what, and everything else.
+    Owner,
+    /// Runs the service.
+    Admin,
+    /// Works on cases.
+    Agent,
+    /// Looks.
+    Viewer,
+    /// Sees nothing of other people's.
+    Vendor,
+}
+
+impl From<Role> for RoleBody {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Owner => Self::Owner,
+            Role::Admin => Self::Admin,
+            Role::Agent => Self::Agent,
+            Role::Viewer => Self::Viewer,
+            Role::Vendor => Self::Vendor,
+        }
+    }
+}
+
+impl From<RoleBody> for Role {
+    fn from(role: RoleBody) -> Self {
+        match role {
+            RoleBody::Owner => Self::Owner,
+            RoleBody::Admin => Self::Admin,
+            RoleBody::Agent => Self::Agent,
+            RoleBody::Viewer => Self::Viewer,
+            RoleBody::Vendor => Self::Vendor,
+        }
+    }
+}
+
+/// The members of the shop's staff who opened the app, and what whoever comes next is.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Members")]
+pub struct MembersBody {
+    /// In the order they came.
+    pub members: Vec<StaffBody>,
+    /// What a member is whom nobody has given a role.
+    pub newcomers: RoleBody,
+}
+
+/// A member of the shop's staff.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "StaffMember")]
+pub struct StaffBody {
+    /// The blinded name in this shop.
+    #[schemars(regex(pattern = "^[0-9a-f]{32}$"))]
+    pub id: String,
+    /// Shopify's number of the account: the last part of its address in the admin, under Settings, Users.
+    pub user: String,
+    /// What the member is.
+    pub role: RoleBody,
+    /// When the member first opened the app.
+    #[schemars(extend("format" = "date-time"))]
+    pub since: String,
+    /// Whether it is who asks.
+    pub you: bool,
+}
+
+impl MembersBody {
+    /// The list as `actor` sees it.
+    #[must_use]
+    pub fn new(members: &Members, actor: &str) -> Self {
+        let staff = members.list().iter().map(|member| StaffBody {
+            id: member.id.clone(),
+            user: member.user.expose().clone(),
+            role: member.role.into(),
+            since: member.since.to_rfc3339(),
+            you: member.id == actor,
+        });
+        Self { members: staff.collect(), newcomers: members.newcomers().into() }
+    }
+}
+
+/// What newcomers shall be.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Newcomers")]
+pub struct NewcomersRequest {
+    /// Agent, viewer or vendor.
+    pub newcomers: RoleBody,
+}
+
+/// What a member shall be.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewRole")]
+pub struct RoleRequest {
+    /// The role.
+    pub role: RoleBody,
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use crate::matching::LARGEST_WINDOW;
 pub enum Kind {
     /// An installation of the app in a shop.
     Shop,
+    /// Who of a merchant's staff has which role.
+    Member,
     /// The list of installations, for whoever has to go through all of them.
     Directory,
     /// A shop's data and index keys, wrapped.
@@ -38,8 +40,10 @@ pub enum Kind {
     Exception,
     /// How many cases a month had, and what they saved.
     Statistics,
-    /// A request to erase a person.
+    /// What a person asked for: access, a file, rectification, erasure, restriction, objection.
     Request,
+    /// An index row by which requests are listed by their time.
+    RequestIndex,
     /// A customer's account as it is now, until every record says so.
     Rectification,
     /// What is stored about a person, put together because the person asked.
@@ -50,6 +54,8 @@ pub enum Kind {
     Progress,
     /// That a person was erased, so that nothing older comes back.
     Tombstone,
+    /// That the use of what is about a person is restricted, or objected to.
+    Limit,
     /// What was done to data: audit entries, refusals, erasure receipts.
     Ledger,
     /// Who read personal data through the API, and when.
@@ -220,7 +226,7 @@ pub enum Processor {
     /// Shopify, from where the data comes.
     Shopify,
     /// Resend, which carries mail to the merchant: the merchant's address, and of a case the orders' names, dates and
-    /// totals. Never a customer's name, address, e-mail or phone.
+    /// totals. Of a customer the e-mail address alone, and only to send a code to whoever asked an operator for something.
     Resend,
     /// Google, for a mailbox that the merchant connects.
     Google,
@@ -356,8 +362,9 @@ pub struct Row {
 
 impl Kind {
     /// Every kind, in the order of the map.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::Shop,
+        Self::Member,
         Self::Directory,
         Self::Keys,
         Self::Delivery,
@@ -371,11 +378,13 @@ impl Kind {
         Self::Exception,
         Self::Statistics,
         Self::Request,
+        Self::RequestIndex,
         Self::Rectification,
         Self::Export,
         Self::Due,
         Self::Progress,
         Self::Tombstone,
+        Self::Limit,
         Self::Ledger,
         Self::Access,
         Self::Incident,
@@ -386,6 +395,7 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Shop => "shop",
+            Self::Member => "member",
             Self::Directory => "directory",
             Self::Keys => "keys",
             Self::Delivery => "delivery",
@@ -399,11 +409,13 @@ impl Kind {
             Self::Exception => "exception",
             Self::Statistics => "statistics",
             Self::Request => "request",
+            Self::RequestIndex => "request-index",
             Self::Rectification => "rectification",
             Self::Export => "export",
             Self::Due => "due",
             Self::Progress => "progress",
             Self::Tombstone => "tombstone",
+            Self::Limit => "limit",
             Self::Ledger => "ledger",
             Self::Access => "access",
             Self::Incident => "incident",
@@ -429,6 +441,20 @@ impl Kind {
                 bucketed: false,
                 exported: false,
                 processors: &[Processor::CloudHost, Processor::Shopify, Processor::Resend],
+            },
+            // One list for each installation, so that it always has an owner.
+            Self::Member => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "sealed: of each member of the merchant's staff who opened the app, Shopify's number, the role, since when",
+                purpose: Purpose::Operation,
+                legal_basis: LegalBasis::Contract,
+                categories: &[MerchantAccount],
+                retention: Retention::UntilPurge,
+                erasure: Erasure::Keep,
+                bucketed: false,
+                exported: false,
+                processors: &[Processor::CloudHost],
             },
             Self::Directory => Row {
                 kind: self,
@@ -597,7 +623,8 @@ impl Kind {
             Self::Request => Row {
                 kind: self,
                 table: Table::Data,
-                holds: "state and counts of a request; sealed until it is done: the person's e-mail, phone, customer and order numbers",
+                holds: "what was asked for, by which way, its state, times and counts; until it is done blinded names that lead to it \
+                        and, sealed, the person's e-mail, phone, customer and order numbers",
                 purpose: Purpose::Rights,
                 legal_basis: LegalBasis::LegalObligation,
                 categories: &[CustomerContact, OrderMetadata],
@@ -605,6 +632,19 @@ impl Kind {
                 erasure: Erasure::Anonymise,
                 bucketed: true,
                 exported: true,
+                processors: &[Processor::CloudHost, Processor::Resend],
+            },
+            Self::RequestIndex => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "when a request came, and the request it leads to",
+                purpose: Purpose::Rights,
+                legal_basis: LegalBasis::LegalObligation,
+                categories: &[Pseudonym],
+                retention: Retention::WithRecord,
+                erasure: Erasure::Keep,
+                bucketed: false,
+                exported: false,
                 processors: &[Processor::CloudHost],
             },
             // Done within minutes as a rule; a week leaves room for replays by hand. Its content is the account's, which the
@@ -674,6 +714,22 @@ impl Kind {
                 erasure: Erasure::Keep,
                 bucketed: true,
                 exported: false,
+                processors: &[Processor::CloudHost],
+            },
+            // It holds until it is lifted. An erasure takes the sealed half: the keyed hash alone keeps an objection from
+            // being forgotten with the person. Beside the tombstones, so that a restored backup does not forget it either.
+            Self::Limit => Row {
+                kind: self,
+                table: Table::Ledger,
+                holds: "blinded e-mail, phone or customer number whose processing is restricted or objected to, since when and by \
+                        which request; sealed until the person is erased: the same identifiers",
+                purpose: Purpose::Rights,
+                legal_basis: LegalBasis::LegalObligation,
+                categories: &[CustomerContact],
+                retention: Retention::UntilPurge,
+                erasure: Erasure::Anonymise,
+                bucketed: true,
+                exported: true,
                 processors: &[Processor::CloudHost],
             },
             Self::Ledger => Row {

@@ -32,6 +32,8 @@ pub enum Use {
     CaseMail,
     /// Mails to the merchant about the service itself, such as changes of sub-processors.
     ServiceMail,
+    /// The code by which a person who wrote to an operator proves who they are.
+    ProofMail,
     /// The merchant's mailbox.
     Mailbox,
     /// Drafts of answers, and what a mail is about.
@@ -44,7 +46,7 @@ pub enum Use {
 
 impl Use {
     /// Every use.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Hosting,
         Self::Monitoring,
         Self::Access,
@@ -52,6 +54,7 @@ impl Use {
         Self::Flagging,
         Self::CaseMail,
         Self::ServiceMail,
+        Self::ProofMail,
         Self::Mailbox,
         Self::Drafting,
         Self::Translation,
@@ -69,6 +72,7 @@ impl Use {
             Self::Flagging => "flagging",
             Self::CaseMail => "case-mail",
             Self::ServiceMail => "service-mail",
+            Self::ProofMail => "proof-mail",
             Self::Mailbox => "mailbox",
             Self::Drafting => "drafting",
             Self::Translation => "translation",
@@ -87,6 +91,7 @@ impl Use {
             Self::Flagging => "showing a possible duplicate on its orders: tag, risk facts, hold",
             Self::CaseMail => "e-mail to the merchant about possible duplicates",
             Self::ServiceMail => "e-mail to the merchant about the service",
+            Self::ProofMail => "a code by e-mail to a customer who asks for their data, to prove who asks",
             Self::Mailbox => "reading and answering the merchant's mailbox",
             Self::Drafting => "drafting answers to mail, and telling what a mail is about",
             Self::Translation => "translating the app's own texts",
@@ -396,6 +401,12 @@ impl Register {
                     since_the_start(
                         Use::ServiceMail,
                         &[Category::MerchantAccount, Category::Pseudonym],
+                        UNITED_STATES,
+                    ),
+                    // The one mail that goes to a customer: to the address they gave, and with nothing else of them.
+                    since_the_start(
+                        Use::ProofMail,
+                        &[Category::CustomerContact, Category::MerchantAccount, Category::Pseudonym],
                         UNITED_STATES,
                     ),
                 ],

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::normalize::{self, Identifier};
+use crate::order::{Address, Order};
+use crate::personal::Personal;
 use crate::time::{DAY, Timestamp};
 
 /// How long an answer may take, from the day a request came (promises DS21, DG24; GDPR Art. 12(3) says a month).
@@ -316,6 +319,91 @@ pub fn look(received: Timestamp, state: RightsState, now: Timestamp) -> Look {
     Look { warning: Some(warning), ends: None, again: Some(again) }
 }
 
+/// Whom a request is about: any of the three can be missing, not all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// Shopify's number of the customer account.
+    pub customer: Option<Personal<u64>>,
+    /// E-mail address.
+    pub email: Option<Personal<String>>,
+    /// Phone number, with the country: `+12025550143`.
+    pub phone: Option<Personal<String>>,
+}
+
+impl Person {
+    /// What the person is found by. What is no e-mail address and no phone number finds nobody.
+    #[must_use]
+    pub fn identifiers(&self) -> Vec<Identifier> {
+        let emails: Vec<&Personal<String>> = self.email.iter().collect();
+        let phones: Vec<_> = self.phone.iter().map(|phone| (phone, None)).collect();
+        normalize::identifiers(&emails, &phones, self.customer.as_ref())
+    }
+
+    /// Whether everything that is given finds somebody: a slip must not narrow a request to what is left.
+    #[must_use]
+    pub fn is_findable(&self) -> bool {
+        let given = usize::from(self.customer.is_some())
+            + usize::from(self.email.is_some())
+            + usize::from(self.phone.is_some());
+        given > 0 && self.identifiers().len() == given
+    }
+}
+
+/// What is right in place of what is stored of a person. Names and addresses are put right in the shop, which tells of
+/// it by the order's update.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Corrections {
+    /// The right e-mail address.
+    pub email: Option<Personal<String>>,
+    /// The right phone number.
+    pub phone: Option<Personal<String>>,
+}
+
+impl Corrections {
+    /// Whether there is something to put right, and all of it can be found again.
+    #[must_use]
+    pub fn are_usable(&self) -> bool {
+        Person { customer: None, email: self.email.clone(), phone: self.phone.clone() }.is_findable()
+    }
+
+    /// An order of `person` as it should be; `None` when it is so already. Where the person was named by an e-mail address,
+    /// that one is replaced and no other; else each that the order has. It is the same for phone numbers.
+    #[must_use]
+    pub fn apply(&self, person: &Person, order: &Order) -> Option<Order> {
+        let mut right = order.clone();
+        if let Some(email) = &self.email {
+            let wrong = person.email.as_ref().and_then(|wrong| normalize::email(wrong.expose()));
+            let account = right.customer.as_mut().map(|customer| &mut customer.email);
+            for field in [&mut right.email, &mut right.contact_email].into_iter().chain(account) {
+                let found = field.as_ref().and_then(|found| normalize::email(found.expose()));
+                if found.is_some() && (wrong.is_none() || found == wrong) {
+                    *field = Some(email.clone());
+                }
+            }
+        }
+        if let Some(phone) = &self.phone {
+            let wrong = person.phone.as_ref().and_then(|wrong| normalize::phone(wrong.expose(), None));
+            // Read in the countries that the person was made findable with.
+            let code = |address: &Address| address.country_code.as_ref().map(|code| code.expose().clone());
+            let country = order.addresses().find_map(code);
+            let account = right.customer.as_mut().map(|customer| (&mut customer.phone, None));
+            let addresses = [&mut right.billing_address, &mut right.shipping_address];
+            let addresses = addresses.into_iter().flatten().map(|address| {
+                let own = code(address);
+                (&mut address.phone, own)
+            });
+            for (field, own) in std::iter::once((&mut right.phone, None)).chain(account).chain(addresses) {
+                let country = own.as_ref().or(country.as_ref()).map(String::as_str);
+                let found = field.as_ref().and_then(|found| normalize::phone(found.expose(), country));
+                if found.is_some() && (wrong.is_none() || found == wrong) {
+                    *field = Some(phone.clone());
+                }
+            }
+        }
+        (right != *order).then_some(right)
+    }
+}
+
 /// The code that proves who asks: six digits of a random number.
 #[must_use]
 pub fn proof_code(random: u64) -> String {
@@ -446,6 +534,78 @@ mod tests {
         for text in ["", "12345", "1234567", "12345a", "１２３４５６", " 12345"] {
             assert!(!is_proof_code(text), "{text}");
         }
+    }
+
+    fn person(customer: Option<u64>, email: Option<&str>, phone: Option<&str>) -> Person {
+        let text = |text: &str| Personal::new(text.to_owned());
+        Person { customer: customer.map(Personal::new), email: email.map(text), phone: phone.map(text) }
+    }
+
+    #[test]
+    fn a_person_is_findable_by_what_can_be_read() {
+        assert!(person(Some(1), None, None).is_findable());
+        assert!(person(None, Some("sample.customer@example.com"), Some("+12025550143")).is_findable());
+        for nobody in [
+            person(None, None, None),
+            person(None, Some("no address"), None),
+            person(None, None, Some("12")),
+            person(Some(1), Some("no address"), None),
+        ] {
+            assert!(!nobody.is_findable(), "a slip must not narrow it");
+        }
+        let right = |email, phone| {
+            let Person { email, phone, .. } = person(None, email, phone);
+            Corrections { email, phone }
+        };
+        assert!(
+            right(Some("a@example.com"), None).are_usable() && right(None, Some("+12025550143")).are_usable()
+        );
+        assert!(
+            !right(None, None).are_usable() && !right(Some("nothing"), Some("+12025550143")).are_usable()
+        );
+    }
+
+    #[test]
+    fn what_was_wrong_is_put_right_and_nothing_else() {
+        let order: Order = serde_json::from_value(serde_json::json!({
+            "id": 1, "created_at": "2026-11-01T09:30:00Z", "total_price": null,
+            "email": "Wrong@example.com", "contact_email": "other@example.com", "phone": "202-555-0143",
+            "customer": {"id": 7, "email": "wrong@example.com", "phone": "+12025550143"},
+            "shipping_address": {"country_code": "US", "phone": "(202) 555-0143"},
+            "billing_address": {"country_code": "US", "phone": "(202) 555-0199"},
+        }))
+        .unwrap();
+        let text = |text: &str| Some(Personal::new(text.to_owned()));
+        let right = Corrections { email: text("right@example.com"), phone: text("+12025550111") };
+        let emails = |order: &Order| {
+            let account = order.customer.as_ref().unwrap().email.clone();
+            [order.email.clone(), order.contact_email.clone(), account]
+                .map(|email| email.unwrap().into_inner())
+        };
+        let phones = |order: &Order| {
+            let of = |address: &Option<Address>| address.as_ref().unwrap().phone.clone();
+            let account = order.customer.as_ref().unwrap().phone.clone();
+            [order.phone.clone(), account, of(&order.shipping_address), of(&order.billing_address)]
+                .map(|phone| phone.unwrap().into_inner())
+        };
+        let (new, old) = ("right@example.com", "+12025550111");
+        // Named by the wrong values: those are replaced, however they were written.
+        let by_value =
+            right.apply(&person(None, Some("wrong@example.com"), Some("+12025550143")), &order).unwrap();
+        assert_eq!(emails(&by_value), [new, "other@example.com", new]);
+        assert_eq!(phones(&by_value), [old, old, old, "(202) 555-0199"]);
+        // Named by the account: each is replaced.
+        let by_account = right.apply(&person(Some(7), None, None), &order).unwrap();
+        assert_eq!(
+            (emails(&by_account), phones(&by_account)),
+            ([new; 3].map(str::to_owned), [old; 4].map(str::to_owned))
+        );
+        // One alone leaves the other, what is empty stays empty, and what is right is not changed again.
+        let email_alone = Corrections { phone: None, ..right.clone() };
+        let once = email_alone.apply(&person(Some(7), None, None), &order).unwrap();
+        assert_eq!((emails(&once), phones(&once)), ([new; 3].map(str::to_owned), phones(&order)));
+        assert_eq!(right.apply(&person(Some(7), None, None), &by_account), None);
+        assert_eq!(right.apply(&person(Some(7), None, None), &order.stripped()), None);
     }
 
     #[test]

@@ -13,7 +13,8 @@ pub struct Notice {
     /// Whose case.
     #[serde(flatten)]
     pub tenant: Tenant,
-    /// The case; for a digest the record that lists its cases; for what is about the shop as a whole, the shop's row.
+    /// The case; for a digest the record that lists its cases; for a rights request the request; for what is about the
+    /// shop as a whole, the shop's row.
     pub case: RecordRef,
     /// What happened.
     pub what: Happened,
@@ -30,6 +31,16 @@ pub enum Happened {
     },
     /// The merchant decided on the case, or there is nothing left to decide: what was held for it is let go.
     Decided,
+    /// A rights request is not finished and due soon, or overdue. The notice names it in place of a case.
+    RequestDue {
+        /// Which warning: its number of `core::rights`.
+        stage: u32,
+        /// When the warning was due.
+        since: Timestamp,
+    },
+    /// A person wrote to an operator, and is to prove who they are: a code goes to the address on file. The notice names the
+    /// request in place of a case.
+    Proof,
     /// The hour of a digest has come.
     Digest {
         /// Where the due row stands that ends with it.

@@ -33,6 +33,7 @@ pub async fn order_news(ctx: &Context, webhook: Webhook<Order>) -> Result<Answer
         News::Stale => Answer::Refused(RefusedBecause::Stale),
         News::NotKept => Answer::NothingToDo,
         News::RefusedErased => Answer::Refused(RefusedBecause::Erased),
+        News::RefusedLimited => Answer::Refused(RefusedBecause::Limited),
     })
 }
 

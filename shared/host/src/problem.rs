@@ -37,6 +37,10 @@ pub enum ProblemKind {
     ConsentRefused,
     /// The merchant granted less than the app needs.
     ScopesLacking,
+    /// The role of whoever asks does not allow it.
+    Forbidden,
+    /// The operator's token does not count.
+    InvalidOperatorToken,
     /// Something the request needs is not available.
     Unavailable,
     /// No record of this shop has this name, or the path has none.
@@ -59,11 +63,15 @@ pub enum ProblemKind {
     NothingToExcept,
     /// More orders or people are in the case than one step can deal with.
     CaseTooLarge,
+    /// An installation without an owner could not be looked after.
+    LastOwner,
+    /// Whoever opens the app next must not be owner or admin.
+    RoleTooMighty,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 29] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -78,6 +86,8 @@ impl ProblemKind {
         Self::InvalidSession,
         Self::ConsentRefused,
         Self::ScopesLacking,
+        Self::Forbidden,
+        Self::InvalidOperatorToken,
         Self::Unavailable,
         Self::NotFound,
         Self::InvalidParameter,
@@ -89,6 +99,8 @@ impl ProblemKind {
         Self::CaseNotDecidable,
         Self::NothingToExcept,
         Self::CaseTooLarge,
+        Self::LastOwner,
+        Self::RoleTooMighty,
     ];
 
     /// The kind's stable id, the last part of its `type`.
@@ -109,6 +121,8 @@ impl ProblemKind {
             Self::InvalidSession => "invalid-session",
             Self::ConsentRefused => "consent-refused",
             Self::ScopesLacking => "scopes-lacking",
+            Self::Forbidden => "forbidden",
+            Self::InvalidOperatorToken => "invalid-operator-token",
             Self::Unavailable => "unavailable",
             Self::NotFound => "not-found",
             Self::InvalidParameter => "invalid-parameter",
@@ -120,6 +134,8 @@ impl ProblemKind {
             Self::CaseNotDecidable => "case-not-decidable",
             Self::NothingToExcept => "nothing-to-except",
             Self::CaseTooLarge => "case-too-large",
+            Self::LastOwner => "last-owner",
+            Self::RoleTooMighty => "role-too-mighty",
         }
     }
 
@@ -136,16 +152,24 @@ impl ProblemKind {
             | Self::InvalidParameter
             | Self::InvalidBody => 400,
             Self::BodyTooLarge | Self::RequestTooLarge => 413,
-            Self::BadSignature | Self::UnsignedQuery | Self::InvalidSession => 401,
-            Self::StateMismatch | Self::ConsentRefused | Self::ScopesLacking => 403,
-            Self::NotInstalled | Self::NotFound => 404,
-            Self::CaseNotResolved | Self::CaseNotDecidable | Self::NothingToExcept | Self::CaseTooLarge => {
-                409
+            Self::BadSignature | Self::UnsignedQuery | Self::InvalidSession | Self::InvalidOperatorToken => {
+                401
             }
+            Self::StateMismatch | Self::ConsentRefused | Self::ScopesLacking | Self::Forbidden => 403,
+            Self::NotInstalled | Self::NotFound => 404,
+            Self::CaseNotResolved
+            | Self::CaseNotDecidable
+            | Self::NothingToExcept
+            | Self::CaseTooLarge
+            | Self::LastOwner => 409,
             Self::CaseChanged => 412,
-            Self::SettingOutOfBounds => 422,
+            Self::SettingOutOfBounds | Self::RoleTooMighty => 422,
             Self::Unavailable => 503,
         }
+    }
+
+    const fn takes_bearer(self) -> bool {
+        matches!(self, Self::InvalidSession | Self::InvalidOperatorToken)
     }
 
     /// What it is, in a few words.
@@ -166,6 +190,8 @@ impl ProblemKind {
             Self::InvalidSession => "The session token does not count",
             Self::ConsentRefused => "Shopify gives no access for that",
             Self::ScopesLacking => "The merchant granted less than the app needs",
+            Self::Forbidden => "The role does not allow this",
+            Self::InvalidOperatorToken => "The operator's token does not count",
             Self::Unavailable => "Not available now, try again",
             Self::NotFound => "There is nothing of this name",
             Self::InvalidParameter => "A parameter is not as documented",
@@ -177,6 +203,8 @@ impl ProblemKind {
             Self::CaseNotDecidable => "There is nothing to decide on any more",
             Self::NothingToExcept => "Nobody to make an exception for is known",
             Self::CaseTooLarge => "The case is too large for this",
+            Self::LastOwner => "There must be an owner",
+            Self::RoleTooMighty => "Newcomers must not be that mighty",
         }
     }
 }
@@ -216,6 +244,8 @@ impl Problem {
         if self.kind == ProblemKind::InvalidSession {
             let (name, value) = SessionTokenError::RETRY_HEADER;
             answered["headers"][name] = json!(value);
+        }
+        if self.kind.takes_bearer() {
             answered["headers"]["www-authenticate"] = json!("Bearer");
         }
         answered

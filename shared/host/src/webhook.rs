@@ -90,6 +90,8 @@ pub struct Webhook<B> {
 pub enum RefusedBecause {
     /// The person it is about was erased after it happened.
     Erased,
+    /// A person it is about restricted or objects to the use of their data.
+    Limited,
     /// The app was uninstalled.
     Uninstalled,
     /// The app is installed, and this would destroy what it has.

@@ -6,6 +6,7 @@ use storeward_core::data_map::{Kind, Purpose};
 use storeward_core::matching::{self, Features};
 use storeward_core::normalize::{self, Identifier};
 use storeward_core::order::Order;
+use storeward_core::rights::{OpenedBy, RightsKind, RightsState};
 use storeward_core::shop::Tenant;
 use storeward_core::time::{HOUR, MINUTE, Timestamp};
 use storeward_core::webhook::CustomersRedact;
@@ -16,6 +17,7 @@ use crate::erasure::Wanted;
 use crate::error::Result;
 use crate::item::{Item, number, text};
 use crate::keyspace::{self, RecordRef};
+use crate::limits;
 use crate::orders::{SealedOrder, sign_cart, with_cart};
 use crate::purge;
 use crate::store::{Action, Change, Condition, Store, Unrecorded};
@@ -109,6 +111,9 @@ pub struct Acceptance {
     work: Work,
     actions: Vec<Action>,
     checks_from: usize,
+    /// Where the last of the checks begin: that nobody it names limits the use of their data.
+    limits_from: usize,
+    topic: String,
 }
 
 impl Acceptance {
@@ -116,6 +121,12 @@ impl Acceptance {
     #[must_use]
     pub const fn work(&self) -> &Work {
         &self.work
+    }
+
+    /// With the checks that nobody it names limits the use of their data.
+    pub(crate) fn under(mut self, limits: Vec<Action>) -> Self {
+        self.actions.extend(limits);
+        self
     }
 }
 
@@ -129,6 +140,8 @@ pub enum Outcome {
     Duplicate,
     /// It tells of someone who was erased since, or of a shop that was: nothing was stored.
     RefusedErased,
+    /// It tells of someone whose data may not be used: nothing was stored.
+    RefusedLimited,
 }
 
 /// An order on its way into the store.
@@ -141,6 +154,8 @@ pub(crate) struct OrderItems {
     pub(crate) rows: Vec<Item>,
     /// That nobody it names was erased.
     pub(crate) checks: Vec<Action>,
+    /// That nobody it names limits the use of their data.
+    pub(crate) limits: Vec<Action>,
     pub(crate) updated_at: Timestamp,
     pub(crate) standing: Standing,
 }
@@ -154,10 +169,10 @@ impl Store {
         order: Order,
     ) -> Result<Acceptance> {
         let written = self.order_items(installation, order, None);
-        let OrderItems { record, sealed, item, rows, checks, .. } = written;
+        let OrderItems { record, sealed, item, rows, checks, limits, .. } = written;
         let item = item.sealed(&installation.keys, &sealed, &*self.entropy)?;
         let index = rows.into_iter().map(Action::put).collect();
-        Ok(self.acceptance(installation, delivery, record, item, index, checks))
+        Ok(self.acceptance(installation, delivery, record, item, index, checks).under(limits))
     }
 
     /// An order as it is written, new or again. What does not count, or is too old to be anyone's duplicate, is not
@@ -188,6 +203,7 @@ impl Store {
             rows.push(Item::new(row).expiring_with(Kind::Order, from));
         }
         let checks = Self::tombstone_checks(installation, &identifiers, &order);
+        let limits = limits::checks(tenant, rows.iter().map(|row| &row.key));
         let (updated_at, standing) = (order.version(), Standing::told_by(&order));
         let item = Item::new(keyspace::record(tenant, &record))
             .set("created_at", number(order.created_at.millis()))
@@ -197,7 +213,7 @@ impl Store {
             .expiring(from);
         let mut sealed = SealedOrder::new(tenant, order, rows.iter().map(|row| &row.key));
         sealed.rectified_at = rectified_at;
-        OrderItems { record, sealed, item, rows, checks, updated_at, standing }
+        OrderItems { record, sealed, item, rows, checks, limits, updated_at, standing }
     }
 
     /// Prepares the acceptance of a request to erase a person.
@@ -210,15 +226,12 @@ impl Store {
         let (tenant, keys) = (&installation.tenant, &installation.keys);
         let id = keys.blind(Purpose::Rights, "request", &delivery.webhook_id);
         let record = RecordRef::new(Kind::Request, id);
-        let now = self.now();
-        let item = Item::new(keyspace::record(tenant, &record))
-            .set("phase", text("open"))
-            .set("received_at", number(now.millis()))
-            .expiring(now)
-            .sealed(keys, &Wanted::from(request), &*self.entropy)?;
+        let received = RightsState::Received;
+        let opened = self.opened(tenant, &record, RightsKind::Erasure, OpenedBy::Webhook, received)?;
+        let item = opened.item.sealed(keys, &Wanted::from(request), &*self.entropy)?;
         // Requests are taken until the purge, and one that meets it must not be written behind its back.
         let checks = vec![purge::not_begun(tenant)];
-        Ok(self.acceptance(installation, delivery, record, item, Vec::new(), checks))
+        Ok(self.acceptance(installation, delivery, record, item, opened.more, checks))
     }
 
     pub(crate) fn acceptance(
@@ -250,7 +263,8 @@ impl Store {
         actions.extend(index);
         let checks_from = actions.len();
         actions.extend(checks);
-        Acceptance { work, actions, checks_from }
+        let limits_from = actions.len();
+        Acceptance { work, actions, checks_from, limits_from, topic: delivery.topic.clone() }
     }
 
     /// Whoever was erased after the order was placed does not come back with it.
@@ -277,14 +291,18 @@ impl Store {
 
     /// Writes an acceptance: all of it or nothing.
     pub async fn commit(&self, acceptance: Acceptance) -> Result<Outcome> {
-        let checks = acceptance.checks_from..acceptance.actions.len();
+        let checks = acceptance.checks_from..acceptance.limits_from;
+        let limits = acceptance.limits_from..acceptance.actions.len();
         match self.transact_unrecorded(Unrecorded::Delivery, acceptance.actions).await? {
             Ok(()) => Ok(Outcome::Accepted),
             Err(canceled) if canceled.any_failed(checks) => Ok(Outcome::RefusedErased),
-            Err(canceled) => {
-                debug_assert!(canceled.any_failed(0..2), "the marker or the record was there");
-                Ok(Outcome::Duplicate)
+            Err(canceled) if canceled.any_failed(limits) => {
+                self.note_refused(&acceptance.work.tenant, &acceptance.work.delivery, &acceptance.topic)
+                    .await?;
+                Ok(Outcome::RefusedLimited)
             }
+            // The marker, the record or its request was there.
+            Err(_) => Ok(Outcome::Duplicate),
         }
     }
 

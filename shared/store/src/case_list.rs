@@ -66,30 +66,34 @@ pub(crate) fn end_of_day(day: &str) -> Option<Timestamp> {
 
 /// Where a page ended: what the sort keys of index rows begin with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Position {
-    at: Timestamp,
-    id: String,
+pub(crate) struct Position {
+    pub(crate) at: Timestamp,
+    pub(crate) id: String,
 }
 
 impl Position {
-    fn read(sort: &str) -> Option<Self> {
+    pub(crate) fn read(sort: &str) -> Option<Self> {
         let (at, id) = sort.split_once('#')?;
         Some(Self { at: Timestamp(at.parse().ok()?), id: id.to_owned() })
     }
 
-    fn sort(&self) -> String {
+    pub(crate) fn sort(&self) -> String {
         format!("{}#{}", keyspace::sortable(self.at), self.id)
     }
 
     /// The cursor: the position and a keyed hash of it and of the question, under the installation's own key. It cannot
     /// be made up, and does not fit another shop or another question.
-    fn seal(&self, installation: &Installation, filter: &CaseFilter) -> String {
+    pub(crate) fn seal(&self, installation: &Installation, filter: &impl std::fmt::Debug) -> String {
         let position = format!("{:016x}{}", self.at.millis(), self.id);
         let tag = installation.keys.blind(Purpose::Operation, "cursor", &format!("{position}|{filter:?}"));
         format!("{position}{tag}")
     }
 
-    fn open(installation: &Installation, filter: &CaseFilter, cursor: &str) -> Option<Self> {
+    pub(crate) fn open(
+        installation: &Installation,
+        filter: &impl std::fmt::Debug,
+        cursor: &str,
+    ) -> Option<Self> {
         if cursor.len() != 80 || !cursor.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }

@@ -142,6 +142,9 @@ pub struct Member {
     /// Why it was taken for the same as the order it joined with, or that order for it: the strongest verdict.
     #[serde(default)]
     pub explanation: Option<Explanation>,
+    /// Whether a person it names restricted or objects to its use.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) limited: bool,
     pub(crate) rows: Vec<(String, String)>,
 }
 
@@ -170,8 +173,10 @@ pub struct Case {
     pub rule: String,
     /// How many orders it has, those beyond the listed ones included.
     pub size: u64,
-    /// Its orders, in the order they joined. Empty when merged or anonymised.
+    /// Its orders, in the order they joined, without those whose use is limited. Empty when merged or anonymised.
     pub members: Vec<Member>,
+    /// Those whose use is limited: kept with the case, and out of everybody's sight.
+    pub(crate) withheld: Vec<Member>,
     /// Everything any of its orders agreed on.
     pub reasons: BTreeSet<Reason>,
     /// How often it was opened: once, and once more for each time an order joined after a decision. What is told of it
@@ -215,7 +220,7 @@ impl Case {
             item = item.set("merged_into", text(into.to_string()));
         } else {
             let sealed = SealedCase {
-                members: self.members.clone(),
+                members: self.members.iter().chain(&self.withheld).cloned().collect(),
                 decided: self.decided.clone(),
                 counted: self.counted.clone(),
                 exceptions: self.exceptions.clone(),
@@ -233,6 +238,23 @@ impl Case {
         Condition { expression: "revision = :revision", values: vec![(":revision", number(self.revision))] }
     }
 
+    /// How many of its orders are not shown or worked on, because a person they name restricted or objects to it.
+    #[must_use]
+    pub const fn restricted(&self) -> usize {
+        self.withheld.len()
+    }
+
+    /// The number of every order of the case, of limited ones too: what was held for it is let go, whatever is limited.
+    pub fn numbers_to_let_go(&self) -> impl Iterator<Item = (&RecordRef, &Personal<u64>)> {
+        self.members.iter().chain(&self.withheld).map(|member| (&member.order, &member.id))
+    }
+
+    /// The case with the limited orders among its members: for erasure, export and purge, which leave none out.
+    pub(crate) fn whole(mut self) -> Self {
+        self.members.append(&mut self.withheld);
+        self
+    }
+
     /// An open case of which fewer than two orders still stand leaves nothing to decide. Orders that were sent stand:
     /// two parcels of one order are what a merchant wants to hear of.
     pub(crate) fn settle(&mut self) {
@@ -241,9 +263,15 @@ impl Case {
         }
     }
 
+    /// How many of its orders it lists.
+    const fn listed(&self) -> usize {
+        self.members.len() + self.withheld.len()
+    }
+
     /// How many of its orders were not cancelled.
     fn standing(&self) -> u64 {
-        let cancelled = self.members.iter().filter(|member| member.standing == Standing::Cancelled).count();
+        let members = self.members.iter().chain(&self.withheld);
+        let cancelled = members.filter(|member| member.standing == Standing::Cancelled).count();
         self.size.saturating_sub(u64::try_from(cancelled).unwrap_or(u64::MAX))
     }
 
@@ -316,6 +344,7 @@ impl Member {
             reasons: why.map(|why| why.reasons.iter().copied().collect()).unwrap_or_default(),
             explanation: why.and_then(|why| why.explanation.clone()),
             standing: record.standing,
+            limited: record.limited,
             rows: subjects.map(|row| shorten(&installation.tenant, row)).collect(),
         }
     }
@@ -350,6 +379,8 @@ impl Store {
         } else {
             SealedCase::default()
         };
+        let (withheld, members): (Vec<Member>, Vec<Member>) =
+            sealed.members.into_iter().partition(|member| member.limited);
         let opened_at = Timestamp(stored.optional_number("opened_at").unwrap_or_default());
         let merged_into = stored.optional_text("merged_into").map(str::parse).transpose();
         Ok(Case {
@@ -362,9 +393,10 @@ impl Store {
                 Some(agreed) => {
                     serde_json::from_str(agreed).map_err(|_| StoreError::Corrupt("a case's reasons"))?
                 }
-                None => sealed.members.iter().flat_map(|member| member.reasons.iter().copied()).collect(),
+                None => members.iter().flat_map(|member| member.reasons.iter().copied()).collect(),
             },
-            members: sealed.members,
+            members,
+            withheld,
             openings: stored.optional_number("openings").and_then(|n| u64::try_from(n).ok()).unwrap_or(1),
             decided: sealed.decided,
             counted: sealed.counted,
@@ -500,9 +532,11 @@ impl Store {
         for mut source in merged {
             tally.merged(&source);
             actions.extend(source.index_key(&installation.tenant).map(Action::delete));
-            let room = LISTED.saturating_sub(target.members.len());
+            let room = LISTED.saturating_sub(target.listed());
             target.size += source.size;
             target.members.extend(source.members.drain(..).take(room));
+            let room = LISTED.saturating_sub(target.listed());
+            target.withheld.extend(source.withheld.drain(..).take(room));
             source.merged_into = Some(target.reference.clone());
             source.state = CaseState::Merged;
             actions.push(source.put(self, installation)?);
@@ -510,7 +544,7 @@ impl Store {
         for record in &newcomers {
             let why = reasons.iter().find(|(of, _)| *of == record.reference);
             target.size += 1;
-            if target.members.len() < LISTED {
+            if target.listed() < LISTED {
                 target.members.push(Member::new(installation, record, why.map(|(_, why)| why)));
                 actions.extend(Self::case_rows(record, &target));
             }
@@ -551,6 +585,7 @@ impl Store {
             rule: RULE_VERSION.to_owned(),
             size: 0,
             members: Vec::new(),
+            withheld: Vec::new(),
             reasons: BTreeSet::new(),
             openings: 0,
             decided: None,

@@ -136,9 +136,10 @@ impl Store {
     /// counters keep what it was counted as, and exceptions stay until they are ended.
     pub async fn delete_case(&self, installation: &Installation, reference: &RecordRef) -> Result<Deleting> {
         for _ in 0..ATTEMPTS {
-            let Some(mut case) = self.case(installation, reference).await? else {
+            let Some(case) = self.case(installation, reference).await? else {
                 return Ok(Deleting::Missing);
             };
+            let mut case = case.whole();
             let resolved =
                 matches!(case.state, CaseState::Confirmed | CaseState::Dismissed | CaseState::Settled);
             if !resolved {

@@ -24,8 +24,8 @@ pub enum Action {
     Purge,
     /// The second pass of an erasure, should its delayed message be lost.
     SecondPass,
-    /// An export that a merchant has not been given yet, while there is still time.
-    ExportDue,
+    /// A rights request whose deadline is near or over, or whose proof is.
+    RequestDue,
     /// The digest of a shop's cases: its work names the record that lists them.
     Digest,
 }
@@ -36,7 +36,7 @@ impl Action {
             Self::Resend => "resend",
             Self::Purge => "purge",
             Self::SecondPass => "second-pass",
-            Self::ExportDue => "export-due",
+            Self::RequestDue => "request-due",
             Self::Digest => "digest",
         }
     }
@@ -101,7 +101,7 @@ fn read(stored: &Stored) -> Result<DueRow> {
         "resend" => Action::Resend,
         "purge" => Action::Purge,
         "second-pass" => Action::SecondPass,
-        "export-due" => Action::ExportDue,
+        "request-due" => Action::RequestDue,
         "digest" => Action::Digest,
         _ => return Err(corrupt),
     };

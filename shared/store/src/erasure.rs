@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use storeward_core::data_map::{Kind, LONGEST_WRITER, Table};
 use storeward_core::normalize::{self, Identifier};
 use storeward_core::personal::Personal;
+use storeward_core::rights::{Person, RightsKind, RightsState};
 use storeward_core::time::Timestamp;
 use storeward_core::webhook::{CustomersRedact, RedactedCustomer};
 
@@ -23,6 +24,7 @@ use crate::ledger::{Entry, What};
 use crate::notices;
 use crate::orders::OrderRecord;
 use crate::purge;
+use crate::requests::End;
 use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS, Unrecorded};
 use crate::tenants::Installation;
 
@@ -34,17 +36,32 @@ const ROUNDS: usize = 5;
 const CASE_ITEMS: usize = 20;
 
 /// Who is to be erased: the sealed half of a request, gone when the request is done.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Wanted {
-    customer: Option<Personal<u64>>,
-    email: Option<Personal<String>>,
-    phone: Option<Personal<String>>,
+    pub(crate) customer: Option<Personal<u64>>,
+    pub(crate) email: Option<Personal<String>>,
+    pub(crate) phone: Option<Personal<String>>,
     pub(crate) orders: Vec<Personal<u64>>,
 }
 
 impl Wanted {
     pub(crate) fn new(customer: RedactedCustomer, orders: Vec<Personal<u64>>) -> Self {
         Self { customer: customer.id, email: customer.email, phone: customer.phone, orders }
+    }
+}
+
+impl Wanted {
+    /// A person without orders of their own naming.
+    pub(crate) const fn of(
+        customer: Option<Personal<u64>>,
+        email: Option<Personal<String>>,
+        phone: Option<Personal<String>>,
+    ) -> Self {
+        Self { customer, email, phone, orders: Vec::new() }
+    }
+
+    pub(crate) fn person(&self) -> Person {
+        Person { customer: self.customer.clone(), email: self.email.clone(), phone: self.phone.clone() }
     }
 }
 
@@ -70,6 +87,8 @@ pub enum RequestState {
 pub struct RightsRequest {
     /// Its name in the store.
     pub reference: RecordRef,
+    /// What was asked for: only an erasure erases.
+    pub kind: RightsKind,
     /// How far it has come.
     pub state: RequestState,
     /// What was created up to here is erased and cannot come back.
@@ -98,6 +117,8 @@ struct Found {
     /// Exceptions that the person is among: each with its rows.
     exceptions: Vec<Vec<Key>>,
     strays: Vec<Key>,
+    /// Exports, rectifications and requests that lead to the person: their requests end.
+    errands: BTreeSet<RecordRef>,
 }
 
 impl Found {
@@ -127,6 +148,9 @@ impl Store {
         work: &Work,
     ) -> Result<Option<SecondPass>> {
         let Some(request) = self.request(installation, &work.record).await? else { return Ok(None) };
+        if request.kind != RightsKind::Erasure {
+            return Ok(None);
+        }
         let now = self.now();
         let second_pass_at = |erased_at: Timestamp| erased_at + LONGEST_WRITER;
         match (request.state, request.erased_at) {
@@ -146,6 +170,7 @@ impl Store {
             }
             (RequestState::Open, _) => {
                 self.entomb(installation, &request).await?;
+                self.forget_limited(installation, &request.wanted()?.identifiers()).await?;
                 self.erase_found(installation, &request).await?;
                 let next = self.finish_first_pass(installation, work).await?;
                 Ok(Some(SecondPass::After(LONGEST_WRITER, next)))
@@ -209,6 +234,7 @@ impl Store {
             for keys in found.exceptions {
                 self.write(Unrecorded::Step, keys.into_iter().map(Action::delete).collect()).await?;
             }
+            self.overtake(&installation.tenant, found.errands.into_iter(), &request.reference).await?;
             for chunk in found.strays.chunks(TRANSACTION_ITEMS) {
                 self.write(Unrecorded::Step, chunk.iter().cloned().map(Action::delete).collect()).await?;
             }
@@ -264,6 +290,7 @@ impl Store {
         let mut cases = Vec::new();
         let mut listed = BTreeSet::new();
         for case in self.resolve_cases(installation, case_references).await? {
+            let case = case.whole();
             listed.extend(case.members.iter().map(|member| member.order.clone()));
             let concerned = |member: &&Member| {
                 named.contains(&member.order)
@@ -300,7 +327,7 @@ impl Store {
         // What was put together about the person, or is under way, goes as a whole.
         let mut strays: BTreeSet<Key> = strays.chain(rows_of_errands).collect();
         strays.extend(self.errand_keys(installation, &errands).await?);
-        Ok(Found { cases, strays: strays.into_iter().collect(), orders, unlisted, exceptions })
+        Ok(Found { cases, strays: strays.into_iter().collect(), orders, unlisted, exceptions, errands })
     }
 
     /// Takes members out of a case together with their orders, a few in each transaction. A case that is left with
@@ -369,7 +396,7 @@ impl Store {
     /// An order whose case ends: it is in no case, and its rows live as long as it does.
     pub(crate) async fn release(&self, installation: &Installation, member: &Member) -> Result<Vec<Action>> {
         let rows = member.row_keys(installation);
-        let Some(record) = self.order(installation, &member.order).await? else {
+        let Some(record) = self.any_order(installation, &member.order).await? else {
             return Ok(rows.into_iter().map(Action::delete).collect());
         };
         let from = record.order.created_at.min(self.now());
@@ -433,11 +460,8 @@ impl Store {
         let now = self.now();
         let next = Work { due_at: now + LONGEST_WRITER, ..work.clone() };
         let entry = self.receipt(installation, work, What::SubjectErased).await?;
-        let pass = [
-            advance(installation, work, "open", "SET phase = :next, erased_at = :now", "erased", Some(now)),
-            due::put(&second_pass_row(&next)),
-            self.ledger_action(&entry)?,
-        ];
+        let pass =
+            [begun(installation, work, now), due::put(&second_pass_row(&next)), self.ledger_action(&entry)?];
         let marker = pass.len()..pass.len() + 1;
         let actions = pass.iter().cloned().chain(completion(work)).collect();
         let Err(canceled) = self.transact(actions).await? else { return Ok(next) };
@@ -455,11 +479,11 @@ impl Store {
         let mut entry = self.receipt(installation, work, What::SubjectErasureVerified).await?;
         entry.verified =
             Some("every index of the person read again after the longest writer: nothing found".to_owned());
-        let actions = vec![
-            advance(installation, work, "erased", "SET phase = :next REMOVE sealed", "done", None),
-            Action::delete(second_pass_row(work).key()),
-            self.ledger_action(&entry)?,
-        ];
+        let asked = self.asked(&installation.tenant, &work.record).await?;
+        // Another one ended it: the receipt is written.
+        let Some(asked) = asked.filter(|asked| asked.state == RightsState::InWork) else { return Ok(()) };
+        let mut actions = asked.ended(&installation.tenant, self.now(), End::Done(None));
+        actions.extend([Action::delete(second_pass_row(work).key()), self.ledger_action(&entry)?]);
         // A condition that fails says that the receipt was written before.
         let _done_before = self.transact(actions).await?;
         Ok(())
@@ -508,10 +532,15 @@ fn read_request(
     };
     Ok(RightsRequest {
         reference: reference.clone(),
+        kind: stored
+            .optional_text("rights")
+            .and_then(RightsKind::by_name)
+            .ok_or(StoreError::Corrupt("a request's kind"))?,
         state: match stored.text("phase")? {
             "open" => RequestState::Open,
             "erased" => RequestState::Erased,
-            "done" => RequestState::Done,
+            // What is ready is no erasure, and what is not proven is not begun.
+            "done" | "refused" | "ready" => RequestState::Done,
             _ => return Err(StoreError::Corrupt("a request's state")),
         },
         received_at: stored.time("received_at")?,
@@ -529,21 +558,14 @@ fn second_pass_row(work: &Work) -> DueRow {
     DueRow::of(work, due::Action::SecondPass)
 }
 
-/// Moves a request from one state to the next.
-fn advance(
-    installation: &Installation,
-    work: &Work,
-    from: &str,
-    expression: &str,
-    to: &str,
-    now: Option<Timestamp>,
-) -> Action {
-    let mut values = vec![(":next", text(to))];
-    values.extend(now.map(|now| (":now", number(now.millis()))));
+/// The first pass of a request is over.
+fn begun(installation: &Installation, work: &Work, now: Timestamp) -> Action {
+    let values = vec![(":next", text("erased")), (":now", number(now.millis()))];
+    let expression = "SET phase = :next, erased_at = :now".to_owned();
     Action::Update {
         key: keyspace::record(&installation.tenant, &work.record),
-        update: Change { expression: expression.to_owned(), values },
-        condition: Some(Condition::phase(from)),
+        update: Change { expression, values },
+        condition: Some(Condition::phase("open")),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, text};
 use crate::keyspace::{self, Key, RecordRef};
 use crate::ledger::{Entry, What};
-use crate::orders::{Candidate, OrderRecord, lengthen, shorten};
+use crate::orders::{Candidate, OrderRecord, is_limited, lengthen, shorten};
 use crate::store::{Action, Condition, Expired, Query, Store, TRANSACTION_ITEMS};
 use crate::tenants::Installation;
 
@@ -33,6 +33,8 @@ pub struct Exception {
     pub scope: Scope,
     /// How a merchant recognises them: an address, or e-mails and phones.
     pub labels: Vec<Personal<String>>,
+    /// How many more there are that are not shown, because a person restricted or objects to it.
+    pub restricted: usize,
     /// When the merchant said so.
     pub since: Timestamp,
 }
@@ -57,6 +59,7 @@ struct Record {
     key: Key,
     reference: RecordRef,
     scope: Scope,
+    limited: bool,
     group: String,
     since: Timestamp,
     sealed: SealedException,
@@ -73,6 +76,7 @@ impl Record {
             key: stored.key(Kind::Exception)?,
             reference: RecordRef::new(Kind::Exception, stored.text("sk")?.to_owned()),
             scope,
+            limited: is_limited(stored),
             group: stored.text("belongs_to")?.to_owned(),
             since: stored.time("created_at")?,
             sealed: stored.unseal(Kind::Exception, &installation.keys)?,
@@ -302,9 +306,14 @@ impl Store {
                 id: record.group,
                 scope: record.scope,
                 labels: Vec::new(),
+                restricted: 0,
                 since: record.since,
             });
-            exception.labels.push(record.sealed.label);
+            if record.limited {
+                exception.restricted += 1;
+            } else {
+                exception.labels.push(record.sealed.label);
+            }
             exception.since = exception.since.max(record.since);
         }
         let mut all: Vec<Exception> = all.into_values().collect();

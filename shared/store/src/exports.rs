@@ -2,14 +2,13 @@
 //! until the merchant has it. Which kinds are shown stands in the data map.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use storeward_core::data_map::{Kind, Purpose, Table};
 use storeward_core::order::Order;
 use storeward_core::personal::Personal;
-use storeward_core::shop::Tenant;
+use storeward_core::rights::{OpenedBy, RightsKind, RightsState};
 use storeward_core::time::{DAY, Timestamp};
 use storeward_core::webhook::CustomersDataRequest;
 use storeward_core::{exception, normalize};
@@ -17,24 +16,22 @@ use storeward_core::{exception, normalize};
 use crate::accept::{Acceptance, Delivery, Work, completion, completion_due};
 use crate::cases::Case;
 use crate::crypto::TenantKeys;
-use crate::due::{self, DueRow};
 use crate::erasure::Wanted;
 use crate::error::{Result, StoreError};
 use crate::exceptions::NamedException;
 use crate::item::{Item, Stored, number, seal, text};
 use crate::keyspace::{self, Key, RecordRef};
 use crate::ledger::{Entry, What};
+use crate::limits::StandingLimit;
 use crate::orders::{OrderRecord, lengthen, shorten};
 use crate::purge;
 use crate::rectify::SealedRectification;
+use crate::requests::{self, End};
 use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS};
 use crate::tenants::Installation;
 
 /// The version of the document's form (docs/data-map.md names what is in it).
 const FORM: &str = "storeward-subject-export-1";
-
-/// When a sweep warns of an export that nobody was given: the answer is due after 30 days.
-const WARN_AFTER: Duration = Duration::from_hours(25 * 24);
 
 /// How much of a document one item holds, in bytes of JSON: DynamoDB takes 400 KB.
 const PART: usize = 200_000;
@@ -71,8 +68,8 @@ pub struct Export {
     pub state: ExportState,
     /// When it was asked for: it is due 30 days later.
     pub received_at: Timestamp,
-    /// Shopify's number of the request.
-    pub data_request: u64,
+    /// Shopify's number of the request, where it came from there.
+    pub data_request: Option<u64>,
     /// When it was put together.
     pub made_at: Option<Timestamp>,
     /// What was found. Empty while it is open, and where nothing is stored.
@@ -96,7 +93,8 @@ impl Export {
 #[derive(Debug, Serialize, Deserialize)]
 struct SealedExport {
     wanted: Wanted,
-    data_request: u64,
+    #[serde(default)]
+    data_request: Option<u64>,
     rows: Vec<(String, String)>,
     parts: Vec<RecordRef>,
 }
@@ -113,23 +111,40 @@ impl Store {
         let (tenant, keys) = (&installation.tenant, &installation.keys);
         let id = keys.blind(Purpose::Rights, "export", &delivery.webhook_id);
         let record = RecordRef::new(Kind::Export, id);
-        let now = self.now();
+        let (now, number) = (self.now(), Some(request.data_request.id));
         let wanted = Wanted::new(request.customer, request.orders_requested);
-        let rows = Self::rows_to(installation, &record, now, &wanted.identifiers());
+        let (item, mut more) = self.export_item(installation, &record, now, wanted, number)?;
+        let (asked, received) = (requests::request_of(&record), RightsState::Received);
+        let opened = self.opened(tenant, &asked, RightsKind::Access, OpenedBy::Webhook, received)?;
+        more.push(Action::Put { item: opened.item, condition: Some(Condition::ABSENT) });
+        more.extend(opened.more);
+        let checks = vec![purge::not_begun(tenant)];
+        Ok(self.acceptance(installation, delivery, record, item, more, checks))
+    }
+
+    /// An export as it is written first, and the rows that lead to it.
+    pub(crate) fn export_item(
+        &self,
+        installation: &Installation,
+        record: &RecordRef,
+        now: Timestamp,
+        wanted: Wanted,
+        data_request: Option<u64>,
+    ) -> Result<(Item, Vec<Action>)> {
+        let (tenant, keys) = (&installation.tenant, &installation.keys);
+        let rows = Self::rows_to(installation, record, now, &wanted.identifiers());
         let sealed = SealedExport {
             wanted,
-            data_request: request.data_request.id,
+            data_request,
             rows: rows.iter().map(|row| shorten(tenant, &row.key)).collect(),
             parts: Vec::new(),
         };
-        let item = Item::new(keyspace::record(tenant, &record))
+        let item = Item::new(keyspace::record(tenant, record))
             .set("phase", text("open"))
             .set("received_at", number(now.millis()))
             .expiring(now)
             .sealed(keys, &sealed, &*self.entropy)?;
-        let index = rows.into_iter().map(Action::put).collect();
-        let checks = vec![purge::not_begun(tenant)];
-        Ok(self.acceptance(installation, delivery, record, item, index, checks))
+        Ok((item, rows.into_iter().map(Action::put).collect()))
     }
 
     /// The subject rows that lead to a record of `at`.
@@ -193,6 +208,7 @@ impl Store {
         for record in &records {
             *entry.counts.entry(record.kind.clone()).or_default() += 1;
         }
+        let found = i64::try_from(records.len()).unwrap_or(i64::MAX);
         let rows = Self::rows_to(installation, &work.record, received_at, &identifiers);
         sealed.rows = rows.iter().map(|row| shorten(tenant, &row.key)).collect();
         let mut actions: Vec<Action> = Vec::new();
@@ -218,8 +234,14 @@ impl Store {
         };
         // An erasure meanwhile has deleted the request: then nothing is kept.
         actions.push(Action::Update { key, update, condition: Some(Condition::phase("open")) });
-        let warning = Work { due_at: received_at + WARN_AFTER, ..work.clone() };
-        actions.push(due::put(&DueRow::of(&warning, due::Action::ExportDue)));
+        actions.push(Action::Update {
+            key: keyspace::record(tenant, &requests::request_of(&work.record)),
+            update: Change {
+                expression: "SET phase = :ready, records = :records".to_owned(),
+                values: vec![(":ready", text("ready")), (":records", number(found))],
+            },
+            condition: Some(Condition::phase("open")),
+        });
         actions.push(self.ledger_action(&entry)?);
         let room = TRANSACTION_ITEMS.saturating_sub(actions.len() + 3);
         actions.extend(rows.into_iter().take(room).map(Action::put));
@@ -244,26 +266,21 @@ impl Store {
         Err(StoreError::Contended("a request"))
     }
 
-    /// Remembers that the merchant was given an export: nothing warns of it any more.
+    /// Remembers that the merchant was given an export: its request is done, and nothing warns of it any more.
     pub async fn export_delivered(&self, installation: &Installation, reference: &RecordRef) -> Result<bool> {
-        let key = keyspace::record(&installation.tenant, reference);
-        let entry =
-            Entry::new(self.now(), &installation.tenant, What::ExportDelivered, reference.to_string());
+        let (tenant, now) = (&installation.tenant, self.now());
+        let asked = self.asked(tenant, &requests::request_of(reference)).await?;
+        let Some(asked) = asked.filter(|asked| asked.state == RightsState::Ready) else { return Ok(false) };
+        let entry = Entry::new(now, tenant, What::ExportDelivered, reference.to_string());
         let update = Change {
             expression: "SET phase = :delivered".to_owned(),
             values: vec![(":delivered", text("delivered"))],
         };
-        let actions = vec![
-            Action::Update { key, update, condition: Some(Condition::phase("ready")) },
-            self.ledger_action(&entry)?,
-        ];
+        let key = keyspace::record(tenant, reference);
+        let mut actions = asked.ended(tenant, now, End::Done(None));
+        actions.push(Action::Update { key, update, condition: Some(Condition::phase("ready")) });
+        actions.push(self.ledger_action(&entry)?);
         Ok(self.transact(actions).await?.is_ok())
-    }
-
-    /// Whether an export is there that the merchant was not given. Needs no keys.
-    pub async fn export_waits(&self, tenant: &Tenant, reference: &RecordRef) -> Result<bool> {
-        let stored = self.get(&keyspace::record(tenant, reference)).await?;
-        Ok(stored.is_some_and(|stored| stored.optional_text("phase") != Some("delivered")))
     }
 
     /// Whatever is stored about a person, and every identifier that it names the person by.
@@ -281,7 +298,7 @@ impl Store {
         let mut named: BTreeSet<RecordRef> =
             wanted.orders.iter().map(|id| keyspace::order_ref(keys, *id.expose())).collect();
         let mut case_references = BTreeSet::new();
-        let mut exceptions = BTreeSet::new();
+        let (mut exceptions, mut asked) = (BTreeSet::new(), BTreeSet::new());
         for partition in &partitions {
             for row in self.query_all(Query::of(Table::Data, partition)).await? {
                 let corrupt = |_| StoreError::Corrupt("a subject row");
@@ -292,12 +309,15 @@ impl Store {
                 match reference.kind() {
                     Kind::Order => _ = named.insert(reference),
                     Kind::Exception => _ = exceptions.insert(reference),
+                    Kind::Request | Kind::Export | Kind::Rectification => {
+                        asked.insert(requests::request_of(&reference));
+                    }
                     _ => {}
                 }
             }
         }
         let named: Vec<RecordRef> = named.into_iter().collect();
-        let orders = self.orders(installation, &named).await?;
+        let orders = self.orders_and(installation, &named, Expired::Gone).await?;
         case_references.extend(orders.iter().filter_map(|order| order.case.clone()));
         let mut records = Vec::new();
         for kind in Kind::ALL.into_iter().filter(|kind| kind.row().exported) {
@@ -313,7 +333,7 @@ impl Store {
                 }
                 Kind::Case => {
                     for case in self.resolve_cases(installation, case_references.clone()).await? {
-                        records.extend(of_case(&case, &named));
+                        records.extend(of_case(&case.whole(), &named));
                     }
                 }
                 Kind::Exception => {
@@ -324,21 +344,31 @@ impl Store {
                         records.push(of_exception(&exception, &known));
                     }
                 }
-                Kind::Request => records.extend(self.requests_about(installation, wanted).await?),
+                Kind::Limit => {
+                    for limit in self.limits_of(installation, &identifiers).await? {
+                        records.push(of_limit(&limit));
+                    }
+                }
+                Kind::Request => {
+                    records.extend(self.requests_about(installation, wanted, asked.clone()).await?)
+                }
                 _ => return Err(StoreError::Corrupt("a kind that is exported and not known here")),
             }
         }
         Ok((records, identifiers))
     }
 
-    /// Requests to erase the person that are not done: those that are have forgotten whom they were about.
+    /// What the person asked for, by the rows that lead there and, for erasures, by whom their sealed halves name. Those
+    /// that are done and have nothing left to show have forgotten whom they were about.
     async fn requests_about(
         &self,
         installation: &Installation,
         wanted: &Wanted,
+        led_to: BTreeSet<RecordRef>,
     ) -> Result<Vec<ExportRecord>> {
+        let tenant = &installation.tenant;
         let asked = wanted.identifiers();
-        let mut found = Vec::new();
+        let mut found = led_to;
         for bucket in 0..keyspace::BUCKETS {
             let partition = keyspace::bucket_partition(&installation.tenant, Kind::Request, bucket);
             for stored in self.query_all(Query::of(Table::Data, &partition)).await? {
@@ -349,13 +379,20 @@ impl Store {
                 let same = other.identifiers().iter().any(|identifier| asked.contains(identifier))
                     || other.orders.iter().any(|order| wanted.orders.contains(order));
                 if same {
-                    let received_at = stored.time("received_at")?.to_rfc3339();
-                    let data = json!({ "received_at": received_at, "state": stored.text("phase")? });
-                    found.push(about(Kind::Request, data));
+                    found.insert(RecordRef::new(Kind::Request, stored.text("sk")?.to_owned()));
                 }
             }
         }
-        Ok(found)
+        let keys: Vec<Key> = found.iter().map(|request| keyspace::record(tenant, request)).collect();
+        let stored = self.batch_get(Table::Data, &keys, Expired::Gone).await?;
+        let records = stored.iter().map(|stored| {
+            let asked = requests::read(stored)?;
+            let data = json!({
+                "asked_for": asked.kind, "received_at": asked.received_at.to_rfc3339(), "state": asked.state,
+            });
+            Ok(about(Kind::Request, data))
+        });
+        records.collect()
     }
 
     /// The keys of exports and rectifications with everything that belongs to them.
@@ -443,6 +480,12 @@ fn of_exception(named: &NamedException, known: &BTreeSet<RecordRef>) -> ExportRe
         data["label"] = json!(named.label);
     }
     about(Kind::Exception, data)
+}
+
+/// What limits the use of the person's data. Whom else the same request named is not the person's to see.
+fn of_limit(limit: &StandingLimit) -> ExportRecord {
+    let data = json!({ "limit": limit.limit.name(), "since": limit.since.to_rfc3339(), "of": limit.identifier.kind.name() });
+    about(Kind::Limit, data)
 }
 
 /// The person's part of a case: the others of a household are not the person's to see.

@@ -178,6 +178,17 @@ pub(crate) fn case_index(tenant: &Tenant, at: Timestamp, case: &RecordRef) -> Ke
     Key { kind: Kind::CaseIndex, pk, sk: format!("{}#{}", sortable(at), case.id) }
 }
 
+/// The partition of the rights requests that came in one month, `2026-11`.
+pub(crate) fn request_index_partition(tenant: &Tenant, month: &str) -> String {
+    format!("{tenant}#request-index#{month}")
+}
+
+/// The row of a rights request in the list: sorted by the time it came.
+pub(crate) fn request_index(tenant: &Tenant, at: Timestamp, request: &RecordRef) -> Key {
+    let pk = request_index_partition(tenant, &crate::statistics::month(at));
+    Key { kind: Kind::RequestIndex, pk, sk: format!("{}#{}", sortable(at), request.id) }
+}
+
 /// One shard of a month's counters.
 pub(crate) fn statistics(tenant: &Tenant, month: &str, bucket: u8) -> Key {
     Key {
@@ -228,6 +239,27 @@ fn tombstone(tenant: &Tenant, keys: &TenantKeys, label: &str, value: &str) -> Ke
     }
 }
 
+/// The limit on an identifier's use.
+pub(crate) fn limit(tenant: &Tenant, keys: &TenantKeys, identifier: &Identifier) -> Key {
+    let label = identifier.kind.name();
+    limit_of(tenant, label, &keys.blind(Purpose::Rights, label, identifier.value.expose()))
+}
+
+/// The limit on the use of the identifier that a subject row is written for: the row's partition ends with the same
+/// blind.
+pub(crate) fn limit_of_row(tenant: &Tenant, row: &Key) -> Option<Key> {
+    let (rest, blind) = row.pk.rsplit_once('#')?;
+    Some(limit_of(tenant, rest.rsplit_once('#')?.1, blind))
+}
+
+fn limit_of(tenant: &Tenant, label: &str, blind: &str) -> Key {
+    Key {
+        kind: Kind::Limit,
+        pk: bucket_partition(tenant, Kind::Limit, bucket(blind)),
+        sk: format!("{label}#{blind}"),
+    }
+}
+
 /// The partition of a shop's installations.
 pub(crate) fn shop_partition(shop: &ShopId) -> String {
     format!("shop#{shop}")
@@ -236,6 +268,16 @@ pub(crate) fn shop_partition(shop: &ShopId) -> String {
 /// An installation.
 pub(crate) fn shop(tenant: &Tenant) -> Key {
     Key { kind: Kind::Shop, pk: shop_partition(&tenant.shop), sk: tenant.generation.to_string() }
+}
+
+/// The partition of the lists of members of a shop's installations: found without knowing which is the latest.
+pub(crate) fn members_partition(shop: &ShopId) -> String {
+    format!("members#{shop}")
+}
+
+/// The members of an installation.
+pub(crate) fn members(tenant: &Tenant) -> Key {
+    Key { kind: Kind::Member, pk: members_partition(&tenant.shop), sk: tenant.generation.to_string() }
 }
 
 /// An installation's wrapped keys.

@@ -26,10 +26,26 @@ pub enum What {
     Uninstalled,
     /// The merchant changed the settings of the duplicate guard.
     SettingsChanged,
+    /// A member of the merchant's staff opened the app for the first time.
+    MemberCame,
+    /// The merchant gave a member another role, or newcomers.
+    RoleChanged,
+    /// The merchant took a member off the list.
+    MemberRemoved,
     /// The merchant decided on a case.
     CaseDecided,
     /// The merchant deleted a resolved case.
     CaseDeleted,
+    /// A person asked for something: the request was opened.
+    RequestOpened,
+    /// Whoever asked proved to be the person.
+    RequestProven,
+    /// A request that is not finished was warned of.
+    RequestWarned,
+    /// A request ended without being carried out; the request says why.
+    RequestRefused,
+    /// A restriction or an objection was carried out, or lifted.
+    RequestDone,
     /// The app was connected again: by another consent, or because it was opened.
     Reconnected,
     /// The shop's tokens were renewed.
@@ -62,8 +78,16 @@ pub enum What {
     SubjectErased,
     /// The second pass found nothing of the person left. This is the receipt.
     SubjectErasureVerified,
+    /// The use of what is about a person was limited: restricted or objected to.
+    SubjectLimited,
+    /// Such a limit was lifted.
+    SubjectLimitLifted,
+    /// Something told of a person whose data may not be used, and was dropped.
+    RefusedLimited,
     /// A customer's account was rectified in every record that names it.
     SubjectRectified,
+    /// A link to what was put together was made, for the merchant to fetch it.
+    ExportLinked,
     /// Everything stored about a person was put together, because the person asked.
     SubjectExported,
     /// The merchant was given what was put together.
@@ -190,7 +214,7 @@ impl Store {
     }
 
     /// A page of a shop's audit trail.
-    pub async fn audit_trail(&self, shop: &ShopId, asked: &Asked<'_>) -> Result<Page<Entry>> {
+    pub async fn audit_trail(&self, shop: &ShopId, asked: &LogRange<'_>) -> Result<Page<Entry>> {
         self.page(shop, asked, keyspace::ledger_partition).await
     }
 
@@ -212,7 +236,7 @@ impl Store {
     }
 
     /// A page of a shop's access log.
-    pub async fn access_log(&self, shop: &ShopId, asked: &Asked<'_>) -> Result<Page<AccessEntry>> {
+    pub async fn access_log(&self, shop: &ShopId, asked: &LogRange<'_>) -> Result<Page<AccessEntry>> {
         self.page(shop, asked, keyspace::access_partition).await
     }
 
@@ -220,7 +244,7 @@ impl Store {
     async fn page<T: DeserializeOwned>(
         &self,
         shop: &ShopId,
-        asked: &Asked<'_>,
+        asked: &LogRange<'_>,
         partition_of: fn(&str, &ShopId) -> String,
     ) -> Result<Page<T>> {
         let below = asked.before.map(|name| format!("{shop}#{}", name.replace('-', "#")));
@@ -262,7 +286,7 @@ impl Store {
 
 /// What of a log is asked for, the newest first.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct LogRange<'a> {
     /// From when.
     pub since: Timestamp,
     /// Until when.
@@ -273,7 +297,7 @@ pub struct Asked<'a> {
     pub limit: usize,
 }
 
-impl Asked<'_> {
+impl LogRange<'_> {
     /// Whether a text can be the `next` of a page: milliseconds and an id.
     #[must_use]
     pub fn is_cursor(text: &str) -> bool {

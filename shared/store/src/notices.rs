@@ -256,7 +256,8 @@ impl Store {
                 values: vec![(":now", number(now.millis()))],
             },
             condition: Some(Condition {
-                expression: "flag = :pending AND (attribute_not_exists(shown_from) OR shown_from < :stale)",
+                expression: "flag = :pending AND attribute_not_exists(use_limited) \
+                             AND (attribute_not_exists(shown_from) OR shown_from < :stale)",
                 values: vec![(":pending", text("pending")), (":stale", number((now - SHOWING).millis()))],
             }),
         };

@@ -31,11 +31,19 @@ pub(crate) struct SealedOrder {
     /// Of which time the customer's account is as the order names it, where it was rectified since.
     #[serde(default)]
     pub(crate) rectified_at: Option<Timestamp>,
+    /// When what the person was written to by was put right, because it was asked for.
+    #[serde(default)]
+    pub(crate) contact_rectified_at: Option<Timestamp>,
 }
 
 impl SealedOrder {
     pub(crate) fn new<'a>(tenant: &Tenant, order: Order, rows: impl Iterator<Item = &'a Key>) -> Self {
-        Self { order, rows: rows.map(|key| shorten(tenant, key)).collect(), rectified_at: None }
+        Self {
+            order,
+            rows: rows.map(|key| shorten(tenant, key)).collect(),
+            rectified_at: None,
+            contact_rectified_at: None,
+        }
     }
 
     pub(crate) fn rows(&self, tenant: &Tenant) -> Vec<Key> {
@@ -81,6 +89,9 @@ pub struct OrderRecord {
     /// Which telling of Shopify's it is: an older one does not replace it.
     pub updated_at: Timestamp,
     pub(crate) rectified_at: Option<Timestamp>,
+    pub(crate) contact_rectified_at: Option<Timestamp>,
+    /// Whether a person it names restricted or objects to its use: then it is kept, and nothing is done with it.
+    pub(crate) limited: bool,
     /// How often it was written: whoever changes it makes sure that nobody else did.
     pub(crate) revision: i64,
     pub(crate) rows: Vec<Key>,
@@ -144,6 +155,13 @@ pub(crate) fn has_cart(row: &Item) -> bool {
     ["cart", "checkout"].iter().any(|name| row.attributes.contains_key(*name))
 }
 
+/// The attribute of an order, of its matching rows and of an exception while a person it is about limits its use.
+pub(crate) const LIMITED: &str = "use_limited";
+
+pub(crate) fn is_limited(stored: &Stored) -> bool {
+    stored.0.contains_key(LIMITED)
+}
+
 fn order_of_row(row: &Stored) -> Result<RecordRef> {
     let id = row.text("sk")?.rsplit_once('#').ok_or(StoreError::Corrupt("a matching row"))?.1;
     Ok(RecordRef::new(Kind::Order, id.to_owned()))
@@ -185,14 +203,26 @@ impl Store {
             standing: Standing::of(stored.optional_text("standing")),
             updated_at: Timestamp(stored.optional_number("updated_at").unwrap_or_default()),
             rectified_at: sealed.rectified_at,
+            contact_rectified_at: sealed.contact_rectified_at,
+            limited: is_limited(stored),
             revision: stored.optional_number("revision").unwrap_or_default(),
             rows: sealed.rows(&installation.tenant),
             order: sealed.order,
         })
     }
 
-    /// An order by its reference; `None` when it was never written, expired or was erased.
+    /// An order by its reference; `None` when it was never written, expired or was erased, and while its use is limited.
     pub async fn order(
+        &self,
+        installation: &Installation,
+        reference: &RecordRef,
+    ) -> Result<Option<OrderRecord>> {
+        let record = self.any_order(installation, reference).await?;
+        Ok(record.filter(|record| !record.limited))
+    }
+
+    /// The same, limited ones too: for who keeps the promises about them, and for nobody who uses them.
+    pub(crate) async fn any_order(
         &self,
         installation: &Installation,
         reference: &RecordRef,
@@ -201,16 +231,18 @@ impl Store {
         stored.map(|stored| Self::read_order(installation, &stored)).transpose()
     }
 
-    /// Orders by their references; those that are gone are left out.
+    /// Orders by their references; those that are gone, or whose use is limited, are left out.
     pub async fn orders(
         &self,
         installation: &Installation,
         references: &[RecordRef],
     ) -> Result<Vec<OrderRecord>> {
-        self.orders_and(installation, references, Expired::Gone).await
+        let mut records = self.orders_and(installation, references, Expired::Gone).await?;
+        records.retain(|record| !record.limited);
+        Ok(records)
     }
 
-    /// The same, expired ones too where they are asked for.
+    /// The same with the limited ones, and the expired ones too where they are asked for.
     pub(crate) async fn orders_and(
         &self,
         installation: &Installation,
@@ -289,6 +321,8 @@ impl Store {
         let mut seen = Seen::new();
         for (key, rows) in read {
             let more = rows.len() > KEY_CAP + 1;
+            // What may not be used does not count either.
+            let rows: Vec<Stored> = rows.into_iter().filter(|row| !is_limited(row)).collect();
             seen.add(key.clone(), Rows { count: rows.len(), more });
             for row in rows {
                 let found = found.entry(order_of_row(&row)?).or_default();

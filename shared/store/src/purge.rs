@@ -15,6 +15,7 @@ use crate::exceptions;
 use crate::item::{Stored, number, text};
 use crate::keyspace::{self, Key};
 use crate::ledger::{Entry, What};
+use crate::requests;
 use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS, Unrecorded};
 use crate::tenants::Installation;
 
@@ -146,11 +147,12 @@ impl Store {
         let mut keys = match kind {
             Kind::Order => Self::read_order(installation, item)?.rows,
             Kind::Case => {
-                let case = Self::read_case(installation, item)?;
+                let case = Self::read_case(installation, item)?.whole();
                 let rows = case.members.iter().flat_map(|member| member.row_keys(installation));
                 rows.chain(case.index_key(&installation.tenant)).collect()
             }
             Kind::Exception => return exceptions::keys_of(installation, item),
+            Kind::Request => requests::read(item)?.keys(&installation.tenant),
             Kind::Rectification | Kind::Export => Self::rows_of_errand(installation, kind, item)?,
             _ => Vec::new(),
         };
@@ -208,6 +210,7 @@ impl Store {
             key: keyspace::shop(tenant),
             condition: Some(Condition::phase("uninstalled")),
         });
+        actions.push(Action::delete(keyspace::members(tenant)));
         actions.push(Action::delete(keyspace::keys(tenant)));
         actions.push(Action::delete(keyspace::directory(tenant)));
         if let Some(at) = installation.uninstalled_at {

@@ -8,7 +8,7 @@ use storeward_core::time::Timestamp;
 
 use crate::error::Result;
 use crate::keyspace;
-use crate::orders::OrderRecord;
+use crate::orders::{OrderRecord, is_limited};
 use crate::store::{Query, Store};
 use crate::tenants::Installation;
 
@@ -60,7 +60,7 @@ impl Store {
                 // The open time first: only what is chosen in the end is opened.
                 for item in items {
                     let placed = item.time("created_at")?;
-                    if placed >= since {
+                    if placed >= since && !is_limited(&item) {
                         found.push((placed, item));
                     }
                 }

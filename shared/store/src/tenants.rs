@@ -111,6 +111,12 @@ impl Store {
         self.deployment.actor(shop, user)
     }
 
+    /// The blinded name of an operator: 32 hexadecimal digits.
+    #[must_use]
+    pub fn operator(&self, issuer: &str, subject: &str) -> String {
+        self.deployment.operator(issuer, subject)
+    }
+
     /// Installs the app without access to the shop: what is told by webhooks is worked on, nothing is done there.
     pub async fn install(&self, profile: &Profile) -> Result<Installation> {
         self.install_at(profile, None, self.now(), None).await

@@ -3,6 +3,7 @@
 
 use storeward_core::data_map::Kind;
 use storeward_core::order::Order;
+use storeward_core::shop::Tenant;
 use storeward_core::time::Timestamp;
 
 use crate::accept::{Delivery, OrderItems, RESEND_AFTER, Work};
@@ -10,7 +11,7 @@ use crate::cases::{Case, Standing};
 use crate::due::{self, DueRow};
 use crate::error::{Result, StoreError};
 use crate::item::{Item, expiry, number, seal, text};
-use crate::keyspace;
+use crate::keyspace::{self, RecordRef};
 use crate::orders::{OrderRecord, has_cart};
 use crate::store::{Action, Change, Condition, Store, Unrecorded};
 use crate::tenants::Installation;
@@ -30,6 +31,8 @@ pub enum News {
     NotKept,
     /// It is about someone who was erased since the order was placed.
     RefusedErased,
+    /// It is about someone whose data may not be used.
+    RefusedLimited,
 }
 
 /// Who told, and what is to become of it.
@@ -58,7 +61,10 @@ pub struct Writing {
     /// The delivery's marker first, where it is `marked`.
     actions: Vec<Action>,
     checks_from: usize,
-    marked: bool,
+    /// Where the last of the checks begin: that nobody limits the use of their data.
+    limits_from: usize,
+    /// Whose delivery it is and of which topic, where it leaves a marker.
+    marked: Option<(Tenant, RecordRef, String)>,
 }
 
 impl Writing {
@@ -91,7 +97,12 @@ impl Store {
         told: Told,
     ) -> Result<Plan> {
         let reference = keyspace::order_ref(&installation.keys, *order.id.expose());
-        match self.order(installation, &reference).await? {
+        match self.any_order(installation, &reference).await? {
+            Some(record) if record.limited => {
+                let marker = keyspace::delivery_ref(&installation.keys, &delivery.webhook_id);
+                self.note_refused(&installation.tenant, &marker, &delivery.topic).await?;
+                Ok(Plan::Nothing(News::RefusedLimited))
+            }
             Some(record) => self.plan_known(installation, delivery, record, order, told).await,
             None if told.enabled => self.plan_unknown(installation, delivery, order),
             None => Ok(Plan::Nothing(News::NotKept)),
@@ -142,6 +153,7 @@ impl Store {
             None => None,
         };
         let mut items = self.order_items(installation, order, record.rectified_at);
+        items.sealed.contact_rectified_at = record.contact_rectified_at;
         if record.case.is_none() && items.standing == Standing::Cancelled {
             // Nobody's duplicate and in no case: there is nothing to keep it for. Its people are still found by it.
             items.sealed.order = items.sealed.order.stripped();
@@ -226,6 +238,7 @@ impl Store {
     ) -> Plan {
         let (tenant, now) = (&installation.tenant, self.now());
         let marker = keyspace::delivery_ref(&installation.keys, &delivery.webhook_id);
+        let named = marker.clone();
         let mut item = Item::new(keyspace::record(tenant, &marker))
             .set("topic", text(&delivery.topic))
             .set("phase", text("done"))
@@ -244,16 +257,26 @@ impl Store {
         actions.extend(record);
         let checks_from = actions.len();
         actions.extend(items.checks.iter().cloned());
-        Plan::Write(Box::new(Writing { news, work, actions, checks_from, marked: true }))
+        let limits_from = actions.len();
+        actions.extend(items.limits.iter().cloned());
+        let leaves = Some((tenant.clone(), named, delivery.topic.clone()));
+        Plan::Write(Box::new(Writing { news, work, actions, checks_from, limits_from, marked: leaves }))
     }
 
     /// Writes what was planned: all of it or nothing.
     pub async fn write_news(&self, writing: Writing) -> Result<Written> {
-        let checks = writing.checks_from..writing.actions.len();
+        let checks = writing.checks_from..writing.limits_from;
+        let limits = writing.limits_from..writing.actions.len();
         Ok(match self.transact_unrecorded(Unrecorded::Delivery, writing.actions).await? {
             Ok(()) => Written::Done(writing.news),
             Err(canceled) if canceled.any_failed(checks) => Written::Done(News::RefusedErased),
-            Err(canceled) if writing.marked && canceled.any_failed(0..1) => Written::Repeated,
+            Err(canceled) if canceled.any_failed(limits) => {
+                if let Some((tenant, marker, topic)) = &writing.marked {
+                    self.note_refused(tenant, marker, topic).await?;
+                }
+                Written::Done(News::RefusedLimited)
+            }
+            Err(canceled) if writing.marked.is_some() && canceled.any_failed(0..1) => Written::Repeated,
             Err(_) => Written::Overtaken,
         })
     }
@@ -285,7 +308,14 @@ fn touch(installation: &Installation, record: &OrderRecord, version: Timestamp) 
     };
     let key = keyspace::record(&installation.tenant, &record.reference);
     let actions = vec![Action::Update { key, update, condition: Some(condition) }];
-    Plan::Write(Box::new(Writing { news: News::Known, work: None, actions, checks_from: 1, marked: false }))
+    Plan::Write(Box::new(Writing {
+        news: News::Known,
+        work: None,
+        actions,
+        checks_from: 1,
+        limits_from: 1,
+        marked: None,
+    }))
 }
 
 /// An order as it is sealed, without the time that every change moves.
@@ -295,8 +325,22 @@ fn told(order: &Order) -> Result<zeroize::Zeroizing<Vec<u8>>> {
     Ok(zeroize::Zeroizing::new(json))
 }
 
-/// What was told of an order before its customer's account was rectified does not undo that.
+/// What was told of an order before it, or its customer's account, was rectified does not undo that.
 fn keep_rectified(record: &OrderRecord, order: &mut Order) {
+    if record.contact_rectified_at.is_some_and(|at| order.version() < at) {
+        let kept = &record.order;
+        order.email.clone_from(&kept.email);
+        order.contact_email.clone_from(&kept.contact_email);
+        order.phone.clone_from(&kept.phone);
+        for (told, kept) in [
+            (&mut order.shipping_address, &kept.shipping_address),
+            (&mut order.billing_address, &kept.billing_address),
+        ] {
+            if let (Some(told), Some(kept)) = (told, kept) {
+                told.phone.clone_from(&kept.phone);
+            }
+        }
+    }
     if record.rectified_at.is_none_or(|at| order.version() >= at) {
         return;
     }

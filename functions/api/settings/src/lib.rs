@@ -8,6 +8,7 @@ use storeward_core::guard::GuardSettings;
 use storeward_core::matching::Side;
 use storeward_core::order::Order;
 use storeward_core::preview;
+use storeward_core::roles::Permission;
 use storeward_core::time::DAY;
 use storeward_host::{
     ApiError, ApiReply, ApiRequest, Context, Function, Problem, ProblemKind, Route, Setting, api,
@@ -28,15 +29,22 @@ const REST: Duration = Duration::from_secs(15);
 
 /// The function's routes.
 pub const ROUTES: &[Route] = &[
-    Route { key: "GET /v1/settings", personal: false, handle: |ctx, request| Box::pin(read(ctx, request)) },
+    Route {
+        key: "GET /v1/settings",
+        personal: false,
+        needs: Permission::ViewSettings,
+        handle: |ctx, request| Box::pin(read(ctx, request)),
+    },
     Route {
         key: "PUT /v1/settings",
         personal: false,
+        needs: Permission::ChangeSettings,
         handle: |ctx, request| Box::pin(replace(ctx, request)),
     },
     Route {
         key: "POST /v1/settings/preview",
         personal: true,
+        needs: Permission::TrySettings,
         handle: |ctx, request| Box::pin(try_on(ctx, request)),
     },
 ];

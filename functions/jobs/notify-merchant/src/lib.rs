@@ -1,8 +1,9 @@
 //! Tells a merchant of a change of sub-processors, and of a case: in the shop (tag, risk facts, a hold) and by mail, as its settings say, and lets go of
-//! what was held once the case is decided. It does what the case as it stands still lacks, whatever the message said.
+//! what was held once the case is decided. Of rights requests it sends the warnings, and the code that proves who asks. It does what the case as it stands still lacks, whatever the message said.
 //! Nothing is cancelled here, ever (promise DG41).
 
 mod mail;
+mod rights;
 mod shop;
 
 use storeward_core::time::Timestamp;
@@ -32,6 +33,10 @@ pub async fn handle(ctx: &Context, notice: Notice, _deadline: Timestamp) -> Resu
     let Some(installation) = store.tenant(&notice.tenant).await? else {
         return Err(JobError::Drop("the installation was purged"));
     };
+    if notice.what == Happened::Proof {
+        // A person's right does not end with the merchant's installation, only with the data.
+        return rights::send_code(ctx, &installation, &notice.case).await;
+    }
     if !installation.is_installed() {
         return Err(JobError::Drop("the app was uninstalled"));
     }
@@ -43,7 +48,10 @@ pub async fn handle(ctx: &Context, notice: Notice, _deadline: Timestamp) -> Resu
             return mail::announce(ctx, &installation, announced).await;
         }
         Happened::Opened { newcomers } => newcomers,
-        Happened::Decided => Vec::new(),
+        Happened::RequestDue { stage, since } => {
+            return rights::warn(ctx, &installation, &notice.case, stage, since).await;
+        }
+        Happened::Decided | Happened::Proof => Vec::new(),
     };
     let Some(case) = store.case(&installation, &notice.case).await? else {
         return Err(JobError::Drop("there is no such case"));
@@ -51,7 +59,8 @@ pub async fn handle(ctx: &Context, notice: Notice, _deadline: Timestamp) -> Resu
     if !case.is_to_wait() {
         return shop::let_go(ctx, &installation, &case).await;
     }
-    if case.state != CaseState::Open {
+    // What may not be used is out of sight: with fewer than two orders left in it there is nothing to tell.
+    if case.state != CaseState::Open || case.members.len() < 2 {
         return Ok(());
     }
     // Neither keeps the other from being done; what failed is tried again, and finds the rest done.

@@ -28,15 +28,15 @@ const OF_CASES: Categories =
 const OF_SERVICE: Categories = Categories::of(&[Category::MerchantAccount, Category::Pseudonym]);
 
 /// A mail that is to go out: to whom, what for, and under which key.
-struct Letter {
-    to: Personal<String>,
-    mail: Mail,
-    purpose: Use,
-    key: String,
+pub(crate) struct Letter {
+    pub(crate) to: Personal<String>,
+    pub(crate) mail: Mail,
+    pub(crate) purpose: Use,
+    pub(crate) key: String,
 }
 
 /// What became of a try to send.
-enum Try {
+pub(crate) enum Try {
     /// It is sent, now or by an earlier try.
     Sent,
     /// It never will be: Resend does not take it, or may not be given it.
@@ -103,8 +103,7 @@ pub(crate) async fn send_digest(
         (store.digest(installation, reference).await?, profile.email, wanted)
     {
         let cases = store.cases_of(installation, &digest).await?;
-        let open: Vec<ListedCase> =
-            cases.iter().filter(|case| case.state == CaseState::Open).map(listed).collect();
+        let open: Vec<ListedCase> = cases.iter().filter(|case| to_tell(case)).map(listed).collect();
         if !open.is_empty() {
             let mailing = store.announce_digest(installation, reference, &digest).await?;
             let mail = alert::digest(&open, &app_url(ctx, profile.domain.as_str())?);
@@ -178,7 +177,7 @@ fn mailed(ctx: &Context, installation: &Installation, purpose: Use, carried: Cat
     }
 }
 
-async fn send(
+pub(crate) async fn send(
     ctx: &Context,
     installation: &Installation,
     letter: Letter,
@@ -191,12 +190,16 @@ async fn send(
     }
     let Letter { to, mail, purpose, key } = letter;
     // The orders, in a mail about cases; and the link, which names the shop.
-    let about = if purpose == Use::CaseMail { OF_CASES } else { OF_SERVICE };
+    let (recipient, about) = match purpose {
+        Use::CaseMail => (Category::MerchantAccount, OF_CASES),
+        Use::ProofMail => (Category::CustomerContact, OF_SERVICE),
+        _ => (Category::MerchantAccount, OF_SERVICE),
+    };
     let about = about.without(Categories::of(&[Category::Pseudonym]));
     let email = Email {
         purpose,
         from: ctx.setting(Setting::MailFrom)?.to_owned(),
-        to: vec![Outgoing::personal(Category::MerchantAccount, &to)],
+        to: vec![Outgoing::personal(recipient, &to)],
         subject: Outgoing::carrying(about, mail.subject),
         text: Outgoing::carrying(about, mail.text),
         html: Some(Outgoing::carrying(about, mail.html)),
@@ -232,8 +235,13 @@ async fn send(
 }
 
 /// Where the merchant opens the app.
-fn app_url(ctx: &Context, domain: &str) -> Result<String, JobError> {
+pub(crate) fn app_url(ctx: &Context, domain: &str) -> Result<String, JobError> {
     Ok(ctx.setting(Setting::AdminAppUrl)?.replace("{shop}", domain))
+}
+
+/// An open case of two orders or more that may be shown.
+fn to_tell(case: &Case) -> bool {
+    case.state == CaseState::Open && case.members.len() >= 2
 }
 
 fn listed(case: &Case) -> ListedCase {
@@ -243,5 +251,7 @@ fn listed(case: &Case) -> ListedCase {
         placed: member.created_at,
         why: why(member),
     };
-    ListedCase { orders: case.members.iter().map(order).collect(), size: case.size }
+    let restricted = u64::try_from(case.restricted()).unwrap_or(u64::MAX);
+    let size = case.size.saturating_sub(restricted);
+    ListedCase { orders: case.members.iter().map(order).collect(), size }
 }

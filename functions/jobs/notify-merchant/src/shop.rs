@@ -160,13 +160,13 @@ pub(crate) async fn let_go(ctx: &Context, installation: &Installation, case: &Ca
     }
     let Some(access) = ctx.admin_access(installation).await? else { return Ok(()) };
     let (shopify, token) = (ctx.shopify_for(installation).await?, access.token.expose());
-    for member in &case.members {
-        let order = Personal::new(format!("gid://shopify/Order/{}", member.id.expose()));
+    for (reference, id) in case.numbers_to_let_go() {
+        let order = Personal::new(format!("gid://shopify/Order/{}", id.expose()));
         let parts = match shopify.fulfilment_orders(&access.domain, token, &order).await {
             Ok(parts) => parts,
             Err(error) if error.is_transient() => return Err(JobError::Retry(error.to_string())),
             Err(error) => {
-                tracing::warn!(order = %member.order, %error, "not looked for holds");
+                tracing::warn!(order = %reference, %error, "not looked for holds");
                 continue;
             }
         };
@@ -177,7 +177,7 @@ pub(crate) async fn let_go(ctx: &Context, installation: &Installation, case: &Ca
             match shopify.release_holds(&access.domain, token, &part.id, &ours).await {
                 Ok(()) => {}
                 Err(error) if error.is_transient() => return Err(JobError::Retry(error.to_string())),
-                Err(error) => tracing::warn!(order = %member.order, %error, "not let go"),
+                Err(error) => tracing::warn!(order = %reference, %error, "not let go"),
             }
         }
     }

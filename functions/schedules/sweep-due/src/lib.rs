@@ -6,7 +6,10 @@ use std::time::Duration;
 use storeward_core::data_map::Kind;
 use storeward_core::shop::ShopState;
 use storeward_host::{Context, Function, Happened, HostError, Notice, PurgeOrder, Queue, Setting, schedule};
-use storeward_store::{Action, DueRow, Store};
+use storeward_store::{Action, DueRow, Store, StoreError};
+
+/// How often one request is looked at while others change it.
+const ATTEMPTS: usize = 4;
 
 /// The function.
 pub const FUNCTION: Function = Function {
@@ -45,7 +48,7 @@ async fn act(ctx: &Context, store: &Store, row: &DueRow) -> Result<(), HostError
     let state = store.state_of(&row.tenant).await?;
     let needless = match row.action {
         Action::Resend => state != Some(ShopState::Installed) && is_order(row),
-        Action::SecondPass | Action::ExportDue => state.is_none(),
+        Action::SecondPass | Action::RequestDue => state.is_none(),
         Action::Digest => state != Some(ShopState::Installed),
         Action::Purge => state != Some(ShopState::Uninstalled),
     };
@@ -53,8 +56,8 @@ async fn act(ctx: &Context, store: &Store, row: &DueRow) -> Result<(), HostError
         store.due_done(row).await?;
         return Ok(());
     }
-    if row.action == Action::ExportDue {
-        return warn_of_export(store, row).await;
+    if row.action == Action::RequestDue {
+        return watch(ctx, store, row, state == Some(ShopState::Installed)).await;
     }
     // The row moves on first: should the message be lost, the next hour sends another.
     let later = store.due_again(row).await?;
@@ -68,27 +71,32 @@ async fn act(ctx: &Context, store: &Store, row: &DueRow) -> Result<(), HostError
             let notice = Notice { tenant: row.tenant.clone(), case: work.record.clone(), what };
             ctx.send(Queue::NotifyMerchant, &notice, Duration::ZERO).await
         }
-        (_, Some(work)) => {
-            let queue = match work.record.kind() {
-                Kind::Request => Queue::RedactSubject,
-                Kind::Rectification => Queue::RectifySubject,
-                Kind::Export => Queue::ExportSubject,
-                _ => Queue::MatchOrder,
-            };
-            ctx.send(queue, work, Duration::ZERO).await
-        }
+        (_, Some(work)) => ctx.send(Queue::of(work.record.kind()), work, Duration::ZERO).await,
         (_, None) => store.due_done(&later).await.map_err(HostError::from),
     }
 }
 
-/// An answer that the merchant still does not have, five days before it is due. An alarm on the log finds it.
-async fn warn_of_export(store: &Store, row: &DueRow) -> Result<(), HostError> {
-    if let Some(work) = &row.work
-        && store.export_waits(&row.tenant, &work.record).await?
-    {
-        tracing::error!(export = %work.record, tenant = %row.tenant, "a request for access is due in five days");
+/// A rights request whose deadline is near or over, or whose proof is. The log, on which an alarm stands, and the merchant
+/// are told before the row moves on: should anything fail in between, they are told again.
+async fn watch(ctx: &Context, store: &Store, row: &DueRow, installed: bool) -> Result<(), HostError> {
+    for _ in 0..ATTEMPTS {
+        let Some((asked, look)) = store.look_at_request(row).await? else {
+            return store.due_done(row).await.map_err(HostError::from);
+        };
+        if let Some(warning) = look.warning {
+            let (kind, state, request) = (asked.kind.name(), asked.state.name(), &asked.reference);
+            tracing::error!(%request, tenant = %row.tenant, kind, state, "a rights request is {warning}");
+            if installed {
+                let what = Happened::RequestDue { stage: warning.stage(), since: row.at };
+                let notice = Notice { tenant: row.tenant.clone(), case: asked.reference.clone(), what };
+                ctx.send(Queue::NotifyMerchant, &notice, Duration::ZERO).await?;
+            }
+        }
+        if store.looked_at(row, &asked, &look).await? {
+            return Ok(());
+        }
     }
-    store.due_done(row).await.map_err(HostError::from)
+    Err(HostError::Store(StoreError::Contended("a request")))
 }
 
 fn is_order(row: &DueRow) -> bool {

@@ -37,6 +37,6 @@ pub async fn handle(ctx: &Context, webhook: Webhook<CustomersDataRequest>) -> Re
         Outcome::Accepted => Answer::Accepted,
         Outcome::Duplicate => Answer::Duplicate,
         // A purge is erasing everything of the shop: soon nothing is stored.
-        Outcome::RefusedErased => Answer::NothingToDo,
+        Outcome::RefusedErased | Outcome::RefusedLimited => Answer::NothingToDo,
     })
 }

@@ -37,6 +37,6 @@ pub async fn handle(ctx: &Context, webhook: Webhook<CustomersRedact>) -> Result<
         Outcome::Accepted => Answer::Accepted,
         Outcome::Duplicate => Answer::Duplicate,
         // A purge is erasing the person with everything else of the shop.
-        Outcome::RefusedErased => Answer::NothingToDo,
+        Outcome::RefusedErased | Outcome::RefusedLimited => Answer::NothingToDo,
     })
 }

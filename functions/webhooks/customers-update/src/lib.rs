@@ -41,5 +41,6 @@ pub async fn handle(ctx: &Context, webhook: Webhook<CustomersUpdate>) -> Result<
         Outcome::Accepted => Answer::Accepted,
         Outcome::Duplicate => Answer::Duplicate,
         Outcome::RefusedErased => Answer::Refused(RefusedBecause::Erased),
+        Outcome::RefusedLimited => Answer::Refused(RefusedBecause::Limited),
     })
 }

@@ -44,5 +44,6 @@ pub async fn handle(ctx: &Context, webhook: Webhook<Order>) -> Result<Answer, We
         Outcome::Accepted => Answer::Accepted,
         Outcome::Duplicate => Answer::Duplicate,
         Outcome::RefusedErased => Answer::Refused(RefusedBecause::Erased),
+        Outcome::RefusedLimited => Answer::Refused(RefusedBecause::Limited),
     })
 }

@@ -8,6 +8,7 @@ pub mod evaluate;
 pub mod history;
 pub mod publish;
 pub mod serve;
+pub mod verify;
 pub mod webhooks;
 
 use std::io::Write as _;
@@ -77,6 +78,8 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = publish::As::Markdown)]
         format: publish::As,
     },
+    /// Hold the ledger against its sealed, signed days: shows deleted, altered, moved and added entries.
+    VerifyLedger(verify::VerifyArgs),
     /// Measure the matching on a file with known answers.
     Evaluate {
         /// What is measured.
@@ -136,6 +139,7 @@ async fn command(cli: Cli) -> Result<bool, Trouble> {
             deliver::deliver(&event, port, same_id, &mut out).await
         }
         Some(Command::Policy { format }) => publish::print(&disclosure::policy(), format, &mut out),
+        Some(Command::VerifyLedger(args)) => verify::verify(&args, &mut out),
         Some(Command::Evaluate { what }) => {
             evaluate::evaluate(&what, &mut std::io::BufWriter::new(out), &mut std::io::stderr())
         }
