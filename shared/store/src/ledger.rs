@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use storeward_core::data_map::Table;
 use storeward_core::ledger::seal::Standing;
+use storeward_core::receipt::Receipt;
 use storeward_core::shop::{Generation, ShopId, Tenant};
 use storeward_core::time::{DAY, Timestamp};
 
@@ -26,6 +27,8 @@ pub enum What {
     Uninstalled,
     /// The merchant changed the settings of the duplicate guard.
     SettingsChanged,
+    /// The merchant switched something on or off that is done with its data.
+    InstructionChanged,
     /// A member of the merchant's staff opened the app for the first time.
     MemberCame,
     /// The merchant gave a member another role, or newcomers.
@@ -94,6 +97,8 @@ pub enum What {
     ExportDelivered,
     /// Nothing of an installation is left but this entry. This is the receipt.
     ShopPurged,
+    /// What was erased since a backup was erased again from the restored backup.
+    ErasuresReplayed,
     /// `shop/redact` found the shop purged already.
     ShopRedactConfirmed,
     /// The merchant was told of a change of sub-processors.
@@ -131,6 +136,9 @@ pub struct Entry {
     /// How it was checked.
     #[serde(default)]
     pub verified: Option<String>,
+    /// The receipt, where something was erased to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
     /// Who did it; `None` until it is written, and in entries from before this was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
@@ -153,7 +161,25 @@ impl Entry {
         why: impl Into<String>,
     ) -> Self {
         let (shop, counts) = (shop.clone(), BTreeMap::new());
-        Self { at, shop, generation, what, why: why.into(), counts, verified: None, by: None, request: None }
+        Self {
+            at,
+            shop,
+            generation,
+            what,
+            why: why.into(),
+            counts,
+            verified: None,
+            receipt: None,
+            by: None,
+            request: None,
+        }
+    }
+
+    /// Puts a receipt into the entry, which says the same in short.
+    pub(crate) fn attest(&mut self, receipt: Receipt) {
+        self.counts.clone_from(&receipt.counts);
+        self.verified = Some(receipt.sentence());
+        self.receipt = Some(receipt);
     }
 }
 
@@ -197,11 +223,20 @@ impl Store {
         self.query_all(query).await?.iter().map(entry).collect()
     }
 
+    /// The entries of one day in one of its partitions, of all shops.
+    pub(crate) async fn entries_of(&self, day: Timestamp, bucket: u8) -> Result<Vec<Entry>> {
+        let partition = keyspace::ledger_day_partition(&day.day(), bucket);
+        let entry = |item: &Stored| {
+            serde_json::from_str(item.text("entry")?).map_err(|_| StoreError::Corrupt("a ledger entry"))
+        };
+        self.query_all(Query::of(Table::Ledger, &partition)).await?.iter().map(entry).collect()
+    }
+
     /// All shops' entries of a day as they stand, in the order of their keys: what a day's seal is made of and held against.
     pub async fn ledger_standing(&self, day: &str) -> Result<Vec<Standing>> {
         let mut standing = Vec::new();
         for bucket in 0..keyspace::BUCKETS {
-            let partition = format!("ledger#{day}#{bucket:02}");
+            let partition = keyspace::ledger_day_partition(day, bucket);
             for item in self.query_all(Query::of(Table::Ledger, &partition)).await? {
                 standing.push(Standing {
                     partition: item.text("pk")?.to_owned(),

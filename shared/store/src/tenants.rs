@@ -1,13 +1,14 @@
 //! The life of an installation as the store sees it: created with keys of its own, read by every handler,
 //! marked as uninstalled. Its end is the purge's.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use storeward_core::data_map::{Kind, Table};
 use storeward_core::guard::GuardSettings;
+use storeward_core::instructions::Activity;
 use storeward_core::oauth::Access;
 use storeward_core::personal::Personal;
 use storeward_core::shop::{Generation, ShopDomain, ShopId, ShopState, Tenant};
@@ -20,10 +21,14 @@ use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, seal, seal_part, text};
 use crate::keyspace;
 use crate::ledger::{Entry, What};
+use crate::restoring;
 use crate::store::{Action, Change, Condition, Query, Store};
 
 /// How many shops' keys one Lambda instance remembers.
 const CACHED_SHOPS: usize = 1000;
+
+/// How often switches are set while others change the settings.
+const SWITCHING: usize = 6;
 
 /// The attribute of a shop's settings: sealed apart from the profile, so that neither is lost when both change.
 const SETTINGS: &str = "settings";
@@ -32,6 +37,14 @@ const SETTINGS: &str = "settings";
 pub(crate) struct CachedKeys {
     generation: Generation,
     keys: Arc<TenantKeys>,
+    /// How many erasures the shop had had when they were read.
+    erasures: i64,
+}
+
+/// An installation's keys as they are stored.
+pub(crate) struct WrappedKeys {
+    wrapped: Vec<u8>,
+    pub(crate) erasures: i64,
 }
 
 /// What the merchant's shop is: sealed.
@@ -244,15 +257,73 @@ impl Store {
         installation: &Installation,
         settings: &GuardSettings,
     ) -> Result<bool> {
-        let tenant = &installation.tenant;
+        let condition = Condition::phase("installed");
+        let what = (What::SettingsChanged, "settings".to_owned());
+        self.write_settings(installation, settings, condition, what).await
+    }
+
+    /// Switches activities on or off, whatever else of the settings is changed at the same time. `None` when the app is
+    /// not installed.
+    pub async fn change_instructions(
+        &self,
+        installation: &Installation,
+        switches: &BTreeMap<Activity, bool>,
+    ) -> Result<Option<GuardSettings>> {
+        for _ in 0..SWITCHING {
+            let Some(now) = self.installation(&installation.tenant.shop).await? else { return Ok(None) };
+            if !now.is_installed() {
+                return Ok(None);
+            }
+            let before = now.settings()?;
+            let mut settings = before.clone();
+            for (activity, on) in switches {
+                activity.set(&mut settings, *on);
+            }
+            if settings == before {
+                return Ok(Some(settings));
+            }
+            let mut condition = Condition::phase("installed");
+            match now.stored.0.get(SETTINGS) {
+                Some(sealed) => {
+                    condition.expression = "phase = :in_phase AND settings = :before";
+                    condition.values.push((":before", sealed.clone()));
+                }
+                None => condition.expression = "phase = :in_phase AND attribute_not_exists(settings)",
+            }
+            let count = u64::try_from(switches.len()).unwrap_or(u64::MAX);
+            let what = (What::SettingsChanged, format!("instructions for {count} activities"));
+            if self.write_settings(&now, &settings, condition, what).await? {
+                return Ok(Some(settings));
+            }
+        }
+        Err(StoreError::Contended("the settings"))
+    }
+
+    /// Writes settings with an entry, and one more for each activity that they switch.
+    async fn write_settings(
+        &self,
+        installation: &Installation,
+        settings: &GuardSettings,
+        condition: Condition,
+        (what, why): (What, String),
+    ) -> Result<bool> {
+        let (tenant, before) = (&installation.tenant, installation.settings()?);
         let key = keyspace::shop(tenant);
         let sealed = seal_part(&key, SETTINGS, &installation.keys, settings, &*self.entropy)?;
         let update =
             Change { expression: "SET settings = :settings".to_owned(), values: vec![(":settings", sealed)] };
-        let actions = vec![
-            Action::Update { key, update, condition: Some(Condition::phase("installed")) },
-            self.ledger_action(&Entry::new(self.now(), tenant, What::SettingsChanged, "settings"))?,
+        let mut actions = vec![
+            Action::Update { key, update, condition: Some(condition) },
+            self.ledger_action(&Entry::new(self.now(), tenant, what, why))?,
         ];
+        for activity in Activity::ALL {
+            let on = activity.switch(settings);
+            if on != activity.switch(&before) {
+                let why = format!("{} {}", activity.name(), if on { "on" } else { "off" });
+                let entry = Entry::new(self.now(), tenant, What::InstructionChanged, why);
+                actions.push(self.ledger_action(&entry)?);
+            }
+        }
         Ok(self.transact(actions).await?.is_ok())
     }
 
@@ -272,11 +343,17 @@ impl Store {
         };
         let Some(stored) = rows.pop() else { return Ok(None) };
         let generation = generation_of(&stored)?;
-        self.assemble(Tenant { shop: shop.clone(), generation }, stored, cached, fetched).await.map(Some)
+        let tenant = Tenant { shop: shop.clone(), generation };
+        self.assemble(tenant, stored, cached, fetched, false).await.map(Some)
     }
 
     /// A given installation of a shop, or `None` when it was purged.
     pub async fn tenant(&self, tenant: &Tenant) -> Result<Option<Installation>> {
+        self.tenant_and(tenant, false).await
+    }
+
+    /// The same, also of a backup that is not brought up to date yet where it is taken `as_it_is`.
+    pub(crate) async fn tenant_and(&self, tenant: &Tenant, as_it_is: bool) -> Result<Option<Installation>> {
         let key = keyspace::shop(tenant);
         let cached = self.cache_lock().get(&tenant.shop).cloned();
         let cached = cached.filter(|cached| cached.generation == tenant.generation);
@@ -286,7 +363,7 @@ impl Store {
             futures::try_join!(self.get(&key), self.wrapped_keys(&tenant.shop))?
         };
         let Some(stored) = stored else { return Ok(None) };
-        self.assemble(tenant.clone(), stored, cached, fetched).await.map(Some)
+        self.assemble(tenant.clone(), stored, cached, fetched, as_it_is).await.map(Some)
     }
 
     /// Where an installation stands, without its keys; `None` when it was purged.
@@ -297,28 +374,38 @@ impl Store {
     async fn assemble(
         &self,
         tenant: Tenant,
-        stored: Stored,
+        mut stored: Stored,
         cached: Option<CachedKeys>,
-        mut fetched: HashMap<Generation, Vec<u8>>,
+        mut fetched: HashMap<Generation, WrappedKeys>,
+        as_it_is: bool,
     ) -> Result<Installation> {
-        let keys = if let Some(cached) = cached.filter(|cached| cached.generation == tenant.generation) {
-            cached.keys
+        let cached = cached.filter(|cached| cached.generation == tenant.generation);
+        let (keys, erasures) = if let Some(cached) = cached {
+            (cached.keys, cached.erasures)
         } else {
             if fetched.is_empty() {
                 // The instance remembered an earlier installation's keys: the app was installed again.
                 fetched = self.wrapped_keys(&tenant.shop).await?;
             }
-            let wrapped =
-                fetched.get(&tenant.generation).ok_or(StoreError::Corrupt("a shop without keys"))?;
-            let keys = Arc::new(self.deployment.unwrap(&tenant, wrapped)?);
+            let stored = fetched.get(&tenant.generation).ok_or(StoreError::Corrupt("a shop without keys"))?;
+            let erasures = stored.erasures;
+            let keys = Arc::new(self.deployment.unwrap(&tenant, &stored.wrapped)?);
             let mut cache = self.cache_lock();
             if cache.len() >= CACHED_SHOPS {
                 cache.clear();
             }
-            let entry = CachedKeys { generation: tenant.generation, keys: Arc::clone(&keys) };
+            let entry = CachedKeys { generation: tenant.generation, keys: Arc::clone(&keys), erasures };
             cache.insert(tenant.shop.clone(), entry);
-            keys
+            (keys, erasures)
         };
+        if restoring::erasures(&stored) < erasures {
+            // Both were read side by side: an erasure that began in between is no restored backup.
+            stored =
+                self.get(&keyspace::shop(&tenant)).await?.ok_or(StoreError::Contended("an installation"))?;
+            if restoring::erasures(&stored) < erasures && !as_it_is {
+                return Err(StoreError::Restored);
+            }
+        }
         let state = state_of(&stored)?;
         let uninstalled_at = stored.optional_number("uninstalled_at").map(Timestamp);
         let installed_at =
@@ -326,10 +413,14 @@ impl Store {
         Ok(Installation { tenant, state, uninstalled_at, installed_at, stored, keys })
     }
 
-    async fn wrapped_keys(&self, shop: &ShopId) -> Result<HashMap<Generation, Vec<u8>>> {
+    pub(crate) async fn wrapped_keys(&self, shop: &ShopId) -> Result<HashMap<Generation, WrappedKeys>> {
         let partition = keyspace::shop_partition(shop);
         let items = self.query_all(Query::of(Table::Keys, &partition)).await?;
-        items.iter().map(|item| Ok((generation_of(item)?, item.binary("wrapped")?.to_vec()))).collect()
+        let read = |item: &Stored| {
+            let wrapped = item.binary("wrapped")?.to_vec();
+            Ok((generation_of(item)?, WrappedKeys { wrapped, erasures: restoring::erasures(item) }))
+        };
+        items.iter().map(read).collect()
     }
 
     /// Ends an installation: nothing is processed for it from here on, its tokens are gone, and a due row

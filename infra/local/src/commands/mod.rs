@@ -7,6 +7,7 @@ pub mod demo;
 pub mod evaluate;
 pub mod history;
 pub mod publish;
+pub mod replay;
 pub mod serve;
 pub mod verify;
 pub mod webhooks;
@@ -80,6 +81,11 @@ pub enum Command {
     },
     /// Hold the ledger against its sealed, signed days: shows deleted, altered, moved and added entries.
     VerifyLedger(verify::VerifyArgs),
+    /// After a backup was restored: repeat the erasures since, in the deployment that the environment names.
+    ReplayErasures {
+        /// The moment restored to, or any before it, such as 2026-11-20T16:00:00Z.
+        restored_to: String,
+    },
     /// Measure the matching on a file with known answers.
     Evaluate {
         /// What is measured.
@@ -140,6 +146,7 @@ async fn command(cli: Cli) -> Result<bool, Trouble> {
         }
         Some(Command::Policy { format }) => publish::print(&disclosure::policy(), format, &mut out),
         Some(Command::VerifyLedger(args)) => verify::verify(&args, &mut out),
+        Some(Command::ReplayErasures { restored_to }) => replay::replay(&restored_to, &mut out).await,
         Some(Command::Evaluate { what }) => {
             evaluate::evaluate(&what, &mut std::io::BufWriter::new(out), &mut std::io::stderr())
         }
