@@ -16,6 +16,7 @@ mod demo;
 mod erasing_at_scale;
 mod flagging;
 mod front;
+mod incidents;
 mod instructions;
 mod leaks;
 pub mod ledger;
