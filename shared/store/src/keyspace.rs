@@ -162,7 +162,7 @@ pub(crate) const fn place(kind: Kind) -> Place {
         Kind::CaseIndex | Kind::RequestIndex => Place::Months,
         Kind::Due => Place::Hours,
         Kind::Shop | Kind::Member | Kind::Directory | Kind::Keys | Kind::Progress => Place::Installation,
-        Kind::Ledger | Kind::Incident => Place::Ledger,
+        Kind::Ledger | Kind::Access | Kind::Incident => Place::Ledger,
         Kind::Delivery
         | Kind::Order
         | Kind::Case
