@@ -35,7 +35,7 @@ const LAMBDAS_OWN: [&str; 8] = [
 ];
 
 /// What a function may do and does not do in this life, with the reason why it may.
-const UNUSED: [(&str, &str, &str); 6] = [
+const UNUSED: [(&str, &str, &str); 8] = [
     ("webhooks/app-uninstalled", "dynamodb:GetItem DataTable", AT_ONCE),
     ("webhooks/shop-redact", "dynamodb:GetItem DataTable", AT_ONCE),
     ("schedules/seal-ledger", "s3:ListBucket LedgerRoots", TO_TELL_MISSING),
