@@ -13,6 +13,8 @@ pub const FUNCTIONS: &[Function] = &[
     authorizer::FUNCTION,
     cases::FUNCTION,
     exceptions::FUNCTION,
+    exports::FUNCTION,
+    requests::FUNCTION,
     match_order::FUNCTION,
     openapi::FUNCTION,
     oauth_callback::FUNCTION,

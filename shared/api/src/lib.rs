@@ -4,9 +4,10 @@
 mod document;
 mod types;
 
-pub use document::{OPERATIONS, Operation, document};
+pub use document::{OPERATIONS, Operation, document, subject_export_schema};
 pub use types::{
-    CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody, ExplanationBody,
-    MemberBody, MonthBody, PreviewBody, PreviewExample, PreviewRequest, PreviewResult, ReasonBody,
-    RecheckBody, SavedBody, SavingsBody, SettingsBody, StepBody,
+    CaseBody, CasesBody, CorrectionsBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody,
+    ExplanationBody, KeptFor, LinkBody, MemberBody, MonthBody, OpenRequest, PreviewBody, PreviewExample,
+    PreviewRequest, PreviewResult, ReasonBody, RecheckBody, RequestBody, RequestsBody, SavedBody,
+    SavingsBody, SettingsBody, StepBody, SubjectExport, SubjectRecord, SubjectRecordAbout,
 };

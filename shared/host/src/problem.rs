@@ -59,11 +59,17 @@ pub enum ProblemKind {
     NothingToExcept,
     /// More orders or people are in the case than one step can deal with.
     CaseTooLarge,
+    /// A rights request does not say whom it is about, or what is right, in a way that can be found.
+    RequestIncomplete,
+    /// There is no document to fetch: not yet, not any more, or not for this kind of request.
+    NothingToFetch,
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyKeyUsed,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -89,6 +95,9 @@ impl ProblemKind {
         Self::CaseNotDecidable,
         Self::NothingToExcept,
         Self::CaseTooLarge,
+        Self::RequestIncomplete,
+        Self::NothingToFetch,
+        Self::IdempotencyKeyUsed,
     ];
 
     /// The kind's stable id, the last part of its `type`.
@@ -120,6 +129,9 @@ impl ProblemKind {
             Self::CaseNotDecidable => "case-not-decidable",
             Self::NothingToExcept => "nothing-to-except",
             Self::CaseTooLarge => "case-too-large",
+            Self::RequestIncomplete => "request-incomplete",
+            Self::NothingToFetch => "nothing-to-fetch",
+            Self::IdempotencyKeyUsed => "idempotency-key-used",
         }
     }
 
@@ -139,11 +151,14 @@ impl ProblemKind {
             Self::BadSignature | Self::UnsignedQuery | Self::InvalidSession => 401,
             Self::StateMismatch | Self::ConsentRefused | Self::ScopesLacking => 403,
             Self::NotInstalled | Self::NotFound => 404,
-            Self::CaseNotResolved | Self::CaseNotDecidable | Self::NothingToExcept | Self::CaseTooLarge => {
-                409
-            }
+            Self::CaseNotResolved
+            | Self::CaseNotDecidable
+            | Self::NothingToExcept
+            | Self::CaseTooLarge
+            | Self::NothingToFetch
+            | Self::IdempotencyKeyUsed => 409,
             Self::CaseChanged => 412,
-            Self::SettingOutOfBounds => 422,
+            Self::SettingOutOfBounds | Self::RequestIncomplete => 422,
             Self::Unavailable => 503,
         }
     }
@@ -177,6 +192,9 @@ impl ProblemKind {
             Self::CaseNotDecidable => "There is nothing to decide on any more",
             Self::NothingToExcept => "Nobody to make an exception for is known",
             Self::CaseTooLarge => "The case is too large for this",
+            Self::RequestIncomplete => "The request does not say whom or what it is about",
+            Self::NothingToFetch => "There is no document to fetch",
+            Self::IdempotencyKeyUsed => "The Idempotency-Key was used for another request",
         }
     }
 }
