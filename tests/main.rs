@@ -25,6 +25,7 @@ mod promises;
 mod reconciling;
 mod regressions;
 mod requests;
+mod requests_of_people;
 mod rights;
 mod scenarios;
 mod simulation;

@@ -453,11 +453,7 @@ impl From<Exception> for ExceptionBody {
         Self {
             id: exception.id,
             scope: exception.scope,
-            labels: exception
-                .labels
-                .into_iter()
-                .map(Personal::into_inner)
-                .collect(),
+            labels: exception.labels.into_iter().map(Personal::into_inner).collect(),
             restricted: exception.restricted,
             since: exception.since.to_rfc3339(),
         }

@@ -333,7 +333,8 @@ impl Store {
         let delivery = Delivery { webhook_id: caller(asking.by, name), topic: "requests".to_owned() };
         let checks = vec![purge::not_begun(tenant)];
         if errand == reference || proving {
-            return Ok(self.acceptance(installation, &delivery, reference, item, more, checks));
+            let acceptance = self.acceptance(installation, &delivery, reference, item, more, checks);
+            return Ok(if proving { acceptance.idle() } else { acceptance });
         }
         let (main, rows) = self.errand(installation, &errand, now, &SealedAsking::of(asking))?;
         more.push(Action::Put { item, condition: Some(Condition::ABSENT) });
