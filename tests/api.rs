@@ -87,7 +87,12 @@ impl Local {
             plan: None,
             public_domain: None,
         };
-        self.with_store(async |store| store.install(&profile).await.unwrap()).await;
+        self.with_store(async |store| {
+            let installation = store.install(&profile).await.unwrap();
+            // Who installs it opens it: the owner, as whom these tests ask.
+            store.member_opened(&installation, "42").await.unwrap();
+        })
+        .await;
     }
 
     /// An order from Shopify, worked on.
@@ -137,6 +142,15 @@ impl Local {
         let text = if body.is_null() { String::new() } else { body.to_string() };
         let answer = self.raw(key, Some(&bearer), headers, text.as_bytes()).await;
         (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap_or_default())
+    }
+}
+
+/// A body that the route takes.
+fn fitting(key: &str) -> Value {
+    match key {
+        "PUT /v1/members" => json!({"newcomers": "agent"}),
+        "PUT /v1/members/{id}" => json!({"role": "agent"}),
+        _ => json!({"decision": "confirm"}),
     }
 }
 
@@ -203,7 +217,7 @@ async fn whoever_is_not_at_the_shop_gets_nothing_on_any_route() {
         local.stack().advance(Duration::from_secs(1)).await.unwrap();
         let now = local.stack().now();
         let key = named(operation.key, &case);
-        let body = json!({"decision": "confirm"}).to_string();
+        let body = fitting(operation.key).to_string();
         // When nobody asks, or anybody without a token that counts.
         let nobody = local.raw(&key, None, &[], body.as_bytes()).await;
         assert_eq!(

@@ -10,7 +10,7 @@ use storeward_core::guard::{Alert, Decision, GuardSettings};
 use storeward_core::limits::Limit;
 use storeward_core::normalize::identifiers;
 use storeward_core::time::HOUR;
-use storeward_host::{ProblemKind, Setting};
+use storeward_host::{OperatorRoute, ProblemKind, Route, Setting};
 use storeward_local::template::Template;
 
 use crate::bench::{Bench, order, root, sample};
@@ -128,10 +128,12 @@ fn every_function_has_a_log_of_its_own_that_is_kept_for_90_days() {
         assert!(groups.insert(group), "{group} is the log of two functions");
     }
     assert_eq!(groups.len(), bootstrap::FUNCTIONS.len());
-    // One more is the API's own access log.
-    let access = &template["Resources"]["ApiLogGroup"]["Properties"]["RetentionInDays"];
-    assert_eq!(access.as_u64(), Some(90));
-    assert_eq!(of("AWS::Logs::LogGroup"), groups.len() + 1, "a log of no function");
+    // Two more are the APIs' own access logs.
+    for log in ["ApiLogGroup", "OperatorApiLogGroup"] {
+        let access = &template["Resources"][log]["Properties"]["RetentionInDays"];
+        assert_eq!(access.as_u64(), Some(90));
+    }
+    assert_eq!(of("AWS::Logs::LogGroup"), groups.len() + 2, "a log of no function");
 }
 
 #[test]
@@ -203,6 +205,7 @@ async fn life() -> (Bench, Vec<(String, Value)>) {
     let store = app.store().await;
     let installation = store.install(&profile).await.unwrap();
     // One mail a day: nothing goes out at once, and the day's digest is listed.
+    store.member_opened(&installation, "42").await.unwrap();
     let settings = GuardSettings { alert: Alert::Digest, ..GuardSettings::default() };
     assert!(store.change_settings(&installation, &settings).await.unwrap());
     look(&mut seen);
@@ -346,6 +349,19 @@ const BROWSERS: [(&str, &str, bool); 3] = [
     ("POST /auth/session", "api/token-exchange", false),
 ];
 
+/// Every function of the merchants' API that asks who is calling, with its routes.
+pub const MERCHANTS: [(&str, &[Route]); 6] = [
+    (cases::FUNCTION.name, cases::ROUTES),
+    (exceptions::FUNCTION.name, exceptions::ROUTES),
+    (members::FUNCTION.name, members::ROUTES),
+    (requests::FUNCTION.name, requests::ROUTES),
+    (savings::FUNCTION.name, savings::ROUTES),
+    (settings::FUNCTION.name, settings::ROUTES),
+];
+
+/// Every function of the operators' API, with its routes.
+pub const OPERATORS: [(&str, &[OperatorRoute]); 1] = [(shops::FUNCTION.name, shops::ROUTES)];
+
 #[test]
 fn the_apis_routes_are_the_same_in_template_functions_and_document() {
     let described: BTreeSet<(&str, &str, bool)> = storeward_api::OPERATIONS
@@ -359,30 +375,30 @@ fn the_apis_routes_are_the_same_in_template_functions_and_document() {
         .iter()
         .flat_map(|function| function.routes.iter().map(move |route| (function, route)))
         .map(|(function, route)| {
-            assert_eq!(route.api.as_deref(), Some("Api"), "{route:?}");
+            let api = if route.path.starts_with("/operator/") { "OperatorApi" } else { "Api" };
+            assert_eq!(route.api.as_deref(), Some(api), "{route:?}");
             (format!("{} {}", route.method, route.path), function.handler.as_str(), route.authorized)
         })
         .collect();
     let routed: BTreeSet<(&str, &str, bool)> =
         routed.iter().map(|(key, function, authorized)| (key.as_str(), *function, *authorized)).collect();
-    let described_or_browsers: BTreeSet<_> = described.iter().copied().chain(BROWSERS).collect();
+    let operators: BTreeSet<(&str, &str, bool)> = OPERATORS
+        .iter()
+        .flat_map(|(function, routes)| routes.iter().map(move |route| (route.key, *function, true)))
+        .collect();
+    assert!(operators.iter().all(|(key, _, _)| key.contains(" /operator/v1/")), "{operators:?}");
+    let described_or_browsers: BTreeSet<_> =
+        described.iter().copied().chain(BROWSERS).chain(operators).collect();
     assert_eq!(described_or_browsers, routed, "the document, with what browsers call, and template.yaml");
     assert!(described.iter().all(|(key, _, _)| key.contains(" /v1/")), "the merchants' API has a version");
-    let tables = [
-        (cases::FUNCTION.name, cases::ROUTES),
-        (exceptions::FUNCTION.name, exceptions::ROUTES),
-        (requests::FUNCTION.name, requests::ROUTES),
-        (savings::FUNCTION.name, savings::ROUTES),
-        (settings::FUNCTION.name, settings::ROUTES),
-    ];
-    let handled = tables
+    let handled = MERCHANTS
         .iter()
         .flat_map(|(function, routes)| routes.iter().map(move |route| (route.key, *function, true)));
     let public = openapi::ROUTES.iter().map(|route| (*route, openapi::FUNCTION.name, false));
     let linked = exports::ROUTES.iter().map(|route| (*route, exports::FUNCTION.name, false));
     assert_eq!(described, handled.chain(public).chain(linked).collect(), "the document and the functions");
-    let api = &template.apis[..];
-    assert!(api.len() == 1 && api[0].limits.is_some() && api[0].authorizer.is_some(), "{api:?}");
+    let apis = &template.apis[..];
+    assert!(apis.len() == 2 && apis.iter().all(|api| api.limits.is_some() && api.authorizer.is_some()));
     assert!(!read("template.yaml").contains("sourceIp"), "an access log with the callers' addresses");
 }
 

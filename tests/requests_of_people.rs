@@ -24,6 +24,7 @@ impl World {
         let bench = Bench::new().await;
         let app = bench.app();
         let installation = app.install().await;
+        app.store().await.member_opened(&installation, "42").await.unwrap();
         for id in 1..=2 {
             app.order(&format!("w{id}"), &order(id, 1)).await;
             bench.drain(&app).await;
@@ -40,10 +41,12 @@ impl World {
 
     /// Asks `api/requests` as API Gateway does.
     async fn ask(&self, key: &str, id: &str, body: &Value, headers: Value) -> (u64, Value) {
-        let shop = self.app.store().await.shop_id(&SHOP.parse().unwrap());
+        let store = self.app.store().await;
+        let shop = store.shop_id(&SHOP.parse().unwrap());
+        let actor = store.actor(&shop, "42");
         let event = json!({
             "routeKey": key, "headers": headers, "pathParameters": {"id": id}, "body": body.to_string(),
-            "requestContext": {"authorizer": {"lambda": {"shop": shop, "actor": "0"}}},
+            "requestContext": {"authorizer": {"lambda": {"shop": shop, "actor": actor}}},
         });
         let answer = self.app.invoke("api/requests", event).await.unwrap();
         let body = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap_or_default();

@@ -643,6 +643,8 @@ impl<'a> Resolver<'a> {
             "AWS::Logs::LogGroup" => called("LogGroupName")?,
             "AWS::KMS::Key" => kms::key_arn().rsplit('/').next().unwrap_or_default().to_owned(),
             "AWS::KMS::Alias" => called("AliasName")?,
+            // There is no Cognito here: whoever starts the bundle names another issuer.
+            "AWS::Cognito::UserPool" | "AWS::Cognito::UserPoolClient" => name.to_owned(),
             kind => return Err(place.unsupported(format!("a reference to a resource of type {kind}"))),
         };
         Ok(Some(json!(value)))

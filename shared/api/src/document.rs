@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use storeward_host::ProblemKind;
 
 use crate::types::{
-    CaseBody, CasesBody, DecisionRequest, ExceptionsBody, LinkBody, OpenRequest, PreviewBody, PreviewRequest,
-    RecheckBody, RequestBody, RequestsBody, SavingsBody, SettingsBody, SubjectExport, words,
+    CaseBody, CasesBody, DecisionRequest, ExceptionsBody, InstructionsBody, InstructionsRequest, LinkBody,
+    MembersBody, NewcomersRequest, OpenRequest, PreviewBody, PreviewRequest, RecheckBody, RequestBody,
+    RequestsBody, RoleRequest, SavingsBody, SelfBody, SettingsBody, SubjectExport, words,
 };
 
 type Make = fn(&mut SchemaGenerator) -> Schema;
@@ -179,6 +180,28 @@ pub const OPERATIONS: &[Operation] = &[
             Some(schema::<PreviewBody>),
         ),
         problems: &[ProblemKind::InvalidBody, ProblemKind::RequestTooLarge, ProblemKind::SettingOutOfBounds],
+    },
+    Operation {
+        key: "GET /v1/instructions",
+        function: "api/settings",
+        public: false,
+        id: "getInstructions",
+        summary: "Everything that is done with the shop's data, and whether it is switched on",
+        parameters: &[],
+        body: None,
+        answer: (200, "The activities as they are switched now.", Some(schema::<InstructionsBody>)),
+        problems: &[],
+    },
+    Operation {
+        key: "PUT /v1/instructions",
+        function: "api/settings",
+        public: false,
+        id: "putInstructions",
+        summary: "Switch activities on or off; what is off is not done, also where it was under way",
+        parameters: &[],
+        body: Some(schema::<InstructionsRequest>),
+        answer: (200, "The activities as they are switched now.", Some(schema::<InstructionsBody>)),
+        problems: &[ProblemKind::InvalidBody, ProblemKind::RequestTooLarge],
     },
     Operation {
         key: "GET /v1/cases",
@@ -353,6 +376,66 @@ pub const OPERATIONS: &[Operation] = &[
         answer: (200, "OpenAPI 3.1.", Some(any_object)),
         problems: &[],
     },
+    Operation {
+        key: "GET /v1/me",
+        function: "api/members",
+        public: false,
+        id: "getSelf",
+        summary: "Who asks, and what that member may do",
+        parameters: &[],
+        body: None,
+        answer: (200, "The member.", Some(schema::<SelfBody>)),
+        problems: &[],
+    },
+    Operation {
+        key: "GET /v1/members",
+        function: "api/members",
+        public: false,
+        id: "listMembers",
+        summary: "Members of the shop's staff and their roles",
+        parameters: &[],
+        body: None,
+        answer: (200, "The members.", Some(schema::<MembersBody>)),
+        problems: &[],
+    },
+    Operation {
+        key: "PUT /v1/members",
+        function: "api/members",
+        public: false,
+        id: "putNewcomers",
+        summary: "Decide what whoever opens the app next is",
+        parameters: &[],
+        body: Some(schema::<NewcomersRequest>),
+        answer: (200, "The members.", Some(schema::<MembersBody>)),
+        problems: &[ProblemKind::InvalidBody, ProblemKind::RequestTooLarge, ProblemKind::RoleTooMighty],
+    },
+    Operation {
+        key: "PUT /v1/members/{id}",
+        function: "api/members",
+        public: false,
+        id: "putMember",
+        summary: "Give a member a role",
+        parameters: &[ID],
+        body: Some(schema::<RoleRequest>),
+        answer: (200, "The members.", Some(schema::<MembersBody>)),
+        problems: &[
+            ProblemKind::InvalidBody,
+            ProblemKind::RequestTooLarge,
+            ProblemKind::NotFound,
+            ProblemKind::LastOwner,
+        ],
+    },
+    Operation {
+        key: "DELETE /v1/members/{id}",
+        function: "api/members",
+        public: false,
+        id: "deleteMember",
+        summary: "Take a member off the list; who comes again is a newcomer",
+        parameters: &[ID],
+        body: None,
+        answer: (204, "It is done.", None),
+        problems: &[ProblemKind::NotFound, ProblemKind::LastOwner],
+    },
 ];
 
 fn any_object(_: &mut SchemaGenerator) -> Schema {
@@ -362,8 +445,12 @@ fn any_object(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// What every operation can answer whose caller has to be known.
-const ALWAYS: [ProblemKind; 3] =
-    [ProblemKind::InvalidSession, ProblemKind::NotInstalled, ProblemKind::Unavailable];
+const ALWAYS: [ProblemKind; 4] = [
+    ProblemKind::InvalidSession,
+    ProblemKind::Forbidden,
+    ProblemKind::NotInstalled,
+    ProblemKind::Unavailable,
+];
 
 /// The document.
 #[must_use]

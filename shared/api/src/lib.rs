@@ -6,8 +6,10 @@ mod types;
 
 pub use document::{OPERATIONS, Operation, document, subject_export_schema};
 pub use types::{
-    CaseBody, CasesBody, CorrectionsBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody,
-    ExplanationBody, KeptFor, LinkBody, MemberBody, MonthBody, OpenRequest, PreviewBody, PreviewExample,
-    PreviewRequest, PreviewResult, ReasonBody, RecheckBody, RequestBody, RequestsBody, SavedBody,
-    SavingsBody, SettingsBody, StepBody, SubjectExport, SubjectRecord, SubjectRecordAbout,
+    ActivityBody, CaseBody, CasesBody, CorrectionsBody, DecisionBody, DecisionRequest, ExceptionBody,
+    ExceptionsBody, ExplanationBody, InstructionsBody, InstructionsRequest, KeptFor, LinkBody, MemberBody,
+    MembersBody, MonthBody, NewcomersRequest, OpenRequest, PreviewBody, PreviewExample, PreviewRequest,
+    PreviewResult, ReasonBody, RecheckBody, RequestBody, RequestsBody, RoleBody, RoleRequest, SavedBody,
+    SavingsBody, SelfBody, SettingsBody, StaffBody, StepBody, SubjectExport, SubjectRecord,
+    SubjectRecordAbout,
 };

@@ -6,10 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use storeward_core::exception::Scope;
 use storeward_core::guard::{Alert, Decision, GuardSettings, Sensitivity};
+use storeward_core::instructions::Activity;
 use storeward_core::matching::{Evidence, Explanation, Field, Level, Reason};
+use storeward_core::members::Members;
 use storeward_core::money;
 use storeward_core::personal::Personal;
 use storeward_core::rights::{OpenedBy, RightsKind, RightsState};
+use storeward_core::roles::{Permission, Role};
 use storeward_core::time::Timestamp;
 use storeward_store::{Asked, Case, CaseState, Exception, Member, MonthlyStatistics, Standing};
 
@@ -110,6 +113,10 @@ pub struct SettingsBody {
     /// The hour of the day (UTC) of the digest.
     #[schemars(range(max = 23))]
     pub digest_hour: u8,
+    /// Whether cases and what they saved are counted.
+    pub count_savings: bool,
+    /// Whether orders are compared with the shop every hour.
+    pub compare_with_shop: bool,
 }
 
 impl Default for SettingsBody {
@@ -132,6 +139,8 @@ impl From<GuardSettings> for SettingsBody {
             hold_fulfilment,
             alert,
             digest_hour,
+            count_savings,
+            compare_with_shop,
         } = settings;
         Self {
             enabled,
@@ -144,6 +153,8 @@ impl From<GuardSettings> for SettingsBody {
             hold_fulfilment,
             alert,
             digest_hour,
+            count_savings,
+            compare_with_shop,
         }
     }
 }
@@ -161,6 +172,8 @@ impl From<SettingsBody> for GuardSettings {
             hold_fulfilment,
             alert,
             digest_hour,
+            count_savings,
+            compare_with_shop,
         } = body;
         Self {
             enabled,
@@ -173,8 +186,61 @@ impl From<SettingsBody> for GuardSettings {
             hold_fulfilment,
             alert,
             digest_hour,
+            count_savings,
+            compare_with_shop,
         }
     }
+}
+
+/// What is done with the shop's data by the merchant's leave.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Instructions")]
+pub struct InstructionsBody {
+    /// Every activity.
+    pub activities: Vec<ActivityBody>,
+}
+
+/// Something that is done with the shop's data.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Activity")]
+pub struct ActivityBody {
+    /// Its name.
+    #[schemars(with = "String")]
+    pub name: Activity,
+    /// What it is for.
+    pub purpose: String,
+    /// Whether its switch is on.
+    pub on: bool,
+    /// Whether it is done: its switch is on, and that of what it needs.
+    pub done: bool,
+    /// What it does nothing without.
+    #[schemars(with = "Option<String>")]
+    pub needs: Option<Activity>,
+    /// What it reads or writes, by the data map.
+    pub kinds: Vec<String>,
+}
+
+impl From<&GuardSettings> for InstructionsBody {
+    fn from(settings: &GuardSettings) -> Self {
+        let activity = |activity: Activity| ActivityBody {
+            name: activity,
+            purpose: activity.purpose().to_owned(),
+            on: activity.switch(settings),
+            done: settings.allow(activity),
+            needs: activity.needs(),
+            kinds: activity.kinds().iter().map(|kind| kind.name().to_owned()).collect(),
+        };
+        Self { activities: Activity::ALL.map(activity).into() }
+    }
+}
+
+/// Switches to set.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InstructionsRequest {
+    /// Whether each is to be done. Those that are left out stay as they are.
+    #[schemars(with = "BTreeMap<String, bool>")]
+    pub activities: BTreeMap<Activity, bool>,
 }
 
 /// Settings to try on orders that are stored already.
@@ -511,6 +577,130 @@ impl From<MonthlyStatistics> for MonthBody {
             dismissed: month.dismissed,
         }
     }
+}
+
+/// Who asks.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Self")]
+pub struct SelfBody {
+    /// The member's blinded name in this shop.
+    #[schemars(regex(pattern = "^[0-9a-f]{32}$"))]
+    pub id: String,
+    /// What the member is.
+    pub role: RoleBody,
+    /// What the member may do: the permissions that routes need.
+    pub may: Vec<&'static str>,
+}
+
+impl SelfBody {
+    /// What a member of that role is told.
+    #[must_use]
+    pub fn new(actor: &str, role: Role) -> Self {
+        let may = Permission::ALL.into_iter().filter(|permission| role.may(*permission));
+        Self { id: actor.to_owned(), role: role.into(), may: may.map(Permission::name).collect() }
+    }
+}
+
+/// What a member of the merchant's staff is (docs/roles.md).
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Role")]
+pub enum RoleBody {
+    /// Decides who is what, and everything else.
+    Owner,
+    /// Runs the service.
+    Admin,
+    /// Works on cases.
+    Agent,
+    /// Looks.
+    Viewer,
+    /// Sees nothing of other people's.
+    Vendor,
+}
+
+impl From<Role> for RoleBody {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Owner => Self::Owner,
+            Role::Admin => Self::Admin,
+            Role::Agent => Self::Agent,
+            Role::Viewer => Self::Viewer,
+            Role::Vendor => Self::Vendor,
+        }
+    }
+}
+
+impl From<RoleBody> for Role {
+    fn from(role: RoleBody) -> Self {
+        match role {
+            RoleBody::Owner => Self::Owner,
+            RoleBody::Admin => Self::Admin,
+            RoleBody::Agent => Self::Agent,
+            RoleBody::Viewer => Self::Viewer,
+            RoleBody::Vendor => Self::Vendor,
+        }
+    }
+}
+
+/// The members of the shop's staff who opened the app, and what whoever comes next is.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Members")]
+pub struct MembersBody {
+    /// In the order they came.
+    pub members: Vec<StaffBody>,
+    /// What a member is whom nobody has given a role.
+    pub newcomers: RoleBody,
+}
+
+/// A member of the shop's staff.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "StaffMember")]
+pub struct StaffBody {
+    /// The blinded name in this shop.
+    #[schemars(regex(pattern = "^[0-9a-f]{32}$"))]
+    pub id: String,
+    /// Shopify's number of the account: the last part of its address in the admin, under Settings, Users.
+    pub user: String,
+    /// What the member is.
+    pub role: RoleBody,
+    /// When the member first opened the app.
+    #[schemars(extend("format" = "date-time"))]
+    pub since: String,
+    /// Whether it is who asks.
+    pub you: bool,
+}
+
+impl MembersBody {
+    /// The list as `actor` sees it.
+    #[must_use]
+    pub fn new(members: &Members, actor: &str) -> Self {
+        let staff = members.list().iter().map(|member| StaffBody {
+            id: member.id.clone(),
+            user: member.user.expose().clone(),
+            role: member.role.into(),
+            since: member.since.to_rfc3339(),
+            you: member.id == actor,
+        });
+        Self { members: staff.collect(), newcomers: members.newcomers().into() }
+    }
+}
+
+/// What newcomers shall be.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Newcomers")]
+pub struct NewcomersRequest {
+    /// Agent, viewer or vendor.
+    pub newcomers: RoleBody,
+}
+
+/// What a member shall be.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewRole")]
+pub struct RoleRequest {
+    /// The role.
+    pub role: RoleBody,
 }
 
 /// A rights request to open. By at least one of e-mail, phone and customer number, all of which must be right.

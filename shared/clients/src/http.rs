@@ -104,6 +104,34 @@ impl Outside {
     }
 }
 
+/// The way to documents that an address of our own settings publishes to anyone. Nothing goes with the question, so no
+/// sub-processor learns anything and the register has no say: there is no body, no header and no token to give.
+#[derive(Debug)]
+pub(crate) struct Published(reqwest::Client);
+
+impl Published {
+    pub(crate) fn new() -> Result<Self, ClientError> {
+        client().map(Self)
+    }
+
+    /// The JSON document at an address, of at most `largest` bytes.
+    pub(crate) async fn document(&self, address: &str, largest: usize) -> Result<Value, ClientError> {
+        let asked = self.0.get(address).timeout(Duration::from_secs(3)).send().await;
+        let mut response = asked.map_err(|error| transport_error(&error))?;
+        if let Some(error) = status_error(&response) {
+            return Err(error);
+        }
+        let mut text = Vec::new();
+        while let Some(part) = response.chunk().await.map_err(|error| transport_error(&error))? {
+            if text.len() + part.len() > largest {
+                return Err(ClientError::Rejected("a document too large".to_owned()));
+            }
+            text.extend_from_slice(&part);
+        }
+        serde_json::from_slice(&text).map_err(|_| ClientError::Rejected("not JSON".to_owned()))
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "the one place that makes an HTTP client: behind the gate")]
 fn client() -> Result<reqwest::Client, ClientError> {
     // ring as in the AWS clients (docs/decisions/0003); a second call finds it installed.

@@ -4,6 +4,7 @@
 mod changed_orders;
 mod error;
 mod http;
+pub mod issuer;
 pub mod resend;
 pub mod shopify;
 

@@ -14,6 +14,8 @@ use crate::matching::LARGEST_WINDOW;
 pub enum Kind {
     /// An installation of the app in a shop.
     Shop,
+    /// Who of a merchant's staff has which role.
+    Member,
     /// The list of installations, for whoever has to go through all of them.
     Directory,
     /// A shop's data and index keys, wrapped.
@@ -358,8 +360,9 @@ pub struct Row {
 
 impl Kind {
     /// Every kind, in the order of the map.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Shop,
+        Self::Member,
         Self::Directory,
         Self::Keys,
         Self::Delivery,
@@ -389,6 +392,7 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Shop => "shop",
+            Self::Member => "member",
             Self::Directory => "directory",
             Self::Keys => "keys",
             Self::Delivery => "delivery",
@@ -433,6 +437,20 @@ impl Kind {
                 bucketed: false,
                 exported: false,
                 processors: &[Processor::CloudHost, Processor::Shopify, Processor::Resend],
+            },
+            // One list for each installation, so that it always has an owner.
+            Self::Member => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "sealed: of each member of the merchant's staff who opened the app, Shopify's number, the role, since when",
+                purpose: Purpose::Operation,
+                legal_basis: LegalBasis::Contract,
+                categories: &[MerchantAccount],
+                retention: Retention::UntilPurge,
+                erasure: Erasure::Keep,
+                bucketed: false,
+                exported: false,
+                processors: &[Processor::CloudHost],
             },
             Self::Directory => Row {
                 kind: self,

@@ -82,6 +82,13 @@ impl ShopId {
         Self(hex::encode(blind))
     }
 
+    /// Reads 32 hexadecimal digits in lower case; `None` for anything else.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let digits = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        (text.len() == 32 && text.bytes().all(digits)).then(|| Self(text.to_owned()))
+    }
+
     /// What stands in the place of a shop where something is about the whole deployment.
     #[must_use]
     pub fn deployment() -> Self {

@@ -1,30 +1,27 @@
-//! The front of the merchants' API behind API Gateway: who is asking, for which shop, on which route; bodies and
-//! parameters are read strictly, and every answer is typed or an RFC 9457 problem. What a route does is its function's.
+//! The front of the merchants' API behind API Gateway: who is asking, for which shop, on which route, and whether the
+//! table of roles allows it. What a route does is its function's; how requests are read is `asked`'s.
 
-use std::collections::HashMap;
 use std::fmt;
+use std::ops::Deref;
 use std::pin::Pin;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use storeward_core::members::Members;
+use storeward_core::roles::{Permission, Role};
 use storeward_core::shop::ShopId;
 use storeward_core::time::Timestamp;
-use storeward_store::{Acting, By, Installation, NotARecordRef, RecordRef, acting};
+use storeward_store::{Acting, By, Installation, acting};
 
+use crate::asked::{ApiEvent, Asked};
 use crate::context::{Context, HostError};
 use crate::function::{Invocation, InvokeError};
 use crate::problem::{Problem, ProblemKind, answer};
 use crate::session::SessionTokenError;
 
-/// The largest body of a request, in bytes. The largest there is, settings, has under a hundredth of it.
-pub const MAX_API_BODY: usize = 64 * 1024;
-
 /// What the authorizer says of a token that does not count, in place of a shop.
-const REFUSED: &str = "refused";
+pub(crate) const REFUSED: &str = "refused";
 
 /// One route of a function.
 #[derive(Clone, Copy)]
@@ -33,6 +30,8 @@ pub struct Route {
     pub key: &'static str,
     /// Whether its answer has anything personal in it: such reads are logged as what they are.
     pub personal: bool,
+    /// What whoever asks must be allowed to do.
+    pub needs: Permission,
     /// The code.
     pub handle: for<'a> fn(&'a Context, ApiRequest) -> Answering<'a>,
 }
@@ -90,7 +89,7 @@ impl ApiReply {
         Ok(Self { status, body, revision: None })
     }
 
-    fn answer(&self) -> Value {
+    pub(crate) fn answer(&self) -> Value {
         let mut answered = answer(self.status, "application/json", &self.body);
         if self.body.is_null() {
             answered["body"] = json!("");
@@ -123,53 +122,27 @@ impl<E: Into<HostError>> From<E> for ApiError {
     }
 }
 
-/// A request whose shop is certain and has the app installed.
+/// A request whose shop is certain and has the app installed, by somebody who may make it.
 #[derive(Debug)]
 pub struct ApiRequest {
     /// The shop's installation.
     pub installation: Installation,
+    /// Who of the shop's staff asks, by blinded name.
+    pub actor: String,
+    /// What that member of staff is.
+    pub role: Role,
+    /// Everybody's roles, as they were when the request came.
+    pub members: Members,
     /// Until when the function runs.
     pub deadline: Timestamp,
-    event: ApiEvent,
+    asked: Asked,
 }
 
-/// What is used of an HTTP API's event (payload format 2.0).
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ApiEvent {
-    route_key: String,
-    #[serde(default)]
-    headers: HashMap<String, String>,
-    #[serde(default)]
-    query_string_parameters: HashMap<String, String>,
-    #[serde(default)]
-    path_parameters: HashMap<String, String>,
-    #[serde(default)]
-    body: Option<String>,
-    #[serde(default)]
-    is_base64_encoded: bool,
-    request_context: ApiContext,
-}
-
-impl fmt::Debug for ApiEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ApiEvent({})", self.route_key)
+impl Deref for ApiRequest {
+    type Target = Asked;
+    fn deref(&self) -> &Asked {
+        &self.asked
     }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ApiContext {
-    #[serde(default)]
-    request_id: Option<String>,
-    #[serde(default)]
-    authorizer: Authorizer,
-}
-
-#[derive(Default, Deserialize)]
-struct Authorizer {
-    #[serde(default)]
-    lambda: Who,
 }
 
 /// What the authorizer found out: nothing personal.
@@ -179,129 +152,6 @@ struct Who {
     shop: Option<ShopId>,
     #[serde(default)]
     actor: Option<String>,
-}
-
-fn invalid_parameter(detail: impl Into<String>) -> Problem {
-    Problem::new(ProblemKind::InvalidParameter, detail)
-}
-
-impl ApiRequest {
-    /// Refuses parameters of the query that the route does not know: a filter with a typing error must not be none.
-    ///
-    /// # Errors
-    /// `InvalidParameter` that names those that are known.
-    pub fn know(&self, parameters: &[&str]) -> Result<(), Problem> {
-        if self.event.query_string_parameters.keys().all(|given| parameters.contains(&given.as_str())) {
-            return Ok(());
-        }
-        let known = if parameters.is_empty() { "none".to_owned() } else { parameters.join(", ") };
-        Err(invalid_parameter(format!("parameters of this route: {known}")))
-    }
-
-    /// A parameter of the query.
-    #[must_use]
-    pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.event.query_string_parameters.get(name).map(String::as_str)
-    }
-
-    /// A whole number of the query within bounds.
-    ///
-    /// # Errors
-    /// `InvalidParameter` with the bounds.
-    pub fn number(&self, name: &str, default: usize, most: usize) -> Result<usize, Problem> {
-        let Some(text) = self.parameter(name) else { return Ok(default) };
-        let number = text.parse().ok().filter(|number| (1..=most).contains(number));
-        number.ok_or_else(|| invalid_parameter(format!("{name}: choose 1 to {most}")))
-    }
-
-    /// A time of the query.
-    ///
-    /// # Errors
-    /// `InvalidParameter` when it is not RFC 3339.
-    pub fn time(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
-        let Some(text) = self.parameter(name) else { return Ok(None) };
-        // A plus sign that was not escaped is a space by now.
-        let time = Timestamp::parse_rfc3339(&text.replace(' ', "+"));
-        let time = time.filter(|time| time.millis() >= 0);
-        let wrong =
-            || invalid_parameter(format!("{name}: write a time as RFC 3339, like 2026-11-01T09:30:00Z"));
-        time.map(Some).ok_or_else(wrong)
-    }
-
-    /// The `{id}` of the path: 32 hexadecimal digits.
-    ///
-    /// # Errors
-    /// `NotFound` for anything else: there is nothing of such a name.
-    pub fn id(&self) -> Result<&str, Problem> {
-        let id = self.event.path_parameters.get("id").map_or("", String::as_str);
-        let well_formed = id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if well_formed { Ok(id) } else { Err(Problem::not_found()) }
-    }
-
-    /// The record of a kind that the `{id}` of the path names.
-    ///
-    /// # Errors
-    /// `NotFound` when it can name none.
-    pub fn record(&self, kind: &str) -> Result<RecordRef, Problem> {
-        let named = format!("{kind}/{}", self.id()?).parse();
-        named.map_err(|NotARecordRef| Problem::not_found())
-    }
-
-    /// The revision that `If-Match` asks for, when it does.
-    ///
-    /// # Errors
-    /// `InvalidParameter` when it is not one this API gave.
-    pub fn if_match(&self) -> Result<Option<i64>, Problem> {
-        let header = self.event.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("if-match"));
-        let Some((_, value)) = header else { return Ok(None) };
-        if value.trim() == "*" {
-            return Ok(None);
-        }
-        let tag = value.trim().strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-        let revision = tag.and_then(|tag| tag.parse().ok());
-        revision.map(Some).ok_or_else(|| invalid_parameter("If-Match: send the ETag as it was given"))
-    }
-
-    /// The `Idempotency-Key` by which a repetition of the request is known, when there is one.
-    ///
-    /// # Errors
-    /// `InvalidParameter` when it is not 1 to 128 visible ASCII characters.
-    pub fn idempotency_key(&self) -> Result<Option<&str>, Problem> {
-        let header = self.event.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
-        let Some((_, value)) = header else { return Ok(None) };
-        let known = (1..=128).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic());
-        let wrong = || invalid_parameter("Idempotency-Key: send 1 to 128 visible ASCII characters");
-        known.then_some(value.as_str()).map(Some).ok_or_else(wrong)
-    }
-
-    /// Reads the body. Its type says which members there are; others are refused.
-    ///
-    /// # Errors
-    /// `RequestTooLarge`, or `InvalidBody` that says where reading ended and not what stood there.
-    pub fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        let text = self.event.body.as_deref().unwrap_or_default();
-        let too_large =
-            || Problem::new(ProblemKind::RequestTooLarge, format!("send at most {MAX_API_BODY} bytes"));
-        // Base64 is a third longer than what it stands for.
-        if text.len() > MAX_API_BODY / 3 * 4 + 4 {
-            return Err(too_large());
-        }
-        let invalid = |detail: String| Problem::new(ProblemKind::InvalidBody, detail);
-        let bytes = if self.event.is_base64_encoded {
-            STANDARD.decode(text).map_err(|_| invalid("send JSON, which is UTF-8".to_owned()))?
-        } else {
-            text.as_bytes().to_vec()
-        };
-        if bytes.len() > MAX_API_BODY {
-            return Err(too_large());
-        }
-        let text =
-            std::str::from_utf8(&bytes).map_err(|_| invalid("send JSON, which is UTF-8".to_owned()))?;
-        serde_json::from_str(text).map_err(|error| {
-            let place = format!("line {}, column {}", error.line(), error.column());
-            invalid(format!("{place}: see docs/openapi.json for what belongs there"))
-        })
-    }
 }
 
 /// Runs an API function: the caller's shop comes from the authorizer alone, and must have the app installed.
@@ -317,22 +167,12 @@ pub async fn api(
     let event: ApiEvent = serde_json::from_value(invocation.event)
         .map_err(|_| InvokeError::NotMyEvent("a request to an HTTP API"))?;
     let route = routes.iter().find(|route| route.key == event.route_key);
-    let who = event.request_context.authorizer.lambda.clone();
+    let who: Who = event.who();
     let answered = match route {
-        Some(route) => called(ctx, event, invocation.deadline, route, &who).await,
+        Some(route) => called(ctx, Asked(event), invocation.deadline, route, &who).await,
         None => Err(Problem::not_found().into()),
     };
-    let answered = match answered {
-        Ok(reply) => reply.answer(),
-        Err(ApiError::Problem(problem)) => {
-            tracing::info!(function, problem = problem.kind.id(), "api answered with a problem");
-            problem.answer()
-        }
-        Err(ApiError::Host(error)) => {
-            tracing::error!(function, %error, "api failed");
-            Problem::new(ProblemKind::Unavailable, "send it again").answer()
-        }
-    };
+    let answered = answered_with(function, answered);
     // The access log: which shop's member of staff, both blinded, saw or changed what.
     tracing::info!(
         function,
@@ -346,25 +186,56 @@ pub async fn api(
     Ok(answered)
 }
 
+/// The answer to what a route came to.
+pub(crate) fn answered_with(function: &'static str, came_to: Result<ApiReply, ApiError>) -> Value {
+    match came_to {
+        Ok(reply) => reply.answer(),
+        Err(ApiError::Problem(problem)) => {
+            tracing::info!(function, problem = problem.kind.id(), "api answered with a problem");
+            problem.answer()
+        }
+        Err(ApiError::Host(error)) => {
+            tracing::error!(function, %error, "api failed");
+            Problem::new(ProblemKind::Unavailable, "send it again").answer()
+        }
+    }
+}
+
+/// What somebody is told who may not do what a route needs.
+pub(crate) fn forbidden(role: &str, permission: &str, who_has_it: &[&str]) -> Problem {
+    let detail = format!(
+        "the role {role} lacks the permission {permission}, which have: {} (docs/roles.md)",
+        who_has_it.join(", ")
+    );
+    Problem::new(ProblemKind::Forbidden, detail)
+}
+
 async fn called(
     ctx: &Context,
-    event: ApiEvent,
+    asked: Asked,
     deadline: Timestamp,
     route: &Route,
     who: &Who,
 ) -> Result<ApiReply, ApiError> {
-    // Whatever is not a shop that the authorizer named is nobody: a missing authorizer opens nothing.
-    let Some(shop) = &who.shop else {
+    // Whatever is not a member of a shop that the authorizer named is nobody: a missing authorizer opens nothing.
+    let (Some(shop), Some(actor)) = (&who.shop, &who.actor) else {
         let detail = "send a session token that Shopify made for this app in the last minute";
         return Err(Problem::new(ProblemKind::InvalidSession, detail).into());
     };
-    let installation = ctx.store().await?.installation(shop).await?;
-    let Some(installation) = installation.filter(Installation::is_installed) else {
+    let entered = ctx.store().await?.entered(shop).await?;
+    let Some((installation, members)) = entered.filter(|(installation, _)| installation.is_installed())
+    else {
         return Err(Problem::new(ProblemKind::NotInstalled, "install the app in this shop first").into());
     };
-    let by = By::Merchant(who.actor.clone().unwrap_or_default());
-    let who = Acting::new(by, event.request_context.request_id.as_deref());
-    acting(who, (route.handle)(ctx, ApiRequest { installation, deadline, event })).await
+    let role = members.role_of(actor);
+    if !role.may(route.needs) {
+        let who_has_it: Vec<&str> = route.needs.granted().iter().map(|role| role.name()).collect();
+        return Err(forbidden(role.name(), route.needs.name(), &who_has_it).into());
+    }
+    let actor = actor.clone();
+    let by = Acting::new(By::Merchant(actor.clone()), asked.request_id());
+    let request = ApiRequest { installation, actor, role, members, deadline, asked };
+    acting(by, (route.handle)(ctx, request)).await
 }
 
 /// Answers with a document that is the same for everyone.
@@ -382,9 +253,23 @@ pub fn document(text: &'static str) -> Result<Value, InvokeError> {
 /// What is used of a request authorizer's event (payload format 2.0).
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct AuthorizerEvent {
+pub(crate) struct AuthorizerEvent {
     #[serde(default)]
     identity_source: Vec<String>,
+}
+
+impl AuthorizerEvent {
+    pub(crate) fn read(event: Value) -> Result<Self, InvokeError> {
+        serde_json::from_value(event)
+            .map_err(|_| InvokeError::NotMyEvent("a request to an HTTP API's authorizer"))
+    }
+
+    /// What stands after `Bearer` in the `Authorization` header; empty for anything else.
+    pub(crate) fn token(&self) -> &str {
+        let header = self.identity_source.first().map_or("", String::as_str);
+        let (scheme, token) = header.trim().split_once(' ').unwrap_or_default();
+        if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" }
+    }
 }
 
 /// The authorizer: says whose a session token is. One that does not count is let through as nobody's, for the API's own
@@ -393,12 +278,8 @@ struct AuthorizerEvent {
 /// # Errors
 /// When the event is not an authorizer's, or the token could not be checked: API Gateway answers 500 then.
 pub async fn authorize(ctx: &Context, invocation: Invocation) -> Result<Value, InvokeError> {
-    let event: AuthorizerEvent = serde_json::from_value(invocation.event)
-        .map_err(|_| InvokeError::NotMyEvent("a request to an HTTP API's authorizer"))?;
-    let header = event.identity_source.first().map_or("", String::as_str);
-    let (scheme, token) = header.trim().split_once(' ').unwrap_or_default();
-    let token = if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" };
-    let context = match ctx.verify_session_token(token).await {
+    let event = AuthorizerEvent::read(invocation.event)?;
+    let context = match ctx.verify_session_token(event.token()).await {
         Ok(session) => {
             let store = ctx.store().await?;
             let shop = store.shop_id(&session.shop);

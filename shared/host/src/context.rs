@@ -17,10 +17,11 @@ use storeward_clients::resend::Resend;
 use storeward_clients::shopify::Shopify;
 use storeward_core::data_map::{Kind, Processor};
 use storeward_core::egress::{Categories, Declaration, Refusal, Register, Use};
+use storeward_core::operator_token::KnownKeys;
 use storeward_core::shop::Tenant;
 use storeward_core::time::{Clock, Timestamp};
 use storeward_store::{Installation, Store, StoreError};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::connections::Connections;
 use crate::job::PurgeOrder;
@@ -41,6 +42,8 @@ pub enum HostError {
     Store(StoreError),
     /// Shopify.
     Shopify(ClientError),
+    /// The issuer of operators' tokens.
+    Issuer(ClientError),
     /// The merchant did not grant these scopes, which the app cannot do without.
     ScopesLacking(Vec<String>),
     /// A secret cannot be used.
@@ -61,7 +64,7 @@ impl HostError {
         match self {
             Self::Aws { .. } => true,
             Self::Store(error) => error.is_transient(),
-            Self::Shopify(error) => error.is_transient(),
+            Self::Shopify(error) | Self::Issuer(error) => error.is_transient(),
             Self::ScopesLacking(_) | Self::Secret(_) | Self::Settings(_) => false,
         }
     }
@@ -73,6 +76,7 @@ impl fmt::Display for HostError {
             Self::Aws { operation, code } => write!(f, "{operation} failed: {code}; try again"),
             Self::Store(error) => error.fmt(f),
             Self::Shopify(error) => write!(f, "Shopify: {error}"),
+            Self::Issuer(error) => write!(f, "the operators' issuer: {error}"),
             Self::ScopesLacking(scopes) => write!(f, "not granted: {}", scopes.join(", ")),
             Self::Secret(what) => write!(f, "{what}: encrypt it again (docs/operations.md)"),
             Self::Settings(error) => error.fmt(f),
@@ -157,6 +161,7 @@ pub struct Context {
     shopify_secrets: OnceCell<ShopifySecrets>,
     shopify: OnceCell<Shopify>,
     resend: OnceCell<Resend>,
+    pub(crate) operator_keys: Mutex<KnownKeys>,
 }
 
 impl fmt::Debug for Context {
@@ -178,6 +183,7 @@ impl Context {
             shopify_secrets: OnceCell::new(),
             shopify: OnceCell::new(),
             resend: OnceCell::new(),
+            operator_keys: Mutex::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod access;
 mod api;
+mod asked;
 mod browser;
 mod connections;
 mod context;
@@ -11,6 +12,7 @@ mod job;
 mod limits;
 mod link;
 mod notice;
+mod operator;
 mod orders;
 mod problem;
 mod schedule;
@@ -21,7 +23,8 @@ mod telemetry;
 mod webhook;
 
 pub use access::{AdminAccess, Connected};
-pub use api::{Answering, ApiError, ApiReply, ApiRequest, MAX_API_BODY, Route, api, authorize, document};
+pub use api::{Answering, ApiError, ApiReply, ApiRequest, Route, api, authorize, document};
+pub use asked::{Asked, MAX_API_BODY};
 pub use browser::{BrowserError, BrowserRequest, Reply, browser};
 pub use connections::Connections;
 pub use context::{Context, HostError, Queue};
@@ -30,6 +33,7 @@ pub use job::{JobError, PurgeOrder, ReconcileOrder, job};
 pub use limits::lift_limit;
 pub use link::{Download, download};
 pub use notice::{Happened, Notice};
+pub use operator::{OperatorRequest, OperatorRoute, authorize_operator, operator_api};
 pub use orders::{order_news, take_news};
 pub use problem::{Problem, ProblemKind};
 pub use schedule::schedule;

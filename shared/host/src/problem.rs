@@ -37,6 +37,10 @@ pub enum ProblemKind {
     ConsentRefused,
     /// The merchant granted less than the app needs.
     ScopesLacking,
+    /// The role of whoever asks does not allow it.
+    Forbidden,
+    /// The operator's token does not count.
+    InvalidOperatorToken,
     /// Something the request needs is not available.
     Unavailable,
     /// No record of this shop has this name, or the path has none.
@@ -59,6 +63,10 @@ pub enum ProblemKind {
     NothingToExcept,
     /// More orders or people are in the case than one step can deal with.
     CaseTooLarge,
+    /// An installation without an owner could not be looked after.
+    LastOwner,
+    /// Whoever opens the app next must not be owner or admin.
+    RoleTooMighty,
     /// A rights request does not say whom it is about, or what is right, in a way that can be found.
     RequestIncomplete,
     /// There is no document to fetch: not yet, not any more, or not for this kind of request.
@@ -69,7 +77,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 32] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -84,6 +92,8 @@ impl ProblemKind {
         Self::InvalidSession,
         Self::ConsentRefused,
         Self::ScopesLacking,
+        Self::Forbidden,
+        Self::InvalidOperatorToken,
         Self::Unavailable,
         Self::NotFound,
         Self::InvalidParameter,
@@ -95,6 +105,8 @@ impl ProblemKind {
         Self::CaseNotDecidable,
         Self::NothingToExcept,
         Self::CaseTooLarge,
+        Self::LastOwner,
+        Self::RoleTooMighty,
         Self::RequestIncomplete,
         Self::NothingToFetch,
         Self::IdempotencyKeyUsed,
@@ -118,6 +130,8 @@ impl ProblemKind {
             Self::InvalidSession => "invalid-session",
             Self::ConsentRefused => "consent-refused",
             Self::ScopesLacking => "scopes-lacking",
+            Self::Forbidden => "forbidden",
+            Self::InvalidOperatorToken => "invalid-operator-token",
             Self::Unavailable => "unavailable",
             Self::NotFound => "not-found",
             Self::InvalidParameter => "invalid-parameter",
@@ -129,6 +143,8 @@ impl ProblemKind {
             Self::CaseNotDecidable => "case-not-decidable",
             Self::NothingToExcept => "nothing-to-except",
             Self::CaseTooLarge => "case-too-large",
+            Self::LastOwner => "last-owner",
+            Self::RoleTooMighty => "role-too-mighty",
             Self::RequestIncomplete => "request-incomplete",
             Self::NothingToFetch => "nothing-to-fetch",
             Self::IdempotencyKeyUsed => "idempotency-key-used",
@@ -148,19 +164,26 @@ impl ProblemKind {
             | Self::InvalidParameter
             | Self::InvalidBody => 400,
             Self::BodyTooLarge | Self::RequestTooLarge => 413,
-            Self::BadSignature | Self::UnsignedQuery | Self::InvalidSession => 401,
-            Self::StateMismatch | Self::ConsentRefused | Self::ScopesLacking => 403,
+            Self::BadSignature | Self::UnsignedQuery | Self::InvalidSession | Self::InvalidOperatorToken => {
+                401
+            }
+            Self::StateMismatch | Self::ConsentRefused | Self::ScopesLacking | Self::Forbidden => 403,
             Self::NotInstalled | Self::NotFound => 404,
             Self::CaseNotResolved
             | Self::CaseNotDecidable
             | Self::NothingToExcept
             | Self::CaseTooLarge
+            | Self::LastOwner
             | Self::NothingToFetch
             | Self::IdempotencyKeyUsed => 409,
             Self::CaseChanged => 412,
-            Self::SettingOutOfBounds | Self::RequestIncomplete => 422,
+            Self::SettingOutOfBounds | Self::RoleTooMighty | Self::RequestIncomplete => 422,
             Self::Unavailable => 503,
         }
+    }
+
+    const fn takes_bearer(self) -> bool {
+        matches!(self, Self::InvalidSession | Self::InvalidOperatorToken)
     }
 
     /// What it is, in a few words.
@@ -181,6 +204,8 @@ impl ProblemKind {
             Self::InvalidSession => "The session token does not count",
             Self::ConsentRefused => "Shopify gives no access for that",
             Self::ScopesLacking => "The merchant granted less than the app needs",
+            Self::Forbidden => "The role does not allow this",
+            Self::InvalidOperatorToken => "The operator's token does not count",
             Self::Unavailable => "Not available now, try again",
             Self::NotFound => "There is nothing of this name",
             Self::InvalidParameter => "A parameter is not as documented",
@@ -192,6 +217,8 @@ impl ProblemKind {
             Self::CaseNotDecidable => "There is nothing to decide on any more",
             Self::NothingToExcept => "Nobody to make an exception for is known",
             Self::CaseTooLarge => "The case is too large for this",
+            Self::LastOwner => "There must be an owner",
+            Self::RoleTooMighty => "Newcomers must not be that mighty",
             Self::RequestIncomplete => "The request does not say whom or what it is about",
             Self::NothingToFetch => "There is no document to fetch",
             Self::IdempotencyKeyUsed => "The Idempotency-Key was used for another request",
@@ -234,6 +261,8 @@ impl Problem {
         if self.kind == ProblemKind::InvalidSession {
             let (name, value) = SessionTokenError::RETRY_HEADER;
             answered["headers"][name] = json!(value);
+        }
+        if self.kind.takes_bearer() {
             answered["headers"]["www-authenticate"] = json!("Bearer");
         }
         answered

@@ -55,13 +55,21 @@ pub enum Setting {
     MailFrom,
     /// Where a merchant opens the app; `{shop}` stands for the shop's domain.
     AdminAppUrl,
+    /// The OpenID Connect issuer of operators' tokens, exactly as it names itself.
+    OperatorIssuer,
+    /// Whom operators' tokens are made for: the client's id at the issuer, or the API's name there.
+    OperatorAudience,
+    /// The claim of a token that holds the operator's role.
+    OperatorRoleClaim,
+    /// Who makes sure of a second factor: `issuer`, which lets nobody in without one, or `claim`: the token must say so.
+    OperatorMfa,
     /// What is logged, as `tracing-subscriber` filters read it.
     Log,
 }
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::DataTable,
         Self::KeysTable,
         Self::LedgerTable,
@@ -85,6 +93,10 @@ impl Setting {
         Self::ResendEndpoint,
         Self::MailFrom,
         Self::AdminAppUrl,
+        Self::OperatorIssuer,
+        Self::OperatorAudience,
+        Self::OperatorRoleClaim,
+        Self::OperatorMfa,
         Self::Log,
     ];
 
@@ -93,6 +105,10 @@ impl Setting {
 
     /// What every function needs that calls a shop's Admin API: where it is, and what tokens are renewed with.
     pub const ADMIN: [Self; 3] = [Self::ShopifySecrets, Self::ShopifyClientId, Self::ShopifyEndpoint];
+
+    /// What says whose tokens operators come with.
+    pub const OPERATORS: [Self; 4] =
+        [Self::OperatorIssuer, Self::OperatorAudience, Self::OperatorRoleClaim, Self::OperatorMfa];
 
     /// The name of its environment variable.
     #[must_use]
@@ -121,6 +137,10 @@ impl Setting {
             Self::ResendEndpoint => "STOREWARD_RESEND_ENDPOINT",
             Self::MailFrom => "STOREWARD_MAIL_FROM",
             Self::AdminAppUrl => "STOREWARD_ADMIN_APP_URL",
+            Self::OperatorIssuer => "STOREWARD_OPERATOR_ISSUER",
+            Self::OperatorAudience => "STOREWARD_OPERATOR_AUDIENCE",
+            Self::OperatorRoleClaim => "STOREWARD_OPERATOR_ROLE_CLAIM",
+            Self::OperatorMfa => "STOREWARD_OPERATOR_MFA",
             Self::Log => "STOREWARD_LOG",
         }
     }

@@ -99,6 +99,11 @@ impl DeploymentKey {
         hex::encode(tag(&self.directory, "actor", &format!("{shop}|{user}")))
     }
 
+    /// The blinded name of an operator, by the issuer's number of the account.
+    pub(crate) fn operator(&self, issuer: &str, subject: &str) -> String {
+        hex::encode(tag(&self.directory, "operator", &format!("{issuer}|{subject}")))
+    }
+
     /// Seals what belongs to the deployment and to no shop, for one place.
     pub(crate) fn seal(&self, place: &str, plain: &[u8], entropy: &dyn Entropy) -> Result<Vec<u8>> {
         seal(&self.records, place.as_bytes(), plain, entropy)

@@ -1,8 +1,6 @@
 //! Breaches of personal data: what is known of each, which shops it reached, and when each of them was told. They belong to
 //! the deployment and outlive the shops. When to remind and what a notice says is `core::incident`'s; sending it is a job's.
 
-use std::collections::BTreeMap;
-
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt, TryStreamExt, stream};

@@ -270,6 +270,16 @@ pub(crate) fn shop(tenant: &Tenant) -> Key {
     Key { kind: Kind::Shop, pk: shop_partition(&tenant.shop), sk: tenant.generation.to_string() }
 }
 
+/// The partition of the lists of members of a shop's installations: found without knowing which is the latest.
+pub(crate) fn members_partition(shop: &ShopId) -> String {
+    format!("members#{shop}")
+}
+
+/// The members of an installation.
+pub(crate) fn members(tenant: &Tenant) -> Key {
+    Key { kind: Kind::Member, pk: members_partition(&tenant.shop), sk: tenant.generation.to_string() }
+}
+
 /// An installation's wrapped keys.
 pub(crate) fn keys(tenant: &Tenant) -> Key {
     Key { kind: Kind::Keys, pk: shop_partition(&tenant.shop), sk: tenant.generation.to_string() }

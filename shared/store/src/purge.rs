@@ -210,6 +210,7 @@ impl Store {
             key: keyspace::shop(tenant),
             condition: Some(Condition::phase("uninstalled")),
         });
+        actions.push(Action::delete(keyspace::members(tenant)));
         actions.push(Action::delete(keyspace::keys(tenant)));
         actions.push(Action::delete(keyspace::directory(tenant)));
         if let Some(at) = installation.uninstalled_at {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt, stream};
 use storeward_api::{CaseBody, CasesBody, DecisionRequest, RecheckBody};
 use storeward_core::data_map::Kind;
+use storeward_core::roles::Permission;
 use storeward_host::{
     ApiError, ApiReply, ApiRequest, Context, Function, Happened, Notice, Problem, ProblemKind, Queue, Route,
     Setting, api,
@@ -16,21 +17,34 @@ const AT_ONCE: usize = 8;
 
 /// The function's routes.
 pub const ROUTES: &[Route] = &[
-    Route { key: "GET /v1/cases", personal: true, handle: |ctx, request| Box::pin(list(ctx, request)) },
-    Route { key: "GET /v1/cases/{id}", personal: true, handle: |ctx, request| Box::pin(read(ctx, request)) },
+    Route {
+        key: "GET /v1/cases",
+        personal: true,
+        needs: Permission::ViewCases,
+        handle: |ctx, request| Box::pin(list(ctx, request)),
+    },
+    Route {
+        key: "GET /v1/cases/{id}",
+        personal: true,
+        needs: Permission::ViewCases,
+        handle: |ctx, request| Box::pin(read(ctx, request)),
+    },
     Route {
         key: "POST /v1/cases/{id}/decision",
         personal: true,
+        needs: Permission::DecideCases,
         handle: |ctx, request| Box::pin(decide(ctx, request)),
     },
     Route {
         key: "POST /v1/cases/{id}/recheck",
         personal: false,
+        needs: Permission::DecideCases,
         handle: |ctx, request| Box::pin(recheck(ctx, request)),
     },
     Route {
         key: "DELETE /v1/cases/{id}",
         personal: false,
+        needs: Permission::DeleteCases,
         handle: |ctx, request| Box::pin(delete(ctx, request)),
     },
 ];

@@ -1,14 +1,21 @@
 //! Households and customers that a merchant does not want flagged: listed and ended. They are made by decisions.
 
 use storeward_api::{ExceptionBody, ExceptionsBody};
+use storeward_core::roles::Permission;
 use storeward_host::{ApiError, ApiReply, ApiRequest, Context, Function, Problem, Route, Setting, api};
 
 /// The function's routes.
 pub const ROUTES: &[Route] = &[
-    Route { key: "GET /v1/exceptions", personal: true, handle: |ctx, request| Box::pin(list(ctx, request)) },
+    Route {
+        key: "GET /v1/exceptions",
+        personal: true,
+        needs: Permission::ViewExceptions,
+        handle: |ctx, request| Box::pin(list(ctx, request)),
+    },
     Route {
         key: "DELETE /v1/exceptions/{id}",
         personal: false,
+        needs: Permission::EndExceptions,
         handle: |ctx, request| Box::pin(end(ctx, request)),
     },
 ];

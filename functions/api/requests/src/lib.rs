@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use storeward_api::{LinkBody, OpenRequest, RequestBody, RequestsBody};
 use storeward_core::rights::{Corrections, OpenedBy, Person, RightsKind, RightsState};
+use storeward_core::roles::Permission;
 use storeward_host::{
     ApiError, ApiReply, ApiRequest, Context, Function, Problem, ProblemKind, Queue, Route, Setting, api,
 };
@@ -12,16 +13,28 @@ use storeward_store::{Asking, Linking, Outcome, RequestFilter};
 
 /// The function's routes.
 pub const ROUTES: &[Route] = &[
-    Route { key: "POST /v1/requests", personal: false, handle: |ctx, request| Box::pin(open(ctx, request)) },
-    Route { key: "GET /v1/requests", personal: false, handle: |ctx, request| Box::pin(list(ctx, request)) },
+    Route {
+        key: "POST /v1/requests",
+        personal: false,
+        needs: Permission::ManageRights,
+        handle: |ctx, request| Box::pin(open(ctx, request)),
+    },
+    Route {
+        key: "GET /v1/requests",
+        personal: false,
+        needs: Permission::ViewRights,
+        handle: |ctx, request| Box::pin(list(ctx, request)),
+    },
     Route {
         key: "GET /v1/requests/{id}",
         personal: false,
+        needs: Permission::ViewRights,
         handle: |ctx, request| Box::pin(read(ctx, request)),
     },
     Route {
         key: "POST /v1/requests/{id}/link",
         personal: true,
+        needs: Permission::ManageRights,
         handle: |ctx, request| Box::pin(link(ctx, request)),
     },
 ];

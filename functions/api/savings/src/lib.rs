@@ -2,12 +2,14 @@
 //! have cost.
 
 use storeward_api::SavingsBody;
+use storeward_core::roles::Permission;
 use storeward_host::{ApiError, ApiReply, ApiRequest, Context, Function, Route, Setting, api};
 
 /// The function's routes.
 pub const ROUTES: &[Route] = &[Route {
     key: "GET /v1/savings",
     personal: false,
+    needs: Permission::ViewSavings,
     handle: |ctx, request| Box::pin(months(ctx, request)),
 }];
 

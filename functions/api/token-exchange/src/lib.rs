@@ -4,9 +4,10 @@
 
 use serde_json::json;
 use storeward_clients::ClientError;
-use storeward_core::session::SessionTokenFault;
+use storeward_core::session::{SessionToken, SessionTokenFault};
 use storeward_host::{
-    BrowserError, BrowserRequest, Context, Function, HostError, Reply, SessionTokenError, Setting, browser,
+    BrowserError, BrowserRequest, Connected, Context, Function, HostError, Reply, SessionTokenError, Setting,
+    browser,
 };
 
 /// The function.
@@ -23,7 +24,7 @@ pub const FUNCTION: Function = Function {
 /// A problem when the session token does not count or the merchant granted too little; nothing is stored then.
 pub async fn handle(ctx: &Context, request: BrowserRequest) -> Result<Reply, BrowserError> {
     let (session, token) = request.session(ctx).await?;
-    match request.as_session(ctx, &session, ctx.connect_by_session(&session.shop, token)).await? {
+    match request.as_session(ctx, &session, connect(ctx, &session, token)).await? {
         Ok(connected) => Ok(Reply::Json(json!({ "connected": true, "lacking_scopes": connected.lacking }))),
         // Genuine, and yet refused: at the end of its minute, or of the installation.
         Err(HostError::Shopify(ClientError::Unauthorized)) => {
@@ -31,4 +32,13 @@ pub async fn handle(ctx: &Context, request: BrowserRequest) -> Result<Reply, Bro
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Connects the shop, and knows the member of its staff from the first time on: who comes first is the owner.
+async fn connect(ctx: &Context, session: &SessionToken, token: &str) -> Result<Connected, HostError> {
+    let connected = ctx.connect_by_session(&session.shop, token).await?;
+    if let Some(user) = &session.user {
+        ctx.store().await?.member_opened(&connected.installation, user.expose()).await?;
+    }
+    Ok(connected)
 }

@@ -12,6 +12,7 @@ use storeward_store::{Access, Acting, By, Installation, Profile, Store};
 use super::Trouble;
 use super::webhooks::Webhook;
 use crate::runtime::bundle::Bundle;
+use crate::shopify::oauth::STAFF;
 use crate::shopify::{SimulatedOrder, SimulatedShop};
 
 /// The demo shop: the one the sample events are from.
@@ -106,8 +107,12 @@ pub async fn install(bundle: &Bundle, domain: &str, name: &str) -> Result<Instal
     let store = store_of(bundle).await?;
     let now = bundle.stack.now();
     let access = Access::lasting(ACCESS_TOKEN, Scopes::parse(GRANTED), now);
-    let installed = store.get().connect(&profile, now, &access, now).await;
-    installed.map_err(|error| Trouble::new("the demo shop cannot be installed", error))
+    let failed = |error| Trouble::new("the demo shop cannot be installed", error);
+    let store = store.get();
+    let installation = store.connect(&profile, now, &access, now).await.map_err(failed)?;
+    // Who installs it opens it: its owner.
+    store.member_opened(&installation, STAFF).await.map_err(failed)?;
+    Ok(installation)
 }
 
 /// Tells the simulated Shopify of an order that a webhook's body is about.

@@ -25,6 +25,9 @@ use crate::template::{Template, TemplateError};
 /// The app's client id in the local run: visibly no real one.
 pub const CLIENT_ID: &str = "test-client-id";
 
+/// Whom operators' tokens are made for in the local run.
+pub const OPERATOR_AUDIENCE: &str = "test-operators";
+
 /// Whom mail comes from on this machine.
 const MAIL_FROM: &str = "Storeward <alerts@storeward.example.com>";
 
@@ -141,6 +144,9 @@ impl Bundle {
             ("AppUrl".to_owned(), app_url.clone()),
             ("ResendKeyCiphertext".to_owned(), resend_key),
             ("MailFrom".to_owned(), MAIL_FROM.to_owned()),
+            ("OperatorIssuer".to_owned(), format!("{app_url}/_issuer")),
+            ("OperatorAudience".to_owned(), OPERATOR_AUDIENCE.to_owned()),
+            ("OperatorRoleClaim".to_owned(), "groups".to_owned()),
         ]);
         let template =
             Template::parse(&options.template, &parameters, port).map_err(BundleError::Template)?;

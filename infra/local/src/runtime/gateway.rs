@@ -44,7 +44,7 @@ fn own(status: StatusCode, message: &str) -> Response<Bytes> {
 }
 
 impl LocalStack {
-    /// Calls the function that the template's API routes `/api/…` or `/auth…` to, as API Gateway does: throttled, and with
+    /// Calls the function that the template's API routes `/api/…`, `/auth…` or `/operator/…` to, as API Gateway does: throttled, and with
     /// the authorizer's word in the event.
     pub async fn call_api(&self, request: Request<Bytes>) -> Response<Bytes> {
         let (parts, body) = request.into_parts();

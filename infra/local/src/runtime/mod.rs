@@ -319,7 +319,7 @@ impl LocalStack {
         }
     }
 
-    /// Everything in one router: `/lambda-url/`, `/api/`, `/auth`, `/_local/`, the simulated Resend and Admin API,
+    /// Everything in one router: `/lambda-url/`, `/api/`, `/auth`, `/operator/`, `/_local/`, the simulated Resend and Admin API,
     /// and the cloud for the rest.
     pub fn router(&self) -> Router {
         Router::new()
@@ -333,6 +333,7 @@ impl LocalStack {
             .route("/api", any(Self::serve_api))
             .route("/api/", any(Self::serve_api))
             .route("/api/{*path}", any(Self::serve_api))
+            .route("/operator/{*path}", any(Self::serve_api))
             .merge(control::router())
             .with_state(self.clone())
             .nest(resend::PATH, self.0.resend.router())
