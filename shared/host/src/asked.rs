@@ -171,7 +171,7 @@ impl Asked {
     /// # Errors
     /// `InvalidParameter` when it is not 1 to 128 visible ASCII characters.
     pub fn idempotency_key(&self) -> Result<Option<&str>, Problem> {
-        let header = self.event.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
+        let header = self.0.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
         let Some((_, value)) = header else { return Ok(None) };
         let known = (1..=128).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic());
         let wrong = || invalid_parameter("Idempotency-Key: send 1 to 128 visible ASCII characters");

@@ -63,6 +63,8 @@ pub enum ProblemKind {
     NothingToExcept,
     /// More orders or people are in the case than one step can deal with.
     CaseTooLarge,
+    /// The incident is not where this can be done, or changed since it was read.
+    IncidentNotThere,
     /// An installation without an owner could not be looked after.
     LastOwner,
     /// Whoever opens the app next must not be owner or admin.
@@ -77,7 +79,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -105,6 +107,7 @@ impl ProblemKind {
         Self::CaseNotDecidable,
         Self::NothingToExcept,
         Self::CaseTooLarge,
+        Self::IncidentNotThere,
         Self::LastOwner,
         Self::RoleTooMighty,
         Self::RequestIncomplete,
@@ -143,6 +146,7 @@ impl ProblemKind {
             Self::CaseNotDecidable => "case-not-decidable",
             Self::NothingToExcept => "nothing-to-except",
             Self::CaseTooLarge => "case-too-large",
+            Self::IncidentNotThere => "incident-not-there",
             Self::LastOwner => "last-owner",
             Self::RoleTooMighty => "role-too-mighty",
             Self::RequestIncomplete => "request-incomplete",
@@ -173,6 +177,7 @@ impl ProblemKind {
             | Self::CaseNotDecidable
             | Self::NothingToExcept
             | Self::CaseTooLarge
+            | Self::IncidentNotThere
             | Self::LastOwner
             | Self::NothingToFetch
             | Self::IdempotencyKeyUsed => 409,
@@ -217,6 +222,7 @@ impl ProblemKind {
             Self::CaseNotDecidable => "There is nothing to decide on any more",
             Self::NothingToExcept => "Nobody to make an exception for is known",
             Self::CaseTooLarge => "The case is too large for this",
+            Self::IncidentNotThere => "The incident is not where this can be done",
             Self::LastOwner => "There must be an owner",
             Self::RoleTooMighty => "Newcomers must not be that mighty",
             Self::RequestIncomplete => "The request does not say whom or what it is about",

@@ -1,12 +1,17 @@
 //! Erases a person, in two passes: at once, and again when no writer from before can still be running. Requests that are
 //! carried out without a record of their own come here too: restrictions, their ends, objections.
 
+use std::time::Duration;
+
 use storeward_core::limits::Limit;
 use storeward_core::normalize::Identifier;
 use storeward_core::rights::RightsKind;
 use storeward_core::time::Timestamp;
 use storeward_host::{Context, Function, JobError, Queue, Setting, job, lift_limit};
 use storeward_store::{Installation, SecondPass, Work};
+
+/// What is kept of the time for the page under way, which takes seconds, and the message to the next run.
+const RESERVE: Duration = Duration::from_secs(15);
 
 /// The function.
 pub const FUNCTION: Function = Function {
@@ -27,7 +32,7 @@ pub const FUNCTION: Function = Function {
 ///
 /// # Errors
 /// Retry while something is unavailable or the request is not written yet; drop when it is gone for good.
-pub async fn handle(ctx: &Context, work: Work, _deadline: Timestamp) -> Result<(), JobError> {
+pub async fn handle(ctx: &Context, work: Work, deadline: Timestamp) -> Result<(), JobError> {
     let store = ctx.store().await?;
     let Some(installation) = store.tenant(&work.tenant).await? else {
         return Err(JobError::Drop("the installation was purged, and the person with it"));
@@ -37,7 +42,8 @@ pub async fn handle(ctx: &Context, work: Work, _deadline: Timestamp) -> Result<(
         store.carried_out(&installation, &work, orders).await?;
         return Ok(());
     }
-    match store.erase_subject(&installation, &work).await? {
+    let time_left = || ctx.now() + RESERVE < deadline;
+    match store.erase_subject(&installation, &work, &time_left).await? {
         Some(SecondPass::After(delay, next)) => {
             // Should this be lost, the due row that was written with the first pass brings it back.
             ctx.send(Queue::RedactSubject, &next, delay).await?;
