@@ -359,7 +359,7 @@ const BROWSERS: [(&str, &str, bool); 3] = [
 ];
 
 /// Every function of the merchants' API that asks who is calling, with its routes.
-pub const MERCHANTS: [(&str, &[Route]); 6] = [
+pub const MERCHANTS: [(&str, &[Route]); 7] = [
     (cases::FUNCTION.name, cases::ROUTES),
     (exceptions::FUNCTION.name, exceptions::ROUTES),
     (incidents::FUNCTION.name, incidents::ROUTES),
