@@ -30,6 +30,7 @@ mod regressions;
 mod requests;
 mod requests_of_people;
 mod restoring;
+mod retention;
 mod rights;
 mod scenarios;
 mod simulation;

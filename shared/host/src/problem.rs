@@ -69,6 +69,10 @@ pub enum ProblemKind {
     LastOwner,
     /// Whoever opens the app next must not be owner or admin.
     RoleTooMighty,
+    /// Something is to be kept for longer than it can be, or for no time.
+    RetentionOutOfBounds,
+    /// Duplicates are to be looked for further back than what they are found by is kept.
+    WindowBeyondRetention,
     /// A rights request does not say whom it is about, or what is right, in a way that can be found.
     RequestIncomplete,
     /// There is no document to fetch: not yet, not any more, or not for this kind of request.
@@ -79,7 +83,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -110,6 +114,8 @@ impl ProblemKind {
         Self::IncidentNotThere,
         Self::LastOwner,
         Self::RoleTooMighty,
+        Self::RetentionOutOfBounds,
+        Self::WindowBeyondRetention,
         Self::RequestIncomplete,
         Self::NothingToFetch,
         Self::IdempotencyKeyUsed,
@@ -149,6 +155,8 @@ impl ProblemKind {
             Self::IncidentNotThere => "incident-not-there",
             Self::LastOwner => "last-owner",
             Self::RoleTooMighty => "role-too-mighty",
+            Self::RetentionOutOfBounds => "retention-out-of-bounds",
+            Self::WindowBeyondRetention => "window-beyond-retention",
             Self::RequestIncomplete => "request-incomplete",
             Self::NothingToFetch => "nothing-to-fetch",
             Self::IdempotencyKeyUsed => "idempotency-key-used",
@@ -182,7 +190,11 @@ impl ProblemKind {
             | Self::NothingToFetch
             | Self::IdempotencyKeyUsed => 409,
             Self::CaseChanged => 412,
-            Self::SettingOutOfBounds | Self::RoleTooMighty | Self::RequestIncomplete => 422,
+            Self::SettingOutOfBounds
+            | Self::RoleTooMighty
+            | Self::RequestIncomplete
+            | Self::RetentionOutOfBounds
+            | Self::WindowBeyondRetention => 422,
             Self::Unavailable => 503,
         }
     }
@@ -225,6 +237,8 @@ impl ProblemKind {
             Self::IncidentNotThere => "The incident is not where this can be done",
             Self::LastOwner => "There must be an owner",
             Self::RoleTooMighty => "Newcomers must not be that mighty",
+            Self::RetentionOutOfBounds => "That cannot be kept for so long",
+            Self::WindowBeyondRetention => "Duplicates are looked for further back than orders are kept",
             Self::RequestIncomplete => "The request does not say whom or what it is about",
             Self::NothingToFetch => "There is no document to fetch",
             Self::IdempotencyKeyUsed => "The Idempotency-Key was used for another request",
