@@ -8,9 +8,11 @@ use storeward_core::guard::{Alert, GuardSettings};
 use storeward_core::incident::{Reach, Severity, Words};
 use storeward_core::limits::Limit;
 use storeward_core::normalize::identifiers;
+use storeward_core::rights::{Corrections, OpenedBy, Person, RightsKind};
 use storeward_core::time::{HOUR, MINUTE};
+use storeward_host::{Happened, Notice};
 use storeward_local::shopify::Shopify;
-use storeward_store::{NewIncident, Phase, Profile};
+use storeward_store::{Asking, NewIncident, Phase, Profile};
 
 use crate::bench::{App, Bench, SECRETS, SHOP, order, root, sample, sample_body, signed_delivery};
 use crate::consent::{World, shop};
@@ -35,10 +37,12 @@ const LAMBDAS_OWN: [&str; 8] = [
 ];
 
 /// What a function may do and does not do in this life, with the reason why it may.
-const UNUSED: [(&str, &str, &str); 8] = [
+const UNUSED: [(&str, &str, &str); 10] = [
     ("jobs/apply-retention", "dynamodb:PutItem DataTable", AFTER_A_DEPLOYMENT),
     ("webhooks/app-uninstalled", "dynamodb:GetItem DataTable", AT_ONCE),
     ("webhooks/shop-redact", "dynamodb:GetItem DataTable", AT_ONCE),
+    ("schedules/seal-ledger", "s3:ListBucket LedgerRoots", TO_TELL_MISSING),
+    ("schedules/seal-ledger", "sqs:SendMessage SealLedgerDeadLetters", BY_LAMBDA),
     ("schedules/sweep-due", "sqs:SendMessage SweepDueDeadLetters", BY_LAMBDA),
     ("schedules/reconcile-orders", "sqs:SendMessage ReconcileOrdersDeadLetters", BY_LAMBDA),
     ("schedules/announce-processors", "sqs:SendMessage AnnounceProcessorsDeadLetters", BY_LAMBDA),
@@ -48,6 +52,8 @@ const UNUSED: [(&str, &str, &str); 8] = [
 
 /// Who objects to the use of their data.
 const LIMITED: &str = "limited@example.com";
+
+const TO_TELL_MISSING: &str = "with it S3 answers 404 for a day that is not sealed, and not 403";
 
 const BY_LAMBDA: &str =
     "an invocation that failed for good is kept there by Lambda, which sends with the function's role";
@@ -135,6 +141,11 @@ impl Roles {
             "TrentService.Decrypt" => {
                 let purpose = body["EncryptionContext"]["purpose"].as_str().unwrap();
                 vec![format!("kms:Decrypt DeploymentKey for {purpose}")]
+            }
+            "TrentService.Sign" => vec!["kms:Sign LedgerRootsKey".to_owned()],
+            operation if operation.contains("/storeward-development-ledger-roots-") => {
+                let action = if operation.starts_with("PUT ") { "s3:PutObject" } else { "s3:GetObject" };
+                vec![format!("{action} LedgerRoots.Arn")]
             }
             operation if operation.starts_with("POST /schedules/") => {
                 let role = body["Target"]["RoleArn"].as_str().unwrap().rsplit('/').next().unwrap();
@@ -389,6 +400,78 @@ impl Watched<'_> {
         tokio::time::pause();
     }
 
+    /// What a merchant asks for a person, of every kind.
+    async fn asked(&mut self) {
+        let email = "asked.for@example.com";
+        for lost in ["jobs/match-order", "jobs/notify-merchant", "jobs/reconcile-shop"] {
+            self.lose(lost).await;
+        }
+        let mut body = stranger(95);
+        body["email"] = json!(email);
+        self.order(95, &body).await;
+        self.drain("jobs/match-order").await;
+        let right = json!({"email": "put.right@example.com"});
+        for (kind, job) in [
+            ("restriction", "jobs/redact-subject"),
+            ("lift-restriction", "jobs/redact-subject"),
+            ("objection", "jobs/redact-subject"),
+            ("access", "jobs/export-subject"),
+            ("rectification", "jobs/rectify-subject"),
+            ("erasure", "jobs/redact-subject"),
+        ] {
+            let mut body = json!({"kind": kind, "email": email});
+            if kind == "rectification" {
+                body["corrections"] = right.clone();
+            }
+            let asked = self.ask("api/requests", "POST /v1/requests", "", &body).await;
+            let id = asked["id"].as_str().unwrap().to_owned();
+            self.drain(job).await;
+            for lost in ["jobs/match-order", "jobs/reconcile-shop", "jobs/redact-subject"] {
+                self.lose(lost).await;
+            }
+            let now = self.ask("api/requests", "GET /v1/requests/{id}", &id, &Value::Null).await;
+            assert_ne!(now["state"], "received", "{now}");
+            if kind == "access" {
+                let link = self.ask("api/requests", "POST /v1/requests/{id}/link", &id, &Value::Null).await;
+                let token = link["json"].as_str().unwrap().rsplit('/').next().unwrap();
+                let event =
+                    json!({"routeKey": "GET /v1/exports/{token}", "pathParameters": {"token": token}});
+                let answer = self.app.invoke("api/exports", event).await.unwrap();
+                assert_eq!(answer["statusCode"], 200, "{answer}");
+                self.book("api/exports");
+            }
+        }
+        self.ask("api/requests", "GET /v1/requests", "", &Value::Null).await;
+    }
+
+    /// What an operator opens and nobody proves.
+    async fn unproven(&mut self) {
+        let store = self.app.store().await;
+        let installation = store.installation(&store.shop_id(&SHOP.parse().unwrap())).await.unwrap().unwrap();
+        let person =
+            Person { email: Some("someone.else@example.com".to_owned().into()), ..Person::default() };
+        let asking = Asking {
+            kind: RightsKind::Access,
+            by: OpenedBy::Operator,
+            person,
+            corrections: Corrections::default(),
+        };
+        let acceptance = store.open_request(&installation, "unproven", &asking).unwrap();
+        let notice = Notice {
+            tenant: installation.tenant.clone(),
+            case: acceptance.work().record.clone(),
+            what: Happened::Proof,
+        };
+        store.commit(acceptance).await.unwrap();
+        let _by_the_test_itself = self.wire.take();
+        let body = serde_json::to_string(&notice).unwrap();
+        let event = json!({"Records": [{"messageId": "m", "receiptHandle": "r", "body": body}]});
+        self.app.invoke("jobs/notify-merchant", event).await.unwrap();
+        self.book("jobs/notify-merchant");
+        self.bench.advance(HOUR * 25).await;
+        self.invoke("schedules/sweep-due", sample("schedules/sweep-due/hourly")).await;
+    }
+
     /// What is told of someone whose data may not be used.
     async fn limited(&mut self, told: &dyn Fn(u64, u32) -> Value) {
         let store = self.app.store().await;
@@ -498,6 +581,8 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     life.bench.advance(HOUR).await;
     life.invoke("schedules/sweep-due", sweep()).await;
     life.drain("jobs/redact-subject").await;
+    life.asked().await;
+    life.unproven().await;
     // Uninstalled and purged, asked for by shop/redact and by the sweep, and in a run that has no time.
     life.order(31, &stranger(31)).await;
     life.drain("jobs/match-order").await;
@@ -531,6 +616,9 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     life.drain("jobs/purge-shop").await;
     // A change of sub-processors is announced to the shops that are left.
     life.invoke("schedules/announce-processors", sample("schedules/announce-processors/daily")).await;
+
+    life.bench.advance(HOUR * 24).await;
+    life.invoke("schedules/seal-ledger", sample("schedules/seal-ledger/daily")).await;
 
     life.compare(|function| !API.contains(&function));
 }
@@ -576,11 +664,13 @@ impl Watched<'_> {
 }
 
 /// The functions of the merchants' API.
-const API: [&str; 8] = [
+const API: [&str; 10] = [
     "api/authorizer",
     "api/cases",
     "api/exceptions",
+    "api/exports",
     "api/members",
+    "api/requests",
     "api/openapi",
     "api/processors",
     "api/savings",
@@ -659,6 +749,7 @@ async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
     life.ask("api/members", "PUT /v1/members", "", &json!({"newcomers": "agent"})).await;
     life.ask("api/members", "PUT /v1/members/{id}", &colleague, &json!({"role": "admin"})).await;
     life.ask("api/members", "DELETE /v1/members/{id}", &colleague, &none).await;
+    life.asked().await;
     life.compare(|function| API.contains(&function));
 }
 

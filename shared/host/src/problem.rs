@@ -75,11 +75,17 @@ pub enum ProblemKind {
     RetentionOutOfBounds,
     /// Duplicates are to be looked for further back than what they are found by is kept.
     WindowBeyondRetention,
+    /// A rights request does not say whom it is about, or what is right, in a way that can be found.
+    RequestIncomplete,
+    /// There is no document to fetch: not yet, not any more, or not for this kind of request.
+    NothingToFetch,
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyKeyUsed,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 36] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -113,6 +119,9 @@ impl ProblemKind {
         Self::RoleTooMighty,
         Self::RetentionOutOfBounds,
         Self::WindowBeyondRetention,
+        Self::RequestIncomplete,
+        Self::NothingToFetch,
+        Self::IdempotencyKeyUsed,
     ];
 
     /// The kind's stable id, the last part of its `type`.
@@ -152,6 +161,9 @@ impl ProblemKind {
             Self::RoleTooMighty => "role-too-mighty",
             Self::RetentionOutOfBounds => "retention-out-of-bounds",
             Self::WindowBeyondRetention => "window-beyond-retention",
+            Self::RequestIncomplete => "request-incomplete",
+            Self::NothingToFetch => "nothing-to-fetch",
+            Self::IdempotencyKeyUsed => "idempotency-key-used",
         }
     }
 
@@ -179,10 +191,13 @@ impl ProblemKind {
             | Self::CaseTooLarge
             | Self::IncidentNotThere
             | Self::LastOwner
+            | Self::IdempotencyKeyUsed
+            | Self::NothingToFetch
             | Self::ProcessorEssential => 409,
             Self::CaseChanged => 412,
             Self::SettingOutOfBounds
             | Self::RoleTooMighty
+            | Self::RequestIncomplete
             | Self::RetentionOutOfBounds
             | Self::WindowBeyondRetention => 422,
             Self::Unavailable => 503,
@@ -230,6 +245,9 @@ impl ProblemKind {
             Self::RoleTooMighty => "Newcomers must not be that mighty",
             Self::RetentionOutOfBounds => "That cannot be kept for so long",
             Self::WindowBeyondRetention => "Duplicates are looked for further back than orders are kept",
+            Self::RequestIncomplete => "The request does not say whom or what it is about",
+            Self::NothingToFetch => "There is no document to fetch",
+            Self::IdempotencyKeyUsed => "The Idempotency-Key was used for another request",
         }
     }
 }
