@@ -366,7 +366,7 @@ const BROWSERS: [(&str, &str, bool); 3] = [
 ];
 
 /// Every function of the merchants' API that asks who is calling, with its routes.
-pub const MERCHANTS: [(&str, &[Route]); 8] = [
+pub(crate) const MERCHANTS: [(&str, &[Route]); 8] = [
     (cases::FUNCTION.name, cases::ROUTES),
     (exceptions::FUNCTION.name, exceptions::ROUTES),
     (incidents::FUNCTION.name, incidents::ROUTES),
@@ -378,7 +378,7 @@ pub const MERCHANTS: [(&str, &[Route]); 8] = [
 ];
 
 /// Every function of the operators' API, with its routes.
-pub const OPERATORS: [(&str, &[OperatorRoute]); 2] =
+pub(crate) const OPERATORS: [(&str, &[OperatorRoute]); 2] =
     [(breaches::FUNCTION.name, breaches::ROUTES), (shops::FUNCTION.name, shops::ROUTES)];
 
 #[test]

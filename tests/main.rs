@@ -23,7 +23,7 @@ mod leaks;
 pub mod ledger;
 mod ledgers;
 mod limits;
-pub mod notifying;
+mod notifying;
 pub mod parsers;
 mod privileges;
 mod promises;
