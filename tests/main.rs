@@ -8,7 +8,7 @@
 )]
 #![expect(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "nobody but these tests calls it")]
 
-mod api;
+pub mod api;
 pub mod bench;
 mod consent;
 mod crashes;
@@ -26,6 +26,7 @@ mod reconciling;
 mod regressions;
 mod requests;
 mod rights;
+mod roles;
 mod scenarios;
 mod simulation;
 mod simultaneous;
