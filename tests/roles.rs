@@ -378,3 +378,58 @@ fn the_published_table_of_roles_is_the_one_in_the_code() {
     );
     assert_document("docs/roles.md", &text);
 }
+
+fn resources() -> serde_norway::Value {
+    let text = std::fs::read_to_string(root().join("template.yaml")).unwrap();
+    let template: serde_norway::Value = serde_norway::from_str(&text).unwrap();
+    template["Resources"].clone()
+}
+
+#[test]
+fn the_operators_pool_is_as_promised() {
+    // Promise DG62, and SO63's second factor.
+    let resources = resources();
+    let pool = &resources["OperatorPool"]["Properties"];
+    let password = &pool["Policies"]["PasswordPolicy"];
+    assert!(password["MinimumLength"].as_u64() >= Some(12) && password["PasswordHistorySize"].as_u64() >= Some(5));
+    for kind in ["RequireUppercase", "RequireLowercase", "RequireNumbers", "RequireSymbols"] {
+        assert_eq!(password[kind].as_bool(), Some(true), "{kind}");
+    }
+    // The history of passwords is of these tiers alone.
+    assert!(["ESSENTIALS", "PLUS"].contains(&pool["UserPoolTier"].as_str().unwrap()));
+    assert_eq!(pool["MfaConfiguration"].as_str(), Some("ON"));
+    assert_eq!(pool["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"].as_bool(), Some(true));
+    assert_eq!(pool["DeletionProtection"].as_str(), Some("ACTIVE"));
+    let client = &resources["OperatorPoolClient"]["Properties"];
+    assert!(client["AccessTokenValidity"].as_u64() <= Some(60) && client["IdTokenValidity"].as_u64() <= Some(60));
+    let groups: BTreeSet<&str> = resources
+        .as_mapping()
+        .unwrap()
+        .values()
+        .filter(|resource| resource["Type"].as_str() == Some("AWS::Cognito::UserPoolGroup"))
+        .map(|group| group["Properties"]["GroupName"].as_str().unwrap())
+        .collect();
+    assert_eq!(groups, OperatorRole::ALL.map(OperatorRole::name).into());
+}
+
+#[test]
+fn what_stages_have_is_called_by_their_stage() {
+    // Promise DG63: of two stages in one account, nothing is the other's.
+    let names = [
+        "TableName", "QueueName", "FunctionName", "LogGroupName", "AliasName", "UserPoolName", "ClientName", "RoleName",
+    ];
+    let mut named = 0;
+    for (id, resource) in resources().as_mapping().unwrap() {
+        for name in names {
+            let name = &resource["Properties"][name];
+            if name.is_null() {
+                continue;
+            }
+            named += 1;
+            let serde_norway::Value::Tagged(sub) = name else { panic!("{id:?}: {name:?}") };
+            let text = sub.value.as_str().unwrap();
+            assert!(sub.tag == "Sub" && text.contains("${Stage}"), "{id:?}: {text}");
+        }
+    }
+    assert!(named > 60, "{named}");
+}
