@@ -12,6 +12,7 @@ use storeward_core::time::{Clock as _, HOUR, MINUTE};
 use storeward_store::{Installation, RecordRef, What};
 
 use crate::bench::{App, Bench, delivery, order, sample_body};
+use crate::support::faults::{Fault, FaultPlan};
 
 fn request() -> RecordRef {
     "request/0123456789abcdef0123456789abcdef".parse().unwrap()
@@ -187,6 +188,63 @@ async fn an_objection_outlasts_an_erasure_without_the_person() {
     let later = bench.clock.now() + HOUR;
     next["created_at"] = json!(later.to_rfc3339());
     assert_eq!(tell(&app, "orders/create", "w2", &next).await, "refused limited");
+}
+
+/// Everything stored, without what differs from run to run.
+fn essence(bench: &Bench) -> Vec<String> {
+    let line = |item: Value| {
+        let entry = item["entry"]["S"].as_str().map(|entry| serde_json::from_str::<Value>(entry).unwrap());
+        let what = entry.map(|entry| format!("{} {}", entry["what"], entry["counts"]));
+        let marks = ["use_limited", "objected_by", "restricted_by", "catch_up_from"]
+            .map(|name| item.get(name).is_some());
+        format!("{} {:?} sealed={} {what:?}", item["kind"]["S"], marks, item.get("sealed").is_some())
+    };
+    let mut lines: Vec<String> = bench.dump().into_values().flatten().map(line).collect();
+    lines.sort();
+    lines
+}
+
+/// Limits or lifts in a process that ends at a request, and again in another: what is stored in the end.
+async fn twice(lifting: bool, fault: Option<(usize, Fault)>) -> (Vec<String>, usize) {
+    let bench = Bench::new().await;
+    let calm = bench.app();
+    let installation = calm.install().await;
+    for id in 1..=2 {
+        calm.order(&format!("w{id}"), &order(id, 1)).await;
+        bench.drain(&calm).await;
+    }
+    let person = &people(&order(1, 1))[..2];
+    if lifting {
+        limit(&calm, &installation, person, Limit::Restricted).await;
+    }
+    let plan = fault.map_or_else(FaultPlan::none, |(at, fault)| FaultPlan::none().at(at, fault));
+    let failing = bench.app_through(bench.transport(), FaultPlan::none());
+    failing.store().await;
+    failing.connector.restart(plan);
+    let work = async |app: &App| {
+        if lifting {
+            lift(app, &installation, person, Limit::Restricted).await;
+        } else {
+            limit(app, &installation, person, Limit::Restricted).await;
+        }
+    };
+    let _ended = failing.connector.run(work(&failing)).await;
+    let requests = failing.connector.requests().len();
+    work(&calm).await;
+    (essence(&bench), requests)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_interrupted_is_completed_by_doing_it_again() {
+    for lifting in [false, true] {
+        let (undisturbed, requests) = twice(lifting, None).await;
+        assert!(requests > 10, "{requests}");
+        for at in 0..requests {
+            // What comes before a request came after the one before it.
+            let (end, _) = twice(lifting, Some((at, Fault::CrashAfter))).await;
+            assert_eq!(end, undisturbed, "lifting={lifting}: at request {at} of {requests}");
+        }
+    }
 }
 
 /// An order by a few names that several people share.

@@ -27,21 +27,21 @@ const SCOPES: &str = "write_orders,write_merchant_managed_fulfillment_orders";
 
 /// A shop with the app, and everything outside of it. Not on paused time: what goes over a socket would run into time-outs
 /// that jump.
-struct World {
-    bench: Bench,
-    app: App,
-    shopify: Shopify,
+pub struct World {
+    pub bench: Bench,
+    pub app: App,
+    pub shopify: Shopify,
     resend: Resend,
-    installation: Installation,
+    pub installation: Installation,
 }
 
 /// Everything on.
-fn all() -> GuardSettings {
+pub fn all() -> GuardSettings {
     GuardSettings { risk_facts: true, hold_fulfilment: true, ..GuardSettings::default() }
 }
 
 impl World {
-    async fn new(settings: &GuardSettings) -> Self {
+    pub async fn new(settings: &GuardSettings) -> Self {
         Self::of(settings, Some("merchant@example.com"), Some(TOKEN)).await
     }
 
@@ -141,12 +141,12 @@ impl World {
         }
     }
 
-    fn mails(&self) -> usize {
+    pub fn mails(&self) -> usize {
         self.resend.mails().len()
     }
 
     /// What stands on each order in the shop: tags, assessments, holds.
-    fn shown(&self) -> Vec<(usize, usize, usize)> {
+    pub fn shown(&self) -> Vec<(usize, usize, usize)> {
         let orders = self.shopify.orders(SHOP).into_iter();
         orders.map(|order| (order.tags.len(), order.assessments.len(), order.holds.len())).collect()
     }

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::json;
+use storeward_core::limits::Limit;
+use storeward_core::normalize::identifiers;
 use storeward_store::CaseState;
 
 use crate::bench::{App, Bench, SHOP, delivery, order, sample, signed_delivery};
@@ -154,6 +156,59 @@ fn all_interleavings(orders: usize, mode: Mode, limit: usize) -> Report {
             Err(format!("instead of one case of all {orders} orders: {cases:?}"))
         },
     )
+}
+
+/// A shop in which one order of a person is stored, another comes, and the person objects at the same time.
+struct Objecting(Shop);
+
+impl World for Objecting {
+    async fn call(&self, request: Request<Bytes>) -> Response<Bytes> {
+        self.0.call(request).await
+    }
+
+    fn state(&self) -> String {
+        self.0.state()
+    }
+
+    fn private(&self, request: &Footprint) -> bool {
+        self.0.private(request)
+    }
+}
+
+#[test]
+fn an_order_that_comes_while_its_person_objects_is_not_used_in_any_interleaving() {
+    let person = || identifiers(&[&"sample.customer@example.com".to_owned().into()], &[], None);
+    let order = Process::new("order", async move |shop: &Objecting| {
+        let app = &shop.0.processes[0].app;
+        app.post("webhooks/orders-create", delivery("orders/create", "w2", &by_email(2))).await;
+    });
+    let objection = Process::new("objection", async move |shop: &Objecting| {
+        let store = shop.0.processes[1].app.store().await;
+        let installation = store.installation(&store.shop_id(&SHOP.parse().unwrap())).await.unwrap().unwrap();
+        let request = "request/0123456789abcdef0123456789abcdef".parse().unwrap();
+        store.limit_subject(&installation, &person(), Limit::Objected, &request).await.unwrap().unwrap();
+    });
+    let report = explore(
+        Mode::Reduced,
+        20_000,
+        async |gate| {
+            let shop = Shop::new(gate, 2).await;
+            shop.bench.app().order("w1", &by_email(1)).await;
+            Objecting(shop)
+        },
+        &[order, objection],
+        async |shop: &Objecting| {
+            let bench = &shop.0.bench;
+            let used =
+                |kind: &str| bench.items(kind).iter().filter(|item| item["use_limited"].is_null()).count();
+            match (used("order"), used("match")) {
+                (0, 0) => Ok(()),
+                left => Err(format!("orders and rows that can be used: {left:?}")),
+            }
+        },
+    );
+    report.assert_holds();
+    assert!(report.executions > 5, "{}", report.executions);
 }
 
 #[test]

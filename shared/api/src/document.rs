@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use storeward_host::ProblemKind;
 
 use crate::types::{
-    CaseBody, CasesBody, DecisionRequest, ExceptionsBody, MembersBody, NewcomersRequest, PreviewBody,
-    PreviewRequest, RecheckBody, RoleRequest, SavingsBody, SelfBody, SettingsBody, words,
+    CaseBody, CasesBody, DecisionRequest, ExceptionsBody, InstructionsBody, InstructionsRequest, MembersBody,
+    NewcomersRequest, PreviewBody, PreviewRequest, RecheckBody, RoleRequest, SavingsBody, SelfBody,
+    SettingsBody, words,
 };
 
 type Make = fn(&mut SchemaGenerator) -> Schema;
@@ -141,6 +142,28 @@ pub const OPERATIONS: &[Operation] = &[
             Some(schema::<PreviewBody>),
         ),
         problems: &[ProblemKind::InvalidBody, ProblemKind::RequestTooLarge, ProblemKind::SettingOutOfBounds],
+    },
+    Operation {
+        key: "GET /v1/instructions",
+        function: "api/settings",
+        public: false,
+        id: "getInstructions",
+        summary: "Everything that is done with the shop's data, and whether it is switched on",
+        parameters: &[],
+        body: None,
+        answer: (200, "The activities as they are switched now.", Some(schema::<InstructionsBody>)),
+        problems: &[],
+    },
+    Operation {
+        key: "PUT /v1/instructions",
+        function: "api/settings",
+        public: false,
+        id: "putInstructions",
+        summary: "Switch activities on or off; what is off is not done, also where it was under way",
+        parameters: &[],
+        body: Some(schema::<InstructionsRequest>),
+        answer: (200, "The activities as they are switched now.", Some(schema::<InstructionsBody>)),
+        problems: &[ProblemKind::InvalidBody, ProblemKind::RequestTooLarge],
     },
     Operation {
         key: "GET /v1/cases",

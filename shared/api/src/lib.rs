@@ -6,8 +6,8 @@ mod types;
 
 pub use document::{OPERATIONS, Operation, document};
 pub use types::{
-    CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody, ExplanationBody,
-    MemberBody, MembersBody, MonthBody, NewcomersRequest, PreviewBody, PreviewExample, PreviewRequest,
-    PreviewResult, ReasonBody, RecheckBody, RoleBody, RoleRequest, SavedBody, SavingsBody, SelfBody,
-    SettingsBody, StaffBody, StepBody,
+    ActivityBody, CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody,
+    ExplanationBody, InstructionsBody, InstructionsRequest, MemberBody, MembersBody, MonthBody,
+    NewcomersRequest, PreviewBody, PreviewExample, PreviewRequest, PreviewResult, ReasonBody, RecheckBody,
+    RoleBody, RoleRequest, SavedBody, SavingsBody, SelfBody, SettingsBody, StaffBody, StepBody,
 };

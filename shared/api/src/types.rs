@@ -1,9 +1,12 @@
 //! The bodies of the API. Members are named as they are on the wire; what a caller sends has no others.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use storeward_core::exception::Scope;
 use storeward_core::guard::{Alert, Decision, GuardSettings, Sensitivity};
+use storeward_core::instructions::Activity;
 use storeward_core::matching::{Evidence, Explanation, Field, Level, Reason};
 use storeward_core::members::Members;
 use storeward_core::money;
@@ -88,6 +91,10 @@ pub struct SettingsBody {
     /// The hour of the day (UTC) of the digest.
     #[schemars(range(max = 23))]
     pub digest_hour: u8,
+    /// Whether cases and what they saved are counted.
+    pub count_savings: bool,
+    /// Whether orders are compared with the shop every hour.
+    pub compare_with_shop: bool,
 }
 
 impl Default for SettingsBody {
@@ -110,6 +117,8 @@ impl From<GuardSettings> for SettingsBody {
             hold_fulfilment,
             alert,
             digest_hour,
+            count_savings,
+            compare_with_shop,
         } = settings;
         Self {
             enabled,
@@ -122,6 +131,8 @@ impl From<GuardSettings> for SettingsBody {
             hold_fulfilment,
             alert,
             digest_hour,
+            count_savings,
+            compare_with_shop,
         }
     }
 }
@@ -139,6 +150,8 @@ impl From<SettingsBody> for GuardSettings {
             hold_fulfilment,
             alert,
             digest_hour,
+            count_savings,
+            compare_with_shop,
         } = body;
         Self {
             enabled,
@@ -151,8 +164,61 @@ impl From<SettingsBody> for GuardSettings {
             hold_fulfilment,
             alert,
             digest_hour,
+            count_savings,
+            compare_with_shop,
         }
     }
+}
+
+/// What is done with the shop's data by the merchant's leave.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Instructions")]
+pub struct InstructionsBody {
+    /// Every activity.
+    pub activities: Vec<ActivityBody>,
+}
+
+/// Something that is done with the shop's data.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Activity")]
+pub struct ActivityBody {
+    /// Its name.
+    #[schemars(with = "String")]
+    pub name: Activity,
+    /// What it is for.
+    pub purpose: String,
+    /// Whether its switch is on.
+    pub on: bool,
+    /// Whether it is done: its switch is on, and that of what it needs.
+    pub done: bool,
+    /// What it does nothing without.
+    #[schemars(with = "Option<String>")]
+    pub needs: Option<Activity>,
+    /// What it reads or writes, by the data map.
+    pub kinds: Vec<String>,
+}
+
+impl From<&GuardSettings> for InstructionsBody {
+    fn from(settings: &GuardSettings) -> Self {
+        let activity = |activity: Activity| ActivityBody {
+            name: activity,
+            purpose: activity.purpose().to_owned(),
+            on: activity.switch(settings),
+            done: settings.allow(activity),
+            needs: activity.needs(),
+            kinds: activity.kinds().iter().map(|kind| kind.name().to_owned()).collect(),
+        };
+        Self { activities: Activity::ALL.map(activity).into() }
+    }
+}
+
+/// Switches to set.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InstructionsRequest {
+    /// Whether each is to be done. Those that are left out stay as they are.
+    #[schemars(with = "BTreeMap<String, bool>")]
+    pub activities: BTreeMap<Activity, bool>,
 }
 
 /// Settings to try on orders that are stored already.

@@ -63,6 +63,10 @@ pub struct GuardSettings {
     pub alert: Alert,
     /// The hour of the day (UTC, 0 to 23) of the digest.
     pub digest_hour: u8,
+    /// Whether cases and what they saved are counted.
+    pub count_savings: bool,
+    /// Whether orders are compared with the shop every hour.
+    pub compare_with_shop: bool,
 }
 
 impl Default for GuardSettings {
@@ -78,6 +82,8 @@ impl Default for GuardSettings {
             hold_fulfilment: false,
             alert: Alert::default(),
             digest_hour: 7,
+            count_savings: true,
+            compare_with_shop: true,
         }
     }
 }

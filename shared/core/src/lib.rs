@@ -10,6 +10,7 @@ pub mod exception;
 pub mod export_page;
 pub mod guard;
 pub mod incident;
+pub mod instructions;
 pub mod ledger;
 pub mod limits;
 pub mod matching;

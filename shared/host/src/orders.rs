@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use storeward_core::instructions::Activity;
 use storeward_core::order::Order;
 use storeward_store::{Delivery, Installation, News, Plan, StoreError, Told, Written};
 
@@ -52,7 +53,7 @@ pub async fn take_news(
     asked_for: bool,
 ) -> Result<News, HostError> {
     let store = ctx.store().await?;
-    let told = Told { enabled: installation.settings()?.enabled, asked_for };
+    let told = Told { enabled: installation.settings()?.allow(Activity::DetectDuplicates), asked_for };
     for _ in 0..ATTEMPTS {
         let writing = match store.plan_news(installation, delivery, order.clone(), told).await? {
             Plan::Nothing(News::Known) => {

@@ -7,6 +7,7 @@ use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use storeward_core::data_map::{Kind, Table};
 use storeward_core::guard::Decision;
+use storeward_core::instructions::Activity;
 use storeward_core::matching::{Explanation, RULE_VERSION, Reason};
 use storeward_core::order::Order;
 use storeward_core::personal::Personal;
@@ -158,6 +159,8 @@ struct SealedCase {
     counted: Option<Counted>,
     #[serde(default)]
     exceptions: Vec<RecordRef>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    uncounted: bool,
 }
 
 /// A case.
@@ -188,6 +191,8 @@ pub struct Case {
     pub(crate) counted: Option<Counted>,
     /// What the decision excepted from being flagged.
     pub(crate) exceptions: Vec<RecordRef>,
+    /// Whether its opening was not counted, because the merchant did not want it.
+    pub(crate) uncounted: bool,
     pub(crate) opened_at: Timestamp,
     pub(crate) revision: i64,
     pub(crate) merged_into: Option<RecordRef>,
@@ -224,6 +229,7 @@ impl Case {
                 decided: self.decided.clone(),
                 counted: self.counted.clone(),
                 exceptions: self.exceptions.clone(),
+                uncounted: self.uncounted,
             };
             item = item.sealed(&installation.keys, &sealed, &*store.entropy)?;
         }
@@ -401,6 +407,7 @@ impl Store {
             decided: sealed.decided,
             counted: sealed.counted,
             exceptions: sealed.exceptions,
+            uncounted: sealed.uncounted,
             opened_at,
             revision: stored.number("revision")?,
             merged_into: merged_into.map_err(|_| StoreError::Corrupt("a merged case"))?,
@@ -526,6 +533,7 @@ impl Store {
         let mut actions = Vec::new();
         let mut tally = Tally::default();
         if target.revision == 0 {
+            target.uncounted = !installation.settings()?.allow(Activity::CountSavings);
             tally.opened(&target);
             actions.push(index_row(&installation.tenant, target.opened_at, &target.reference));
         }
@@ -591,6 +599,7 @@ impl Store {
             decided: None,
             counted: None,
             exceptions: Vec::new(),
+            uncounted: false,
             opened_at: now,
             revision: 0,
             merged_into: None,

@@ -4,6 +4,7 @@
 use storeward_core::data_map::Kind;
 use storeward_core::exception::Scope;
 use storeward_core::guard::Decision;
+use storeward_core::instructions::Activity;
 
 use crate::cases::{Case, CaseState, Decided};
 use crate::error::{Result, StoreError};
@@ -113,11 +114,14 @@ impl Store {
             let now = self.now();
             let mut tally = Tally::default();
             tally.taken_back(&case);
-            let counted = Counted::of(&case, decision == Decision::Confirm, now);
-            tally.decided(&case.reference, &counted);
+            let counting = installation.settings()?.allow(Activity::CountSavings);
+            let counted = counting.then(|| Counted::of(&case, decision == Decision::Confirm, now));
+            if let Some(counted) = &counted {
+                tally.decided(&case.reference, counted);
+            }
             case.state = state;
             case.decided = Some(Decided { decision, at: now });
-            case.counted = Some(counted);
+            case.counted = counted;
             case.exceptions = exceptions;
             actions.push(case.put(self, installation)?);
             // Not which case: the ledger outlives its people, and must not tell one anonymised case from another.

@@ -25,6 +25,8 @@ pub enum What {
     Uninstalled,
     /// The merchant changed the settings of the duplicate guard.
     SettingsChanged,
+    /// The merchant switched something on or off that is done with its data.
+    InstructionChanged,
     /// A member of the merchant's staff opened the app for the first time.
     MemberCame,
     /// The merchant gave a member another role, or newcomers.

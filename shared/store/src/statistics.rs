@@ -93,12 +93,16 @@ impl Tally {
 
     /// A case was opened.
     pub(crate) fn opened(&mut self, case: &Case) {
-        self.add(&month(case.opened_at), &case.reference, "opened_cases".to_owned(), 1);
+        if !case.uncounted {
+            self.add(&month(case.opened_at), &case.reference, "opened_cases".to_owned(), 1);
+        }
     }
 
     /// A case turned out to be part of another.
     pub(crate) fn merged(&mut self, case: &Case) {
-        self.add(&month(case.opened_at), &case.reference, "opened_cases".to_owned(), -1);
+        if !case.uncounted {
+            self.add(&month(case.opened_at), &case.reference, "opened_cases".to_owned(), -1);
+        }
         self.taken_back(case);
     }
 

@@ -1,13 +1,14 @@
 //! The life of an installation as the store sees it: created with keys of its own, read by every handler,
 //! marked as uninstalled. Its end is the purge's.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use storeward_core::data_map::{Kind, Table};
 use storeward_core::guard::GuardSettings;
+use storeward_core::instructions::Activity;
 use storeward_core::oauth::Access;
 use storeward_core::personal::Personal;
 use storeward_core::shop::{Generation, ShopDomain, ShopId, ShopState, Tenant};
@@ -24,6 +25,9 @@ use crate::store::{Action, Change, Condition, Query, Store};
 
 /// How many shops' keys one Lambda instance remembers.
 const CACHED_SHOPS: usize = 1000;
+
+/// How often switches are set while others change the settings.
+const SWITCHING: usize = 6;
 
 /// The attribute of a shop's settings: sealed apart from the profile, so that neither is lost when both change.
 const SETTINGS: &str = "settings";
@@ -244,15 +248,73 @@ impl Store {
         installation: &Installation,
         settings: &GuardSettings,
     ) -> Result<bool> {
-        let tenant = &installation.tenant;
+        let condition = Condition::phase("installed");
+        let what = (What::SettingsChanged, "settings".to_owned());
+        self.write_settings(installation, settings, condition, what).await
+    }
+
+    /// Switches activities on or off, whatever else of the settings is changed at the same time. `None` when the app is
+    /// not installed.
+    pub async fn change_instructions(
+        &self,
+        installation: &Installation,
+        switches: &BTreeMap<Activity, bool>,
+    ) -> Result<Option<GuardSettings>> {
+        for _ in 0..SWITCHING {
+            let Some(now) = self.installation(&installation.tenant.shop).await? else { return Ok(None) };
+            if !now.is_installed() {
+                return Ok(None);
+            }
+            let before = now.settings()?;
+            let mut settings = before.clone();
+            for (activity, on) in switches {
+                activity.set(&mut settings, *on);
+            }
+            if settings == before {
+                return Ok(Some(settings));
+            }
+            let mut condition = Condition::phase("installed");
+            match now.stored.0.get(SETTINGS) {
+                Some(sealed) => {
+                    condition.expression = "phase = :in_phase AND settings = :before";
+                    condition.values.push((":before", sealed.clone()));
+                }
+                None => condition.expression = "phase = :in_phase AND attribute_not_exists(settings)",
+            }
+            let count = u64::try_from(switches.len()).unwrap_or(u64::MAX);
+            let what = (What::SettingsChanged, format!("instructions for {count} activities"));
+            if self.write_settings(&now, &settings, condition, what).await? {
+                return Ok(Some(settings));
+            }
+        }
+        Err(StoreError::Contended("the settings"))
+    }
+
+    /// Writes settings with an entry, and one more for each activity that they switch.
+    async fn write_settings(
+        &self,
+        installation: &Installation,
+        settings: &GuardSettings,
+        condition: Condition,
+        (what, why): (What, String),
+    ) -> Result<bool> {
+        let (tenant, before) = (&installation.tenant, installation.settings()?);
         let key = keyspace::shop(tenant);
         let sealed = seal_part(&key, SETTINGS, &installation.keys, settings, &*self.entropy)?;
         let update =
             Change { expression: "SET settings = :settings".to_owned(), values: vec![(":settings", sealed)] };
-        let actions = vec![
-            Action::Update { key, update, condition: Some(Condition::phase("installed")) },
-            self.ledger_action(&Entry::new(self.now(), tenant, What::SettingsChanged, "settings"))?,
+        let mut actions = vec![
+            Action::Update { key, update, condition: Some(condition) },
+            self.ledger_action(&Entry::new(self.now(), tenant, what, why))?,
         ];
+        for activity in Activity::ALL {
+            let on = activity.switch(settings);
+            if on != activity.switch(&before) {
+                let why = format!("{} {}", activity.name(), if on { "on" } else { "off" });
+                let entry = Entry::new(self.now(), tenant, What::InstructionChanged, why);
+                actions.push(self.ledger_action(&entry)?);
+            }
+        }
         Ok(self.transact(actions).await?.is_ok())
     }
 

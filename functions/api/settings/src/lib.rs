@@ -1,9 +1,12 @@
-//! The settings of the duplicate guard: read, replaced, and tried on orders that are stored already. What a setting does
-//! is `core`'s.
+//! The settings of the duplicate guard: read, replaced, and tried on orders that are stored already; and what the merchant
+//! lets be done at all. What a setting does is `core`'s.
 
 use std::time::Duration;
 
-use storeward_api::{PreviewBody, PreviewExample, PreviewRequest, PreviewResult, SettingsBody};
+use storeward_api::{
+    InstructionsBody, InstructionsRequest, PreviewBody, PreviewExample, PreviewRequest, PreviewResult,
+    SettingsBody,
+};
 use storeward_core::guard::GuardSettings;
 use storeward_core::matching::Side;
 use storeward_core::order::Order;
@@ -47,6 +50,18 @@ pub const ROUTES: &[Route] = &[
         needs: Permission::TrySettings,
         handle: |ctx, request| Box::pin(try_on(ctx, request)),
     },
+    Route {
+        key: "GET /v1/instructions",
+        personal: false,
+        needs: Permission::ViewPrivacy,
+        handle: |ctx, request| Box::pin(instructions(ctx, request)),
+    },
+    Route {
+        key: "PUT /v1/instructions",
+        personal: false,
+        needs: Permission::ChangePrivacy,
+        handle: |ctx, request| Box::pin(instruct(ctx, request)),
+    },
 ];
 
 /// The function.
@@ -76,6 +91,21 @@ async fn replace(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiErro
         return Err(Problem::new(ProblemKind::NotInstalled, "install the app in this shop first").into());
     }
     ApiReply::ok(&SettingsBody::from(settings))
+}
+
+#[expect(clippy::unused_async, reason = "a route's signature")]
+async fn instructions(_ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
+    request.know(&[])?;
+    ApiReply::ok(&InstructionsBody::from(&request.installation.settings()?))
+}
+
+async fn instruct(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
+    request.know(&[])?;
+    let InstructionsRequest { activities } = request.body()?;
+    match ctx.store().await?.change_instructions(&request.installation, &activities).await? {
+        Some(settings) => ApiReply::ok(&InstructionsBody::from(&settings)),
+        None => Err(Problem::new(ProblemKind::NotInstalled, "install the app in this shop first").into()),
+    }
 }
 
 async fn try_on(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use storeward_core::instructions::Activity;
 use storeward_core::time::Timestamp;
 use storeward_host::{Context, Function, Happened, JobError, Notice, Queue, Setting, job};
 use storeward_store::{RecordRef, Task};
@@ -45,7 +46,7 @@ pub async fn handle(ctx: &Context, task: Task, _deadline: Timestamp) -> Result<(
         return Ok(());
     }
     let settings = installation.settings()?;
-    if !settings.enabled {
+    if !settings.allow(Activity::DetectDuplicates) {
         if let Task::Delivered(work) = &task {
             store.complete(work).await?;
         }

@@ -11,6 +11,7 @@ use storeward_core::announcement;
 use storeward_core::data_map::{Category, Processor};
 use storeward_core::egress::{Categories, Outgoing, Use};
 use storeward_core::guard::Alert;
+use storeward_core::instructions::Activity;
 use storeward_core::personal::Personal;
 use storeward_core::time::{HOUR, Timestamp};
 use storeward_host::{Context, JobError, Setting};
@@ -60,7 +61,8 @@ pub(crate) async fn alert(ctx: &Context, installation: &Installation, case: &Cas
     let profile = installation.profile()?;
     // Where no mail may go out, the case is in the app.
     let to = profile.email.filter(|_| mailed(ctx, installation, Use::CaseMail, OF_CASES));
-    let to = match (settings.alert, to) {
+    let alert = if settings.allow(Activity::AlertByMail) { settings.alert } else { Alert::Off };
+    let to = match (alert, to) {
         (Alert::Each, Some(to)) => to,
         (Alert::Digest, Some(_)) => {
             store.put_into_digest(installation, case, settings.digest_hour).await?;
@@ -97,8 +99,8 @@ pub(crate) async fn send_digest(
 ) -> Result<(), JobError> {
     let store = ctx.store().await?;
     let profile = installation.profile()?;
-    let wanted =
-        installation.settings()?.alert != Alert::Off && mailed(ctx, installation, Use::CaseMail, OF_CASES);
+    let wanted = installation.settings()?.allow(Activity::AlertByMail)
+        && mailed(ctx, installation, Use::CaseMail, OF_CASES);
     if let (Some(digest), Some(to), true) =
         (store.digest(installation, reference).await?, profile.email, wanted)
     {

@@ -9,6 +9,7 @@ use storeward_core::alert::clean;
 use storeward_core::data_map::Category;
 use storeward_core::egress::Outgoing;
 use storeward_core::guard::GuardSettings;
+use storeward_core::instructions::Activity;
 use storeward_core::personal::Personal;
 use storeward_host::{AdminAccess, Context, JobError};
 use storeward_store::{Case, FlagState, Installation, Member, OrderRecord, RecordRef, why};
@@ -44,7 +45,7 @@ pub(crate) async fn show(
     if waiting.is_empty() {
         return Ok(());
     }
-    let hold = settings.hold_fulfilment && store.announce_hold(installation, case).await?;
+    let hold = settings.allow(Activity::HoldFulfilment) && store.announce_hold(installation, case).await?;
     let showing =
         Showing { shopify: ctx.shopify_for(installation).await?, access, case, settings: &settings, hold };
     let mut told = Vec::new();
@@ -93,11 +94,11 @@ impl Showing<'_> {
         if self.hold && member.is_some() {
             settled(record, "held", self.hold(&order, record).await)?;
         }
-        if self.settings.tag_orders {
+        if self.settings.allow(Activity::TagOrders) {
             let tagged = self.shopify.tags_add(&self.access.domain, self.token(), &order, &[TAG]).await;
             settled(record, "tagged", tagged)?;
         }
-        if let Some(member) = member.filter(|_| self.settings.risk_facts) {
+        if let Some(member) = member.filter(|_| self.settings.allow(Activity::AttachRiskFacts)) {
             settled(record, "assessed", self.assess(&order, member).await)?;
         }
         Ok(())

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use storeward_clients::ClientError;
+use storeward_core::instructions::Activity;
 use storeward_core::time::{MINUTE, Timestamp};
 use storeward_host::{Context, Function, JobError, Queue, ReconcileOrder, Setting, job, take_news};
 use storeward_store::{Delivery, News};
@@ -38,10 +39,10 @@ pub async fn handle(ctx: &Context, order: ReconcileOrder, deadline: Timestamp) -
         return Err(JobError::Drop("the app was uninstalled"));
     }
     let began = ctx.now();
-    if !installation.settings()?.enabled {
-        // What happens while the guard is off is not made up for when it is on again.
+    if !installation.settings()?.allow(Activity::CompareWithShop) {
+        // What happens while it is off is not made up for when it is on again.
         store.reconciled(&installation, began).await?;
-        return Err(JobError::Drop("the guard is off"));
+        return Err(JobError::Drop("the merchant switched comparing off"));
     }
     let Some(access) = ctx.admin_access(&installation).await? else {
         return Err(JobError::Drop("there is no access to the Admin API"));

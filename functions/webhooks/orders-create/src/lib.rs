@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use storeward_core::instructions::Activity;
 use storeward_core::order::Order;
 use storeward_host::{
     Answer, Context, Function, Queue, RefusedBecause, Setting, Webhook, WebhookError, webhook,
@@ -31,7 +32,7 @@ pub async fn handle(ctx: &Context, webhook: Webhook<Order>) -> Result<Answer, We
     if !installation.is_installed() {
         return Ok(Answer::Refused(RefusedBecause::Uninstalled));
     }
-    if !webhook.body.counts() || !installation.settings()?.enabled {
+    if !webhook.body.counts() || !installation.settings()?.allow(Activity::DetectDuplicates) {
         return Ok(Answer::NothingToDo);
     }
     let acceptance = store.accept_order(&installation, &webhook.delivery, webhook.body)?;
