@@ -206,6 +206,7 @@ async fn life() -> (Bench, Vec<(String, Value)>) {
     let installation = store.install(&profile).await.unwrap();
     // One mail a day: nothing goes out at once, and the day's digest is listed.
     store.member_opened(&installation, "42").await.unwrap();
+    store.operator_password_set(&store.operator("test-issuer", "test"), "test").await.unwrap();
     let settings = GuardSettings { alert: Alert::Digest, ..GuardSettings::default() };
     assert!(store.change_settings(&installation, &settings).await.unwrap());
     look(&mut seen);
@@ -282,6 +283,7 @@ fn began(kind: Kind, item: &Value) -> Option<i64> {
         Kind::Request | Kind::Rectification | Kind::Export => number(item, "received_at"),
         Kind::Tombstone => number(item, "erased_at"),
         Kind::Digest => number(item, "due_at"),
+        Kind::OperatorPassword => number(item, "set_at"),
         Kind::Match => sort.split('#').next().unwrap().parse().ok(),
         Kind::Due => number(item, "at").or_else(|| number(item, "hour").map(|hour| hour * 3_600_000)),
         Kind::Case => number(item, "opened_at").or_else(|| {

@@ -517,7 +517,7 @@ impl Watched<'_> {
 }
 
 /// The functions of the operators' API.
-const OPERATORS: [&str; 2] = ["api/operator-authorizer", "operator/shops"];
+const OPERATORS: [&str; 3] = ["api/operator-authorizer", "operator/shops", "triggers/operator-sign-in"];
 
 /// The functions of the merchants' API.
 const API: [&str; 7] = [
@@ -634,6 +634,12 @@ async fn every_function_of_the_operators_api_may_do_what_it_does_and_nothing_els
         let answer = life.app.invoke("operator/shops", event).await.unwrap();
         assert_eq!(answer["statusCode"], 200, "{answer}");
         life.book("operator/shops");
+    }
+    for name in ["first", "signed-in", "asked", "reset"] {
+        let event = sample(&format!("triggers/operator-sign-in/{name}"));
+        let answer = life.app.invoke("triggers/operator-sign-in", event.clone()).await.unwrap();
+        assert_eq!(answer, event, "the pool is given its event back");
+        life.book("triggers/operator-sign-in");
     }
     serving.abort();
     life.compare(|function| OPERATORS.contains(&function));

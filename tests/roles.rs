@@ -10,13 +10,13 @@ use http::Request;
 use serde_json::{Value, json};
 use storeward_core::members::{Changing, Members};
 use storeward_core::roles::{OperatorPermission, OperatorRole, Permission, Role};
-use storeward_core::time::Timestamp;
+use storeward_core::time::{DAY, Timestamp};
 use storeward_local::runtime::LocalStack;
 use storeward_local::runtime::bundle::{Bundle, Keep, Options};
 use storeward_store::{Acting, By, Installation, Profile, Store, What};
 use tokio::task::JoinHandle;
 
-use crate::bench::{SECRETS, SHOP, START, root};
+use crate::bench::{Bench, SECRETS, SHOP, START, root, sample};
 use crate::ledgers::{MERCHANTS, OPERATORS, assert_document};
 
 /// A 32-digit name of nothing.
@@ -281,7 +281,7 @@ async fn the_first_to_open_the_app_is_owner_and_decides_what_the_others_are() {
     let entries = store.ledger_of(&local.installation.tenant.shop, local.stack().now()).await.unwrap();
     let told: BTreeSet<(String, bool)> = entries
         .iter()
-        .map(|entry| (format!("{:?}", entry.what), entry.by == By::Merchant(colleague.clone())))
+        .map(|entry| (format!("{:?}", entry.what), entry.by == Some(By::Merchant(colleague.clone()))))
         .collect();
     for expected in [("MemberCame", false), ("RoleChanged", true), ("MemberRemoved", true)] {
         assert!(told.contains(&(expected.0.to_owned(), expected.1)), "{told:?}");
@@ -391,7 +391,9 @@ fn the_operators_pool_is_as_promised() {
     let resources = resources();
     let pool = &resources["OperatorPool"]["Properties"];
     let password = &pool["Policies"]["PasswordPolicy"];
-    assert!(password["MinimumLength"].as_u64() >= Some(12) && password["PasswordHistorySize"].as_u64() >= Some(5));
+    assert!(
+        password["MinimumLength"].as_u64() >= Some(12) && password["PasswordHistorySize"].as_u64() >= Some(5)
+    );
     for kind in ["RequireUppercase", "RequireLowercase", "RequireNumbers", "RequireSymbols"] {
         assert_eq!(password[kind].as_bool(), Some(true), "{kind}");
     }
@@ -401,7 +403,9 @@ fn the_operators_pool_is_as_promised() {
     assert_eq!(pool["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"].as_bool(), Some(true));
     assert_eq!(pool["DeletionProtection"].as_str(), Some("ACTIVE"));
     let client = &resources["OperatorPoolClient"]["Properties"];
-    assert!(client["AccessTokenValidity"].as_u64() <= Some(60) && client["IdTokenValidity"].as_u64() <= Some(60));
+    assert!(
+        client["AccessTokenValidity"].as_u64() <= Some(60) && client["IdTokenValidity"].as_u64() <= Some(60)
+    );
     let groups: BTreeSet<&str> = resources
         .as_mapping()
         .unwrap()
@@ -416,7 +420,14 @@ fn the_operators_pool_is_as_promised() {
 fn what_stages_have_is_called_by_their_stage() {
     // Promise DG63: of two stages in one account, nothing is the other's.
     let names = [
-        "TableName", "QueueName", "FunctionName", "LogGroupName", "AliasName", "UserPoolName", "ClientName", "RoleName",
+        "TableName",
+        "QueueName",
+        "FunctionName",
+        "LogGroupName",
+        "AliasName",
+        "UserPoolName",
+        "ClientName",
+        "RoleName",
     ];
     let mut named = 0;
     for (id, resource) in resources().as_mapping().unwrap() {
@@ -432,4 +443,41 @@ fn what_stages_have_is_called_by_their_stage() {
         }
     }
     assert!(named > 60, "{named}");
+}
+
+#[tokio::test]
+async fn an_operators_password_counts_for_90_days_and_a_reset_makes_it_count_again() {
+    let bench = Bench::new().await;
+    let app = bench.app();
+    let event = |name: &str| sample(&format!("triggers/operator-sign-in/{name}"));
+    let asked = async |name: &str| app.invoke("triggers/operator-sign-in", event(name)).await;
+    // Given an account whose password nobody knows of: refused, unless it has to be replaced at this very sign-in.
+    let refused = asked("asked").await.unwrap_err();
+    assert!(refused.to_string().contains("set a new one"), "{refused}");
+    for name in ["first", "signed-in", "asked"] {
+        assert_eq!(asked(name).await.unwrap(), event(name), "{name}");
+    }
+    // When 90 days have passed, with sign-ins in between, then it does not count any more.
+    bench.advance(DAY * 89).await;
+    asked("asked").await.unwrap();
+    asked("signed-in").await.unwrap();
+    bench.advance(DAY).await;
+    asked("asked").await.unwrap_err();
+    asked("reset").await.unwrap();
+    asked("asked").await.unwrap();
+    // Another account, or the same in another pool, is somebody else.
+    for (pointer, value) in
+        [("/request/userAttributes/sub", "another"), ("/userPoolId", "another"), ("/region", "another")]
+    {
+        let mut other = event("asked");
+        *other.pointer_mut(pointer).unwrap() = json!(value);
+        app.invoke("triggers/operator-sign-in", other).await.unwrap_err();
+    }
+    for source in ["PreSignUp_SignUp", "PostConfirmation_ConfirmSignUp", ""] {
+        let mut other = event("asked");
+        other["triggerSource"] = json!(source);
+        app.invoke("triggers/operator-sign-in", other).await.unwrap_err();
+    }
+    let stored = json!(bench.dump()).to_string();
+    assert!(!stored.contains("operator@example.com") && !stored.contains("11111111-2222"), "{stored}");
 }

@@ -19,6 +19,7 @@ mod schedule;
 mod secrets;
 mod session;
 mod settings;
+mod sign_in;
 mod telemetry;
 mod webhook;
 
@@ -39,6 +40,7 @@ pub use problem::{Problem, ProblemKind};
 pub use schedule::schedule;
 pub use session::SessionTokenError;
 pub use settings::{Setting, Settings, SettingsError};
+pub use sign_in::operator_sign_in;
 pub use storeward_clients::shopify::Standing;
 pub use telemetry::start_telemetry;
 pub use webhook::{Answer, Body, MAX_BODY, RefusedBecause, Webhook, WebhookError, webhook};

@@ -280,6 +280,11 @@ pub(crate) fn members(tenant: &Tenant) -> Key {
     Key { kind: Kind::Member, pk: members_partition(&tenant.shop), sk: tenant.generation.to_string() }
 }
 
+/// That an operator's password was set, by the operator's blinded name.
+pub(crate) fn operator_password(operator: &str) -> Key {
+    Key { kind: Kind::OperatorPassword, pk: format!("operator-password#{operator}"), sk: "set".to_owned() }
+}
+
 /// An installation's wrapped keys.
 pub(crate) fn keys(tenant: &Tenant) -> Key {
     Key { kind: Kind::Keys, pk: shop_partition(&tenant.shop), sk: tenant.generation.to_string() }
