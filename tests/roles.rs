@@ -427,7 +427,7 @@ fn what_stages_have_is_called_by_their_stage() {
         "AliasName",
         "UserPoolName",
         "ClientName",
-        "RoleName",
+
     ];
     let mut named = 0;
     for (id, resource) in resources().as_mapping().unwrap() {
