@@ -7,11 +7,13 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use storeward_core::data_map::{Kind, Retention, Table};
 use storeward_core::guard::{Alert, Decision, GuardSettings};
+use storeward_core::incident::{Reach, Severity, Words};
 use storeward_core::limits::Limit;
 use storeward_core::normalize::identifiers;
 use storeward_core::time::HOUR;
 use storeward_host::{OperatorRoute, ProblemKind, Route, Setting};
 use storeward_local::template::Template;
+use storeward_store::NewIncident;
 
 use crate::bench::{Bench, order, root, sample};
 
@@ -236,6 +238,13 @@ async fn life() -> (Bench, Vec<(String, Value)>) {
     refused["email"] = json!("limited@example.com");
     assert_eq!(app.order("refused", &refused).await["because"], "limited");
     look(&mut seen);
+    let now = storeward_core::time::Clock::now(&bench.clock);
+    let reach = Reach { from: now - HOUR, until: now, kinds: Reach::everything() };
+    let (severity, words) = (Severity::Low, Words::default());
+    let breach = NewIncident { severity, drill: true, aware_at: now, reach, words };
+    let breach = store.open_incident(&breach).await.unwrap();
+    assert!(store.assess_incident(&breach, &|| true).await.unwrap());
+    look(&mut seen);
     app.post("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
     look(&mut seen);
     bench.drain(&app).await;
@@ -352,16 +361,18 @@ const BROWSERS: [(&str, &str, bool); 3] = [
 ];
 
 /// Every function of the merchants' API that asks who is calling, with its routes.
-pub const MERCHANTS: [(&str, &[Route]); 5] = [
+pub const MERCHANTS: [(&str, &[Route]); 6] = [
     (cases::FUNCTION.name, cases::ROUTES),
     (exceptions::FUNCTION.name, exceptions::ROUTES),
+    (incidents::FUNCTION.name, incidents::ROUTES),
     (members::FUNCTION.name, members::ROUTES),
     (savings::FUNCTION.name, savings::ROUTES),
     (settings::FUNCTION.name, settings::ROUTES),
 ];
 
 /// Every function of the operators' API, with its routes.
-pub const OPERATORS: [(&str, &[OperatorRoute]); 1] = [(shops::FUNCTION.name, shops::ROUTES)];
+pub const OPERATORS: [(&str, &[OperatorRoute]); 2] =
+    [(breaches::FUNCTION.name, breaches::ROUTES), (shops::FUNCTION.name, shops::ROUTES)];
 
 #[test]
 fn the_apis_routes_are_the_same_in_template_functions_and_document() {

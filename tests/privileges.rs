@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use storeward_core::guard::{Alert, GuardSettings};
+use storeward_core::incident::{Reach, Severity, Words};
 use storeward_core::limits::Limit;
 use storeward_core::normalize::identifiers;
 use storeward_core::time::{HOUR, MINUTE};
 use storeward_local::shopify::Shopify;
-use storeward_store::Profile;
+use storeward_store::{NewIncident, Phase, Profile};
 
 use crate::bench::{App, Bench, SECRETS, SHOP, order, root, sample, sample_body, signed_delivery};
 use crate::consent::{World, shop};
@@ -34,11 +35,13 @@ const LAMBDAS_OWN: [&str; 8] = [
 ];
 
 /// What a function may do and does not do in this life, with the reason why it may.
-const UNUSED: [(&str, &str, &str); 4] = [
+const UNUSED: [(&str, &str, &str); 6] = [
     ("webhooks/app-uninstalled", "dynamodb:GetItem DataTable", AT_ONCE),
     ("webhooks/shop-redact", "dynamodb:GetItem DataTable", AT_ONCE),
     ("schedules/sweep-due", "sqs:SendMessage SweepDueDeadLetters", BY_LAMBDA),
     ("schedules/reconcile-orders", "sqs:SendMessage ReconcileOrdersDeadLetters", BY_LAMBDA),
+    ("schedules/watch-incidents", "sqs:SendMessage WatchIncidentsDeadLetters", BY_LAMBDA),
+    ("jobs/handle-incident", "sqs:SendMessage HandleIncidentQueue", OUT_OF_TIME),
 ];
 
 /// Who objects to the use of their data.
@@ -46,6 +49,8 @@ const LIMITED: &str = "limited@example.com";
 
 const BY_LAMBDA: &str =
     "an invocation that failed for good is kept there by Lambda, which sends with the function's role";
+
+const OUT_OF_TIME: &str = "a run whose time is over asks for the next one: these shops are too few for that";
 
 const AT_ONCE: &str =
     "what another instance renewed is read where two need a token at once: here nobody else does";
@@ -116,6 +121,10 @@ impl Roles {
             "DynamoDB_20120810.BatchGetItem" => {
                 let tables = body["RequestItems"].as_object().unwrap().keys();
                 tables.map(|table| format!("dynamodb:BatchGetItem {}", self.logical[table])).collect()
+            }
+            "DynamoDB_20120810.BatchWriteItem" => {
+                let tables = body["RequestItems"].as_object().unwrap().keys();
+                tables.map(|table| format!("dynamodb:BatchWriteItem {}", self.logical[table])).collect()
             }
             "AmazonSQS.SendMessage" => vec![format!("sqs:SendMessage {}", on(&body["QueueUrl"]))],
             "TrentService.Decrypt" => {
@@ -256,6 +265,26 @@ impl Watched<'_> {
     async fn lose(&self, function: &str) {
         let wired = self.bench.template.functions.iter().find(|known| known.handler == function).unwrap();
         self.bench.cloud.call(purge_queue(self.roles.url_of(&wired.queues[0].queue))).await;
+    }
+
+    /// A breach from its opening to its notices, of which Resend takes none: nobody listens there.
+    async fn breach(&mut self) {
+        let now = storeward_core::time::Clock::now(&self.bench.clock);
+        let reach = Reach { from: now - HOUR, until: now, kinds: Reach::everything() };
+        let (severity, words) = (Severity::Critical, Words::default());
+        let new = NewIncident { severity, drill: false, aware_at: now - HOUR * 2, reach, words };
+        let store = self.app.store().await;
+        let incident = store.open_incident(&new).await.unwrap();
+        let _by_the_test_itself = self.wire.take();
+        let watch = || sample("schedules/watch-incidents/hourly");
+        self.invoke("schedules/watch-incidents", watch()).await;
+        self.work("jobs/handle-incident").await;
+        let incident = self.app.store().await.incident(&incident.id).await.unwrap().unwrap();
+        assert!(self.app.store().await.advance_incident(&incident, Phase::Notifying).await.unwrap());
+        let _by_the_test_itself = self.wire.take();
+        self.invoke("schedules/watch-incidents", watch()).await;
+        self.work("jobs/handle-incident").await;
+        self.lose("jobs/handle-incident").await;
     }
 
     async fn set(&self, settings: &GuardSettings) {
@@ -433,6 +462,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     life.work("jobs/notify-merchant").await;
     assert!(life.bench.items("digest").is_empty(), "the digest was ended");
     life.changes(&world.shopify).await;
+    life.breach().await;
     // Erased in two passes, the second of which is lost and sent again by the sweep.
     life.invoke("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
     life.drain("jobs/redact-subject").await;

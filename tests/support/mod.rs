@@ -1,6 +1,7 @@
 //! What the tests stand on: a recording, fault-injecting SDK connector and an explorer of interleavings.
 //! Scenarios and invariants are not here; nor is any second implementation of a store.
 
+pub mod capacity;
 pub mod connector;
 pub mod explore;
 pub mod faults;

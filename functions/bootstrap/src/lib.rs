@@ -11,8 +11,11 @@ pub const FUNCTIONS: &[Function] = &[
     customers_update::FUNCTION,
     export_subject::FUNCTION,
     authorizer::FUNCTION,
+    breaches::FUNCTION,
     cases::FUNCTION,
     exceptions::FUNCTION,
+    handle_incident::FUNCTION,
+    incidents::FUNCTION,
     match_order::FUNCTION,
     members::FUNCTION,
     openapi::FUNCTION,
@@ -37,6 +40,7 @@ pub const FUNCTIONS: &[Function] = &[
     shops::FUNCTION,
     sweep_due::FUNCTION,
     token_exchange::FUNCTION,
+    watch_incidents::FUNCTION,
 ];
 
 /// The function of that name.

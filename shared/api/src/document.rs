@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 use storeward_host::ProblemKind;
 
+use crate::incidents::BreachesBody;
 use crate::types::{
     CaseBody, CasesBody, DecisionRequest, ExceptionsBody, InstructionsBody, InstructionsRequest, MembersBody,
     NewcomersRequest, PreviewBody, PreviewRequest, RecheckBody, RoleRequest, SavingsBody, SelfBody,
@@ -261,6 +262,17 @@ pub const OPERATIONS: &[Operation] = &[
         body: None,
         answer: (200, "The months, the latest first.", Some(schema::<SavingsBody>)),
         problems: &[ProblemKind::InvalidParameter],
+    },
+    Operation {
+        key: "GET /v1/incidents",
+        function: "api/incidents",
+        public: false,
+        id: "listBreaches",
+        summary: "Breaches of personal data that reached the shop, as its merchant was told of them",
+        parameters: &[],
+        body: None,
+        answer: (200, "The breaches, the latest first.", Some(schema::<BreachesBody>)),
+        problems: &[],
     },
     Operation {
         key: "GET /v1/openapi.json",

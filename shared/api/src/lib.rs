@@ -2,9 +2,13 @@
 //! routes do is the functions'; how they are fronted is the host's.
 
 mod document;
+mod incidents;
 mod types;
 
 pub use document::{OPERATIONS, Operation, document};
+pub use incidents::{
+    BreachBody, BreachesBody, IncidentBody, IncidentsBody, NewIncidentBody, ReachedBody, WordsBody,
+};
 pub use types::{
     ActivityBody, CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody,
     ExplanationBody, InstructionsBody, InstructionsRequest, MemberBody, MembersBody, MonthBody,

@@ -706,7 +706,7 @@ impl Kind {
             Self::Progress => Row {
                 kind: self,
                 table: Table::Data,
-                holds: "how many items of a partition a purge has deleted",
+                holds: "how far a purge or an erasure has come, and how many items it deleted",
                 purpose: Purpose::Operation,
                 legal_basis: LegalBasis::LegalObligation,
                 categories: &[],
@@ -720,7 +720,7 @@ impl Kind {
             Self::Tombstone => Row {
                 kind: self,
                 table: Table::Ledger,
-                holds: "blinded e-mail, phone, customer or order number, and when it was erased",
+                holds: "blinded e-mail, phone, customer or order number, when it was erased, and the blinded name of what led to it",
                 purpose: Purpose::Rights,
                 legal_basis: LegalBasis::LegalObligation,
                 categories: &[Pseudonym],

@@ -35,6 +35,17 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+
     /// When somebody has to be reminded that merchants are not told yet: hours since it was known. The worse it is, the
     /// sooner; the last ones are the same for all, because the deadline is.
     #[must_use]
@@ -72,7 +83,7 @@ pub fn clock(severity: Severity, aware_at: Timestamp, now: Timestamp) -> Clock {
 }
 
 /// What an operator says of a breach: the elements of a notice that nobody can compute. It is sealed, and goes to merchants.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Words {
     /// What happened.

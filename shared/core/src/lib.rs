@@ -22,6 +22,7 @@ pub mod operator_token;
 pub mod order;
 pub mod personal;
 pub mod preview;
+pub mod receipt;
 pub mod report;
 pub mod rights;
 pub mod rights_mail;

@@ -121,6 +121,8 @@ pub enum Queue {
     ExportSubject,
     /// Shops to compare with what Shopify has.
     ReconcileShop,
+    /// Breaches to move on.
+    HandleIncident,
 }
 
 impl Queue {
@@ -144,6 +146,7 @@ impl Queue {
             Self::RectifySubject => Setting::RectifySubjectQueueUrl,
             Self::ExportSubject => Setting::ExportSubjectQueueUrl,
             Self::ReconcileShop => Setting::ReconcileShopQueueUrl,
+            Self::HandleIncident => Setting::HandleIncidentQueueUrl,
         }
     }
 }

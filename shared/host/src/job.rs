@@ -35,6 +35,13 @@ pub struct ReconcileOrder {
     pub from: Option<Timestamp>,
 }
 
+/// What is asked of `handle-incident`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncidentOrder {
+    /// The breach that is to be moved on: its id.
+    pub incident: String,
+}
+
 /// Why a message was not worked on to its end, and what is to become of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobError {

@@ -63,6 +63,8 @@ pub enum ProblemKind {
     NothingToExcept,
     /// More orders or people are in the case than one step can deal with.
     CaseTooLarge,
+    /// The incident is not where this can be done, or changed since it was read.
+    IncidentNotThere,
     /// An installation without an owner could not be looked after.
     LastOwner,
     /// Whoever opens the app next must not be owner or admin.
@@ -71,7 +73,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -99,6 +101,7 @@ impl ProblemKind {
         Self::CaseNotDecidable,
         Self::NothingToExcept,
         Self::CaseTooLarge,
+        Self::IncidentNotThere,
         Self::LastOwner,
         Self::RoleTooMighty,
     ];
@@ -134,6 +137,7 @@ impl ProblemKind {
             Self::CaseNotDecidable => "case-not-decidable",
             Self::NothingToExcept => "nothing-to-except",
             Self::CaseTooLarge => "case-too-large",
+            Self::IncidentNotThere => "incident-not-there",
             Self::LastOwner => "last-owner",
             Self::RoleTooMighty => "role-too-mighty",
         }
@@ -161,6 +165,7 @@ impl ProblemKind {
             | Self::CaseNotDecidable
             | Self::NothingToExcept
             | Self::CaseTooLarge
+            | Self::IncidentNotThere
             | Self::LastOwner => 409,
             Self::CaseChanged => 412,
             Self::SettingOutOfBounds | Self::RoleTooMighty => 422,
@@ -203,6 +208,7 @@ impl ProblemKind {
             Self::CaseNotDecidable => "There is nothing to decide on any more",
             Self::NothingToExcept => "Nobody to make an exception for is known",
             Self::CaseTooLarge => "The case is too large for this",
+            Self::IncidentNotThere => "The incident is not where this can be done",
             Self::LastOwner => "There must be an owner",
             Self::RoleTooMighty => "Newcomers must not be that mighty",
         }

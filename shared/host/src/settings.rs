@@ -39,6 +39,8 @@ pub enum Setting {
     PurgeShopQueueUrl,
     /// The URL of the queue of `reconcile-shop`.
     ReconcileShopQueueUrl,
+    /// The URL of the queue of `handle-incident`.
+    HandleIncidentQueueUrl,
     /// The ARN of the queue of `purge-shop`: what a schedule sends to.
     PurgeShopQueueArn,
     /// The group that schedules are made in.
@@ -69,7 +71,7 @@ pub enum Setting {
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::DataTable,
         Self::KeysTable,
         Self::LedgerTable,
@@ -85,6 +87,7 @@ impl Setting {
         Self::ExportSubjectQueueUrl,
         Self::PurgeShopQueueUrl,
         Self::ReconcileShopQueueUrl,
+        Self::HandleIncidentQueueUrl,
         Self::PurgeShopQueueArn,
         Self::ScheduleGroup,
         Self::ScheduleRoleArn,
@@ -128,6 +131,7 @@ impl Setting {
             Self::NotifyMerchantQueueUrl => "STOREWARD_NOTIFY_MERCHANT_QUEUE_URL",
             Self::RedactSubjectQueueUrl => "STOREWARD_REDACT_SUBJECT_QUEUE_URL",
             Self::ReconcileShopQueueUrl => "STOREWARD_RECONCILE_SHOP_QUEUE_URL",
+            Self::HandleIncidentQueueUrl => "STOREWARD_HANDLE_INCIDENT_QUEUE_URL",
             Self::PurgeShopQueueUrl => "STOREWARD_PURGE_SHOP_QUEUE_URL",
             Self::PurgeShopQueueArn => "STOREWARD_PURGE_SHOP_QUEUE_ARN",
             Self::ScheduleGroup => "STOREWARD_SCHEDULE_GROUP",

@@ -1,7 +1,10 @@
 //! Due rows: what a sweep must do at an hour. They stand in partitions by hour, so a sweep never scans.
 
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use storeward_core::data_map::{PURGE_AFTER, Table};
+use storeward_core::data_map::{Kind, PURGE_AFTER, Table};
 use storeward_core::shop::Tenant;
 use storeward_core::time::{HOUR, Timestamp};
 
@@ -9,10 +12,13 @@ use crate::accept::Work;
 use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, text};
 use crate::keyspace::{self, DUE_SHARDS, Key};
-use crate::store::{self, Query, Store, Unrecorded};
+use crate::store::{self, Expired, Query, Range, Store, Unrecorded};
 
 /// How many hours back the first sweep looks that succeeds: the ones before it may have failed since the deployment.
 const FIRST_LOOK_BACK: i64 = 48;
+
+/// How many hours' partitions a purge reads side by side.
+const PARTITIONS_AT_ONCE: usize = 16;
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +77,17 @@ impl DueRow {
         let reference = self.work.as_ref().map_or("", |work| work.delivery.id());
         keyspace::due(self.at, &self.tenant, self.action.name(), reference)
     }
+}
+
+/// What is due for one installation.
+#[derive(Default)]
+pub(crate) struct DueOf {
+    /// The rows.
+    pub(crate) keys: Vec<Key>,
+    /// The rows of its purge.
+    pub(crate) purges: BTreeSet<Key>,
+    /// How many partitions were read.
+    pub(crate) partitions: u64,
 }
 
 /// The action that writes a due row.
@@ -132,6 +149,36 @@ impl Store {
             let shards = (0..DUE_SHARDS).map(|shard| self.due_in(hour, shard));
             for rows in futures::future::try_join_all(shards).await? {
                 due.extend(rows.into_iter().filter(|row| row.at <= now));
+            }
+        }
+        Ok(due)
+    }
+
+    /// What is due for an installation that was uninstalled hours ago: in the hours that are not swept yet, and in the
+    /// next one, to where the sweep moves what is not done. What stands further ahead is named by its record.
+    pub(crate) async fn due_of(&self, tenant: &Tenant) -> Result<DueOf> {
+        let mut due = DueOf::default();
+        let now = self.now().hour();
+        let partitions: Vec<String> = (now - 1..=now + 1)
+            .flat_map(|hour| (0..DUE_SHARDS).map(move |shard| keyspace::due_partition(hour, shard)))
+            .collect();
+        due.partitions = partitions.len() as u64;
+        let found: Vec<Vec<Stored>> = stream::iter(partitions)
+            .map(|partition| async move {
+                let mut query = Query::of(Table::Data, &partition);
+                query.range = Range::Prefix(format!("{tenant}#"));
+                query.expired = Expired::Too;
+                self.query_all(query).await
+            })
+            .buffer_unordered(PARTITIONS_AT_ONCE)
+            .try_collect()
+            .await?;
+        for row in found.into_iter().flatten() {
+            let key = row.key(Kind::Due)?;
+            if row.optional_text("what") == Some(Action::Purge.name()) {
+                due.purges.insert(key);
+            } else {
+                due.keys.push(key);
             }
         }
         Ok(due)

@@ -1,15 +1,19 @@
-//! Erasing a person: tombstones first, then everything that is found under any of the person's identifiers,
-//! then a second pass when no writer from before can still be running, and a receipt.
+//! Erasing a person: tombstones first, then everything that is found under any of the person's identifiers, page by
+//! page, then a second pass when no writer from before can still be running, and a receipt.
 //! A step that was interrupted is done again from the start; what is gone already is not counted twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
-use storeward_core::data_map::{Kind, LONGEST_WRITER, Table};
+use storeward_core::data_map::{Erasure, Kind, LONGEST_WRITER, Table};
 use storeward_core::normalize::{self, Identifier};
 use storeward_core::personal::Personal;
+use storeward_core::receipt::{Check, Erased, How, Receipt};
 use storeward_core::rights::{Person, RightsKind, RightsState};
+use storeward_core::shop::Tenant;
 use storeward_core::time::Timestamp;
 use storeward_core::webhook::{CustomersRedact, RedactedCustomer};
 
@@ -19,21 +23,28 @@ use crate::due::{self, DueRow};
 use crate::error::{Result, StoreError};
 use crate::exceptions;
 use crate::item::{Item, Stored, number, text};
-use crate::keyspace::{self, Key, RecordRef};
+use crate::keyspace::{self, Key, Place, RecordRef};
 use crate::ledger::{Entry, What};
 use crate::notices;
 use crate::orders::OrderRecord;
 use crate::purge;
 use crate::requests::End;
-use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS, Unrecorded};
+use crate::restoring;
+use crate::store::{Action, Change, Condition, Expired, Query, Range, Store, TRANSACTION_ITEMS, Unrecorded};
 use crate::tenants::Installation;
 
 /// How often the whole is gone through until nothing is found any more.
 const ROUNDS: usize = 5;
 
-/// What a transaction that takes members out of a case keeps room for: the case, what replaces it, the order that is
-/// left alone with its rows, and the count.
-const CASE_ITEMS: usize = 20;
+/// How many index rows, or named orders, are worked on at a time: what a run holds in memory.
+const PAGE: usize = 1000;
+
+/// How many orders one transaction deletes: each is its record and its tombstone, and one place is for the count.
+const ORDERS_AT_ONCE: usize = 49;
+
+/// Batches of index rows that are deleted side by side. A batch spreads over the partitions of its orders' rows, each of
+/// which takes 1,000 writes/s.
+const BATCHES_AT_ONCE: usize = 6;
 
 /// Who is to be erased: the sealed half of a request, gone when the request is done.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -108,26 +119,31 @@ pub enum SecondPass {
     Done,
 }
 
-/// Everything that is to be erased, as it was found.
-struct Found {
-    cases: Vec<(Case, Vec<Member>)>,
-    orders: Vec<OrderRecord>,
-    /// Orders beyond those their case lists: they are erased like those that are in none.
-    unlisted: BTreeSet<RecordRef>,
-    /// Exceptions that the person is among: each with its rows.
-    exceptions: Vec<Vec<Key>>,
-    strays: Vec<Key>,
-    /// Exports, rectifications and requests that lead to the person: their requests end.
-    errands: BTreeSet<RecordRef>,
+/// Whom an erasure is about, by what stands in the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// What its progress rows are named by.
+    pub(crate) name: String,
+    /// What was created up to here is erased.
+    pub(crate) received_at: Timestamp,
+    /// The partitions of the index rows that lead to the person.
+    pub(crate) partitions: BTreeSet<String>,
+    /// Orders that were named: they are erased whenever they were created.
+    pub(crate) named: BTreeSet<RecordRef>,
 }
 
-impl Found {
-    fn is_empty(&self) -> bool {
-        self.cases.is_empty()
-            && self.orders.is_empty()
-            && self.exceptions.is_empty()
-            && self.strays.is_empty()
-    }
+/// An index row that leads to something about the person.
+struct SubjectRow {
+    reference: RecordRef,
+    case: Option<RecordRef>,
+    key: Key,
+}
+
+/// How many orders were deleted and cases anonymised, and the actions that take these figures over into a receipt.
+pub(crate) struct Settled {
+    orders: u64,
+    cases: u64,
+    pub(crate) actions: Vec<Action>,
 }
 
 impl Store {
@@ -141,11 +157,13 @@ impl Store {
         stored.map(|stored| read_request(installation, reference, &stored)).transpose()
     }
 
-    /// Carries a request one pass further and says what comes next. `None` when there is no such request.
+    /// Carries a request one pass further and says what comes next. `None` when there is no such request. `time_left` is
+    /// asked between pages; when it says no, the same work is to be sent again at once.
     pub async fn erase_subject(
         &self,
         installation: &Installation,
         work: &Work,
+        time_left: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<SecondPass>> {
         let Some(request) = self.request(installation, &work.record).await? else { return Ok(None) };
         if request.kind != RightsKind::Erasure {
@@ -164,14 +182,20 @@ impl Store {
                 Ok(Some(SecondPass::After(second_pass_at(erased_at).since(now), work)))
             }
             (RequestState::Erased, _) => {
-                self.erase_found(installation, &request).await?;
-                self.finish_second_pass(installation, work).await?;
+                let target = request.target(installation)?;
+                if !self.erase(installation, &target, time_left).await? {
+                    return Ok(Some(SecondPass::After(Duration::ZERO, work.clone())));
+                }
+                self.finish_second_pass(installation, work, &target).await?;
                 Ok(Some(SecondPass::Done))
             }
             (RequestState::Open, _) => {
                 self.entomb(installation, &request).await?;
                 self.forget_limited(installation, &request.wanted()?.identifiers()).await?;
-                self.erase_found(installation, &request).await?;
+                let target = request.target(installation)?;
+                if !self.erase(installation, &target, time_left).await? {
+                    return Ok(Some(SecondPass::After(Duration::ZERO, work.clone())));
+                }
                 let next = self.finish_first_pass(installation, work).await?;
                 Ok(Some(SecondPass::After(LONGEST_WRITER, next)))
             }
@@ -184,10 +208,16 @@ impl Store {
         let wanted = request.wanted()?;
         // A purge that ran in between leaves nothing, and nothing is written behind its back.
         let not_purged = || purge::not_begun(tenant);
-        let tombstone = |key: Key| tombstone(key, request);
+        // Whoever reads the shop without what is erased from here on reads an older state of it.
+        let begun = restoring::erased(tenant).into_iter().collect();
+        if self.transact_unrecorded(Unrecorded::Step, begun).await?.is_err() {
+            return Err(StoreError::Contended("an installation"));
+        }
         for identifier in wanted.identifiers() {
+            let leads_to = keyspace::subject_partition(tenant, keys, &identifier);
+            let key = keyspace::subject_tombstone(tenant, keys, &identifier);
             let put = Action::Put {
-                item: tombstone(keyspace::subject_tombstone(tenant, keys, &identifier)),
+                item: tombstone(key, &leads_to, request.received_at),
                 condition: Some(Condition {
                     expression: "attribute_not_exists(pk) OR erased_at < :erased_at",
                     values: vec![(":erased_at", number(request.received_at.millis()))],
@@ -202,9 +232,16 @@ impl Store {
                 return Err(StoreError::Contended("an installation"));
             }
         }
-        let orders: BTreeSet<Key> =
-            wanted.orders.iter().map(|id| keyspace::order_tombstone(tenant, keys, *id.expose())).collect();
-        let puts: Vec<Action> = orders.into_iter().map(|key| Action::put(tombstone(key))).collect();
+        let orders: BTreeMap<Key, RecordRef> = wanted
+            .orders
+            .iter()
+            .map(|id| *id.expose())
+            .map(|id| (keyspace::order_tombstone(tenant, keys, id), keyspace::order_ref(keys, id)))
+            .collect();
+        let puts: Vec<Action> = orders
+            .into_iter()
+            .map(|(key, order)| Action::put(tombstone(key, &order.to_string(), request.received_at)))
+            .collect();
         for chunk in puts.chunks(TRANSACTION_ITEMS - 1) {
             let actions = chunk.iter().cloned().chain([not_purged()]).collect();
             if self.transact_unrecorded(Unrecorded::Step, actions).await?.is_err() {
@@ -214,183 +251,170 @@ impl Store {
         Ok(())
     }
 
-    /// Erases until a look finds nothing more.
-    async fn erase_found(&self, installation: &Installation, request: &RightsRequest) -> Result<()> {
+    /// Erases until a look finds nothing more. `false` when time ran out first.
+    pub(crate) async fn erase(
+        &self,
+        installation: &Installation,
+        target: &Target,
+        time_left: &(dyn Fn() -> bool + Sync),
+    ) -> Result<bool> {
+        let named: Vec<RecordRef> = target.named.iter().cloned().collect();
         for _ in 0..ROUNDS {
-            let found = self.find(installation, request).await?;
-            if found.is_empty() {
-                return Ok(());
+            let mut found = false;
+            for chunk in named.chunks(PAGE) {
+                if !time_left() {
+                    return Ok(false);
+                }
+                found |= self.erase_page(installation, target, Vec::new(), chunk).await?;
             }
-            for (case, members) in found.cases {
-                self.erase_members(installation, request, case, members, &found.orders).await?;
+            for partition in &target.partitions {
+                let mut query = Query::of(Table::Data, partition);
+                query.limit = i32::try_from(PAGE).unwrap_or(i32::MAX);
+                query.expired = Expired::Too;
+                loop {
+                    if !time_left() {
+                        return Ok(false);
+                    }
+                    let (page, more) = self.query(query.clone()).await?;
+                    let rows = page.iter().map(SubjectRow::read).collect::<Result<_>>()?;
+                    found |= self.erase_page(installation, target, rows, &[]).await?;
+                    if more.is_none() {
+                        break;
+                    }
+                    query.after = more;
+                }
             }
-            let alone: Vec<OrderRecord> = found
-                .orders
-                .into_iter()
-                .filter(|record| record.case.is_none() || found.unlisted.contains(&record.reference))
-                .collect();
-            self.erase_orders(installation, request, &alone).await?;
-            // An exception's keys are those of one decision: fewer than a transaction takes.
-            for keys in found.exceptions {
-                self.write(Unrecorded::Step, keys.into_iter().map(Action::delete).collect()).await?;
-            }
-            self.overtake(&installation.tenant, found.errands.into_iter(), &request.reference).await?;
-            for chunk in found.strays.chunks(TRANSACTION_ITEMS) {
-                self.write(Unrecorded::Step, chunk.iter().cloned().map(Action::delete).collect()).await?;
+            if !found {
+                return Ok(true);
             }
         }
         Err(StoreError::Contended("an erasure"))
     }
 
-    async fn find(&self, installation: &Installation, request: &RightsRequest) -> Result<Found> {
-        let (tenant, keys) = (&installation.tenant, &installation.keys);
-        let wanted = request.wanted()?;
-        let partitions: BTreeSet<String> = wanted
-            .identifiers()
-            .iter()
-            .map(|identifier| keyspace::subject_partition(tenant, keys, identifier))
-            .collect();
-        let named: BTreeSet<RecordRef> =
-            wanted.orders.iter().map(|id| keyspace::order_ref(keys, *id.expose())).collect();
-        let mut references = named.clone();
-        let mut case_references = BTreeSet::new();
-        let mut rows = Vec::new();
-        let (mut errands, mut rows_of_errands) = (BTreeSet::new(), Vec::new());
-        let mut exceptions = BTreeSet::new();
-        for partition in &partitions {
-            for row in self.all_of(Table::Data, partition).await? {
-                let reference: RecordRef =
-                    row.text("sk")?.parse().map_err(|_| StoreError::Corrupt("a subject row"))?;
-                let key = row.key(Kind::Subject)?;
-                match reference.kind() {
-                    Kind::Order => references.insert(reference.clone()),
-                    Kind::Exception => exceptions.insert(reference.clone()),
-                    _ => {
-                        errands.insert(reference);
-                        rows_of_errands.push(key);
-                        continue;
-                    }
-                };
-                if let Some(case) = row.optional_text("case_id") {
-                    case_references.insert(case.parse().map_err(|_| StoreError::Corrupt("a subject row"))?);
-                }
-                rows.push((reference, key));
-            }
-        }
+    /// Erases what some index rows and names lead to, and says whether there was anything. What leads to something goes
+    /// after it: cases, matching rows, orders, what else is about the person, and the subject rows last.
+    async fn erase_page(
+        &self,
+        installation: &Installation,
+        target: &Target,
+        rows: Vec<SubjectRow>,
+        named: &[RecordRef],
+    ) -> Result<bool> {
+        let of_kind =
+            |kind: Kind| rows.iter().map(|row| &row.reference).filter(move |of| of.kind() == kind).cloned();
+        let references: BTreeSet<RecordRef> = of_kind(Kind::Order).chain(named.iter().cloned()).collect();
         let references: Vec<RecordRef> = references.into_iter().collect();
         let mut orders = self.orders_and(installation, &references, Expired::Too).await?;
-        let newer: BTreeSet<RecordRef> = orders
+        let mut kept: BTreeSet<RecordRef> = orders
             .iter()
-            .filter(|record| record.order.created_at > request.received_at)
-            .filter(|record| !named.contains(&record.reference))
+            .filter(|record| record.order.created_at > target.received_at)
+            .filter(|record| !target.named.contains(&record.reference))
             .map(|record| record.reference.clone())
             .collect();
-        orders.retain(|record| !newer.contains(&record.reference));
-        case_references.extend(orders.iter().filter_map(|record| record.case.clone()));
-        let mut cases = Vec::new();
-        let mut listed = BTreeSet::new();
-        for case in self.resolve_cases(installation, case_references).await? {
+        orders.retain(|record| !kept.contains(&record.reference));
+        let mut found = !orders.is_empty();
+        let cases: BTreeSet<RecordRef> = rows
+            .iter()
+            .filter(|row| !kept.contains(&row.reference))
+            .filter_map(|row| row.case.clone())
+            .chain(orders.iter().filter_map(|record| record.case.clone()))
+            .collect();
+        for case in self.resolve_cases(installation, cases).await? {
             let case = case.whole();
-            listed.extend(case.members.iter().map(|member| member.order.clone()));
-            let concerned = |member: &&Member| {
-                named.contains(&member.order)
-                    || (member.created_at <= request.received_at
-                        && member.row_keys(installation).iter().any(|row| partitions.contains(&row.pk)))
-            };
-            let members: Vec<Member> = case.members.iter().filter(concerned).cloned().collect();
-            if !members.is_empty() {
-                cases.push((case, members));
+            let listed = case.members.iter().map(|member| member.order.clone()).collect::<BTreeSet<_>>();
+            let concerned = target.members_of(installation, &case);
+            let mut left = listed.clone();
+            if !concerned.is_empty() {
+                found = true;
+                if self.erase_members(installation, target, case, &concerned, &orders).await? {
+                    left.retain(|member| !concerned.contains(member));
+                } else {
+                    // Someone changed the case first: the next round looks again, by the same rows.
+                    orders.retain(|record| !concerned.contains(&record.reference));
+                }
             }
+            kept.extend(left);
         }
-        let unlisted = orders
+        kept.extend(self.erase_orders(installation, target, &orders).await?);
+        let exceptions = of_kind(Kind::Exception).collect();
+        let mut about = self.exception_keys(installation, exceptions).await?;
+        // What was put together about the person, or is under way, goes as a whole, and what it was asked for by ends.
+        let errands: BTreeSet<RecordRef> = rows
             .iter()
-            .filter(|record| record.case.is_some() && !listed.contains(&record.reference))
-            .map(|record| record.reference.clone())
+            .map(|row| &row.reference)
+            .filter(|of| matches!(of.kind(), Kind::Export | Kind::Rectification | Kind::Request))
+            .cloned()
             .collect();
-        // A row that leads to nothing any more: its record expired before it.
-        let keys: Vec<Key> = exceptions.iter().map(|reference| keyspace::record(tenant, reference)).collect();
-        let standing = self.batch_get(Table::Data, &keys, Expired::Too).await?;
-        let exceptions: Vec<Vec<Key>> =
-            standing.iter().map(|stored| exceptions::keys_of(installation, stored)).collect::<Result<_>>()?;
-        let excepting =
-            standing.iter().map(|stored| Ok(RecordRef::new(Kind::Exception, stored.text("sk")?.to_owned())));
-        let excepting: Vec<RecordRef> = excepting.collect::<Result<_>>()?;
-        let leading: BTreeSet<RecordRef> = orders
-            .iter()
-            .map(|record| record.reference.clone())
-            .chain(newer)
-            .chain(listed)
-            .chain(excepting)
-            .collect();
-        let strays =
-            rows.into_iter().filter(|(reference, _)| !leading.contains(reference)).map(|(_, key)| key);
-        // What was put together about the person, or is under way, goes as a whole.
-        let mut strays: BTreeSet<Key> = strays.chain(rows_of_errands).collect();
-        strays.extend(self.errand_keys(installation, &errands).await?);
-        Ok(Found { cases, strays: strays.into_iter().collect(), orders, unlisted, exceptions, errands })
+        let itself = target.name.parse().ok();
+        self.overtake(&installation.tenant, errands.iter().cloned(), itself.as_ref()).await?;
+        about.extend(self.errand_keys(installation, &errands).await?);
+        let (records, more): (Vec<Key>, Vec<Key>) =
+            about.into_iter().partition(|key| keyspace::place(key.kind) == Place::Buckets);
+        self.delete_all(records, BATCHES_AT_ONCE).await?;
+        // A row of which nothing is left, also one whose record expired before it.
+        let ended = rows.into_iter().filter(|row| !kept.contains(&row.reference)).map(|row| row.key);
+        let erased = orders.iter().filter(|record| !kept.contains(&record.reference));
+        let subjects = |record: &OrderRecord| {
+            let subject = |row: &&Key| row.kind == Kind::Subject;
+            record.rows.iter().filter(subject).cloned().collect::<Vec<Key>>()
+        };
+        let last: Vec<Key> = ended.chain(more).chain(erased.flat_map(subjects)).collect();
+        found |= !last.is_empty();
+        self.delete_all(last, BATCHES_AT_ONCE).await?;
+        Ok(found)
     }
 
-    /// Takes members out of a case together with their orders, a few in each transaction. A case that is left with
-    /// fewer than two orders is none: it is anonymised.
+    /// The exceptions that the person is among, each with its rows.
+    async fn exception_keys(
+        &self,
+        installation: &Installation,
+        references: BTreeSet<RecordRef>,
+    ) -> Result<Vec<Key>> {
+        let keys: Vec<Key> = references.iter().map(|of| keyspace::record(&installation.tenant, of)).collect();
+        let mut all = Vec::new();
+        for stored in self.batch_get(Table::Data, &keys, Expired::Too).await? {
+            all.extend(exceptions::keys_of(installation, &stored)?);
+        }
+        Ok(all)
+    }
+
+    /// Takes members out of a case in one transaction. A case that is left with fewer than two orders, or lists none any
+    /// more, is none: it is anonymised. `false` when someone changed the case first.
     async fn erase_members(
         &self,
         installation: &Installation,
-        request: &RightsRequest,
+        target: &Target,
         mut case: Case,
-        members: Vec<Member>,
+        erased: &BTreeSet<RecordRef>,
         orders: &[OrderRecord],
-    ) -> Result<()> {
-        let of = |member: &Member| orders.iter().find(|record| record.reference == member.order);
-        let mut waiting = members.into_iter().peekable();
-        while waiting.peek().is_some() {
-            let mut actions = Vec::new();
-            let mut erased = BTreeSet::new();
-            let mut counted = 0;
-            while let Some(member) = waiting.peek() {
-                let deletions = match of(member) {
-                    Some(record) => deletions(installation, request, record),
-                    None => member.row_keys(installation).into_iter().map(Action::delete).collect(),
-                };
-                if !actions.is_empty() && actions.len() + deletions.len() > TRANSACTION_ITEMS - CASE_ITEMS {
-                    break;
-                }
-                counted += u64::from(of(member).is_some());
-                actions.extend(deletions);
-                erased.insert(member.order.clone());
-                waiting.next();
+    ) -> Result<bool> {
+        let tenant = &installation.tenant;
+        let unlisted = orders.iter().filter(|record| record.case.as_ref() == Some(&case.reference));
+        let unlisted = unlisted.filter(|record| !erased.contains(&record.reference)).count();
+        case.members.retain(|member| !erased.contains(&member.order));
+        let left = case.size.saturating_sub((erased.len() + unlisted) as u64).max(case.members.len() as u64);
+        let ends = left < 2 || case.members.is_empty();
+        let mut actions = Vec::new();
+        if ends {
+            actions.extend(case.anonymised(self, installation)?);
+            actions.push(notices::forgotten(installation, &case.reference));
+            actions.extend(case.index_key(tenant).map(Action::delete));
+            actions.push(Action::Delete {
+                key: keyspace::record(tenant, &case.reference),
+                condition: Some(case.unchanged()),
+            });
+            for left in std::mem::take(&mut case.members) {
+                actions.extend(self.release(installation, &left).await?);
             }
-            case.members.retain(|member| !erased.contains(&member.order));
-            let gone = u64::try_from(erased.len()).unwrap_or(u64::MAX);
-            let mut cases = 0;
-            if case.size.saturating_sub(gone) >= 2 || waiting.peek().is_some() {
-                case.size = case.size.saturating_sub(gone);
-                case.settle();
-                actions.push(case.put(self, installation)?);
-                case.revision += 1;
-            } else {
-                cases = 1;
-                actions.extend(case.anonymised(self, installation)?);
-                actions.push(notices::forgotten(installation, &case.reference));
-                actions.extend(case.index_key(&installation.tenant).map(Action::delete));
-                actions.push(Action::Delete {
-                    key: keyspace::record(&installation.tenant, &case.reference),
-                    condition: Some(case.unchanged()),
-                });
-                for left in std::mem::take(&mut case.members) {
-                    actions.extend(self.release(installation, &left).await?);
-                }
-            }
-            actions.push(Self::count(
-                installation,
-                request,
-                &[("erased_orders", counted), ("erased_cases", cases)],
-            ));
-            if self.transact_unrecorded(Unrecorded::Step, actions).await?.is_err() {
-                // Someone changed the case or an order first: the next round looks again.
-                return Ok(());
-            }
+        } else {
+            case.size = left;
+            case.settle();
+            actions.push(case.put(self, installation)?);
         }
-        Ok(())
+        actions.push(count(tenant, target, case.reference.bucket(), 0, u64::from(ends)));
+        // What is anonymised gets a new name: a purge must not have passed that one already.
+        actions.push(purge::not_begun(tenant));
+        Ok(self.transact_unrecorded(Unrecorded::Step, actions).await?.is_ok())
     }
 
     /// An order whose case ends: it is in no case, and its rows live as long as it does.
@@ -412,56 +436,72 @@ impl Store {
         Ok(actions)
     }
 
+    /// Deletes orders with their matching rows, bucket by bucket side by side. Gives back those that someone changed
+    /// first: the next round looks at them again.
     async fn erase_orders(
         &self,
         installation: &Installation,
-        request: &RightsRequest,
+        target: &Target,
         orders: &[OrderRecord],
-    ) -> Result<()> {
-        let mut waiting = orders.iter().peekable();
-        while waiting.peek().is_some() {
-            let mut actions = Vec::new();
-            let mut counted = 0;
-            while let Some(record) = waiting.peek() {
-                let deletions = deletions(installation, request, record);
-                if !actions.is_empty() && actions.len() + deletions.len() >= TRANSACTION_ITEMS {
-                    break;
-                }
-                actions.extend(deletions);
-                counted += 1;
-                waiting.next();
-            }
-            actions.push(Self::count(installation, request, &[("erased_orders", counted)]));
-            // An order that someone else erased first, or that joined a case, fails the transaction: the next round
-            // looks again.
-            let _overtaken = self.transact_unrecorded(Unrecorded::Step, actions).await?;
+    ) -> Result<Vec<RecordRef>> {
+        let rows = orders.iter().flat_map(|record| &record.rows);
+        let matches: Vec<Key> = rows.filter(|row| row.kind == Kind::Match).cloned().collect();
+        self.delete_all(matches, BATCHES_AT_ONCE).await?;
+        let mut buckets: BTreeMap<u8, Vec<&OrderRecord>> = BTreeMap::new();
+        for record in orders {
+            buckets.entry(record.reference.bucket()).or_default().push(record);
         }
-        Ok(())
+        let overtaken = buckets.into_iter().map(|(bucket, records)| async move {
+            let mut overtaken = Vec::new();
+            for chunk in records.chunks(ORDERS_AT_ONCE) {
+                let deletions = |record: &&OrderRecord| deletions(installation, target, record);
+                let mut actions: Vec<Action> = chunk.iter().flat_map(deletions).collect();
+                actions.push(count(&installation.tenant, target, bucket, chunk.len() as u64, 0));
+                if self.transact_unrecorded(Unrecorded::Step, actions).await?.is_err() {
+                    overtaken.extend(chunk.iter().map(|record| record.reference.clone()));
+                }
+            }
+            Ok::<_, StoreError>(overtaken)
+        });
+        Ok(try_join_all(overtaken).await?.into_iter().flatten().collect())
     }
 
-    /// Counts in the transaction that erases, so that the receipt's figures are exact.
-    fn count(installation: &Installation, request: &RightsRequest, counts: &[(&'static str, u64)]) -> Action {
-        const NAMES: [&str; 2] = [":a", ":b"];
-        let adds: Vec<String> =
-            counts.iter().zip(NAMES).map(|((attribute, _), name)| format!("{attribute} {name}")).collect();
-        let values = counts
-            .iter()
-            .zip(NAMES)
-            .map(|((_, count), name)| (name, number(i64::try_from(*count).unwrap_or(i64::MAX))))
-            .collect();
-        Action::Update {
-            key: keyspace::record(&installation.tenant, &request.reference),
-            update: Change { expression: format!("ADD {}", adds.join(", ")), values },
-            condition: Some(Condition::PRESENT),
+    /// What an erasure counted since it was last asked, and the actions by which its figures are taken over once.
+    pub(crate) async fn settled(&self, tenant: &Tenant, name: &str) -> Result<Settled> {
+        let partition = keyspace::progress_partition(tenant);
+        let mut query = Query::of(Table::Data, &partition);
+        query.range = Range::Prefix(format!("{name}#"));
+        let mut settled = Settled { orders: 0, cases: 0, actions: Vec::new() };
+        for row in self.query_all(query).await? {
+            let (orders, cases) = (row.number("erased_orders")?, row.number("erased_cases")?);
+            settled.orders += u64::try_from(orders).unwrap_or_default();
+            settled.cases += u64::try_from(cases).unwrap_or_default();
+            let condition = Condition {
+                expression: "erased_orders = :orders AND erased_cases = :cases",
+                values: vec![(":orders", number(orders)), (":cases", number(cases))],
+            };
+            let key = row.key(Kind::Progress)?;
+            settled.actions.push(Action::Delete { key, condition: Some(condition) });
         }
+        Ok(settled)
     }
 
     async fn finish_first_pass(&self, installation: &Installation, work: &Work) -> Result<Work> {
-        let now = self.now();
+        let (tenant, now) = (&installation.tenant, self.now());
         let next = Work { due_at: now + LONGEST_WRITER, ..work.clone() };
-        let entry = self.receipt(installation, work, What::SubjectErased).await?;
-        let pass =
-            [begun(installation, work, now), due::put(&second_pass_row(&next)), self.ledger_action(&entry)?];
+        let settled = self.settled(tenant, &work.record.to_string()).await?;
+        let mut entry = Entry::new(now, tenant, What::SubjectErased, work.record.to_string());
+        entry.counts = self.counts(installation, work, &settled).await?;
+        let change = format!("SET phase = :next, erased_at = :now {COUNTED}");
+        let mut values = settled.values();
+        values.push((":now", number(now.millis())));
+        let mut pass = vec![
+            advance(installation, work, "open", change, "erased", values),
+            due::put(&second_pass_row(&next)),
+            self.ledger_action(&entry)?,
+        ];
+        pass.extend(restoring::erased(tenant));
+        pass.extend(settled.actions);
         let marker = pass.len()..pass.len() + 1;
         let actions = pass.iter().cloned().chain(completion(work)).collect();
         let Err(canceled) = self.transact(actions).await? else { return Ok(next) };
@@ -475,26 +515,57 @@ impl Store {
         Err(StoreError::Contended("a request"))
     }
 
-    async fn finish_second_pass(&self, installation: &Installation, work: &Work) -> Result<()> {
-        let mut entry = self.receipt(installation, work, What::SubjectErasureVerified).await?;
-        entry.verified =
-            Some("every index of the person read again after the longest writer: nothing found".to_owned());
-        let asked = self.asked(&installation.tenant, &work.record).await?;
+    async fn finish_second_pass(
+        &self,
+        installation: &Installation,
+        work: &Work,
+        target: &Target,
+    ) -> Result<()> {
+        let (tenant, now) = (&installation.tenant, self.now());
+        let settled = self.settled(tenant, &work.record.to_string()).await?;
+        let counts = self.counts(installation, work, &settled).await?;
+        let receipt = Receipt::new(
+            Erased::Person,
+            work.record.to_string(),
+            Some(target.received_at),
+            now,
+            counts,
+            checks(target),
+        );
+        let mut entry = Entry::new(now, tenant, What::SubjectErasureVerified, work.record.to_string());
+        entry.attest(receipt);
+        let asked = self.asked(tenant, &work.record).await?;
         // Another one ended it: the receipt is written.
         let Some(asked) = asked.filter(|asked| asked.state == RightsState::InWork) else { return Ok(()) };
-        let mut actions = asked.ended(&installation.tenant, self.now(), End::Done(None));
+        let mut actions = asked.ended(tenant, now, End::Done(None));
+        if let Some(Action::Update { update, .. }) = actions.first_mut() {
+            update.expression.push_str(&format!(" {COUNTED}"));
+            update.values.extend(settled.values());
+        }
         actions.extend([Action::delete(second_pass_row(work).key()), self.ledger_action(&entry)?]);
-        // A condition that fails says that the receipt was written before.
-        let _done_before = self.transact(actions).await?;
-        Ok(())
+        actions.extend(restoring::erased(tenant));
+        actions.extend(settled.actions);
+        let Err(canceled) = self.transact(actions).await? else { return Ok(()) };
+        if canceled.any_failed(0..1) {
+            // The receipt was written before.
+            return Ok(());
+        }
+        Err(StoreError::Contended("a request"))
     }
 
-    async fn receipt(&self, installation: &Installation, work: &Work, what: What) -> Result<Entry> {
-        let mut entry = Entry::new(self.now(), &installation.tenant, what, work.record.to_string());
-        if let Some(request) = self.request(installation, &work.record).await? {
-            entry.counts = request.counts;
+    /// What a request erased in all: by earlier passes, and since.
+    async fn counts(
+        &self,
+        installation: &Installation,
+        work: &Work,
+        settled: &Settled,
+    ) -> Result<BTreeMap<String, u64>> {
+        let request = self.request(installation, &work.record).await?;
+        let mut counts = request.map(|request| request.counts).unwrap_or_default();
+        for (kind, count) in settled.counts() {
+            *counts.entry(kind).or_default() += count;
         }
-        Ok(entry)
+        Ok(counts)
     }
 
     /// Every item of a partition, expired ones included.
@@ -509,6 +580,86 @@ impl Store {
 impl RightsRequest {
     fn wanted(&self) -> Result<&Wanted> {
         self.wanted.as_ref().ok_or(StoreError::Corrupt("a request"))
+    }
+
+    fn target(&self, installation: &Installation) -> Result<Target> {
+        let (tenant, keys, wanted) = (&installation.tenant, &installation.keys, self.wanted()?);
+        let identifiers = wanted.identifiers();
+        let partitions = identifiers.iter().map(|of| keyspace::subject_partition(tenant, keys, of));
+        let named = wanted.orders.iter().map(|id| keyspace::order_ref(keys, *id.expose()));
+        Ok(Target {
+            name: self.reference.to_string(),
+            received_at: self.received_at,
+            partitions: partitions.collect(),
+            named: named.collect(),
+        })
+    }
+}
+
+impl Target {
+    /// The orders that a case lists and that are to be erased.
+    fn members_of(&self, installation: &Installation, case: &Case) -> BTreeSet<RecordRef> {
+        let concerned = |member: &&Member| {
+            self.named.contains(&member.order)
+                || (member.created_at <= self.received_at
+                    && member.row_keys(installation).iter().any(|row| self.partitions.contains(&row.pk)))
+        };
+        case.members.iter().filter(concerned).map(|member| member.order.clone()).collect()
+    }
+}
+
+impl SubjectRow {
+    fn read(stored: &Stored) -> Result<Self> {
+        let corrupt = |_| StoreError::Corrupt("a subject row");
+        Ok(Self {
+            reference: stored.text("sk")?.parse().map_err(corrupt)?,
+            case: stored.optional_text("case_id").map(str::parse).transpose().map_err(corrupt)?,
+            key: stored.key(Kind::Subject)?,
+        })
+    }
+}
+
+/// Takes the figures of an erasure over into its request.
+const COUNTED: &str = "ADD erased_orders :orders, erased_cases :cases";
+
+impl Settled {
+    pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
+        let counts = [(Kind::Order, self.orders), (Kind::Case, self.cases)];
+        counts.map(|(kind, count)| (kind.name().to_owned(), count)).into()
+    }
+
+    fn values(&self) -> Vec<(&'static str, AttributeValue)> {
+        let count = |count: u64| number(i64::try_from(count).unwrap_or(i64::MAX));
+        vec![(":orders", count(self.orders)), (":cases", count(self.cases))]
+    }
+}
+
+/// How an erasure that found nothing more was checked: the rows that lead to the person were read again, and whatever
+/// they can lead to went before them.
+fn checks(target: &Target) -> Vec<Check> {
+    let check = |kind: Kind| match kind.row().erasure {
+        _ if kind == Kind::Subject => Check::new(kind, How::ReadAgain, target.partitions.len() as u64, 0),
+        Erasure::Delete | Erasure::Anonymise => Check::new(kind, How::NothingLeadsToIt, 0, 0),
+        Erasure::Keep => Check::new(kind, How::Stays, 0, 0),
+    };
+    Kind::ALL.into_iter().map(check).collect()
+}
+
+/// Counts in the transaction that erases, so that the receipt's figures are exact; in a row for each bucket, so that
+/// buckets do not wait for each other.
+fn count(tenant: &Tenant, target: &Target, bucket: u8, orders: u64, cases: u64) -> Action {
+    let count = |count: u64| number(i64::try_from(count).unwrap_or(i64::MAX));
+    Action::Update {
+        key: keyspace::progress(tenant, &target.name, bucket),
+        update: Change {
+            expression: format!("SET kind = :kind {COUNTED}"),
+            values: vec![
+                (":orders", count(orders)),
+                (":cases", count(cases)),
+                (":kind", text(Kind::Progress.name())),
+            ],
+        },
+        condition: None,
     }
 }
 
@@ -558,33 +709,39 @@ fn second_pass_row(work: &Work) -> DueRow {
     DueRow::of(work, due::Action::SecondPass)
 }
 
-/// The first pass of a request is over.
-fn begun(installation: &Installation, work: &Work, now: Timestamp) -> Action {
-    let values = vec![(":next", text("erased")), (":now", number(now.millis()))];
-    let expression = "SET phase = :next, erased_at = :now".to_owned();
+/// Moves a request from one state to the next.
+fn advance(
+    installation: &Installation,
+    work: &Work,
+    from: &str,
+    expression: String,
+    to: &str,
+    mut values: Vec<(&'static str, AttributeValue)>,
+) -> Action {
+    values.push((":next", text(to)));
     Action::Update {
         key: keyspace::record(&installation.tenant, &work.record),
         update: Change { expression, values },
-        condition: Some(Condition::phase("open")),
+        condition: Some(Condition::phase(from)),
     }
 }
 
-/// An order, if nobody changed it since it was read (its rows would be others, or its case would go on naming it), and
-/// every index row it wrote. Its number is remembered, so that an update that names the person otherwise, or nobody,
-/// does not bring it back.
-fn deletions(installation: &Installation, request: &RightsRequest, record: &OrderRecord) -> Vec<Action> {
+/// An order, if nobody changed it since it was read: its rows would be others, or its case would go on naming it. Its
+/// number is remembered, so that an update that names the person otherwise, or nobody, does not bring it back.
+fn deletions(installation: &Installation, target: &Target, record: &OrderRecord) -> [Action; 2] {
     let (tenant, keys) = (&installation.tenant, &installation.keys);
     let order = Action::Delete {
         key: keyspace::record(tenant, &record.reference),
         condition: Some(record.unchanged()),
     };
-    let tombstone = tombstone(keyspace::order_tombstone(tenant, keys, *record.order.id.expose()), request);
-    let rows = record.rows.iter().cloned().map(Action::delete);
-    [order, Action::put(tombstone)].into_iter().chain(rows).collect()
+    let key = keyspace::order_tombstone(tenant, keys, *record.order.id.expose());
+    [order, Action::put(tombstone(key, &record.reference.to_string(), target.received_at))]
 }
 
-/// That what `key` names was erased with a request.
-fn tombstone(key: Key, request: &RightsRequest) -> Item {
-    let item = Item::new(key).set("erased_at", number(request.received_at.millis()));
-    item.expiring(request.received_at)
+/// That what `key` names was erased, and what led to it: a restored backup is erased from by that.
+fn tombstone(key: Key, leads_to: &str, erased_at: Timestamp) -> Item {
+    Item::new(key)
+        .set("erased_at", number(erased_at.millis()))
+        .set(restoring::LEADS_TO, text(leads_to))
+        .expiring(erased_at)
 }

@@ -22,6 +22,9 @@ pub enum StoreError {
     Contended(&'static str),
     /// Something stored cannot be read: trying again will not help.
     Corrupt(&'static str),
+    /// The shop is stored as it was before something of it was erased: a backup was restored, and the erasures since are
+    /// not repeated yet. Nothing of it is given out until they are.
+    Restored,
     /// Something would change and nobody is said to do it: wrap the call in `acting`.
     NobodyActs,
     /// A change came without its entry of the ledger: add one, or say why it needs none.
@@ -57,6 +60,10 @@ impl fmt::Display for StoreError {
                 write!(f, "DynamoDB {operation} failed: {code}; try again")
             }
             Self::Contended(what) => write!(f, "{what} changed at every attempt; try again"),
+            Self::Restored => f.write_str(
+                "the shop was restored from a backup and the erasures since are not repeated yet; run \
+                 jobs/replay-erasures, then try again",
+            ),
             Self::Corrupt(what) => write!(f, "{what} is stored in a form that cannot be read"),
             Self::NobodyActs => f.write_str("nobody is said to make this change: wrap the call in acting()"),
             Self::Unrecorded => {

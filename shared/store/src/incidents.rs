@@ -1,8 +1,6 @@
 //! Breaches of personal data: what is known of each, which shops it reached, and when each of them was told. They belong to
 //! the deployment and outlive the shops. When to remind and what a notice says is `core::incident`'s; sending it is a job's.
 
-use std::collections::BTreeMap;
-
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -18,7 +16,7 @@ use crate::keyspace::{self, BUCKETS, Key};
 use crate::ledger::{Entry, What};
 use crate::notices::Mailing;
 use crate::reconcile;
-use crate::store::{Action, Change, Condition, Query, Store, Unrecorded};
+use crate::store::{Action, Change, Condition, Query, Range, Store, Unrecorded};
 use crate::tenants::Installation;
 
 /// Shops that are looked at side by side.
@@ -265,22 +263,20 @@ impl Store {
         incident: &Incident,
         phases: &[Phase],
         set: &str,
-        values: Vec<(&'static str, AttributeValue)>,
+        mut values: Vec<(&'static str, AttributeValue)>,
         did: Option<&str>,
     ) -> Result<bool> {
+        values.push((":one", number(1)));
         let update = Action::Update {
             key: keyspace::incident(&incident.id),
             update: Change { expression: format!("SET {set}, revision = revision + :one"), values },
             condition: Some(at_revision(incident.revision, phases)),
         };
-        let mut actions = vec![update];
-        if let Action::Update { update, .. } = &mut actions[0] {
-            update.values.push((":one", number(1)));
-        }
-        if let Some(did) = did {
-            actions.push(self.incident_entry(&incident.id, incident.drill, did)?);
-        }
-        Ok(self.transact(actions).await?.is_ok())
+        let Some(did) = did else {
+            return Ok(self.transact_unrecorded(Unrecorded::Bookkeeping, vec![update]).await?.is_ok());
+        };
+        let entry = self.incident_entry(&incident.id, incident.drill, did)?;
+        Ok(self.transact(vec![update, entry]).await?.is_ok())
     }
 
     /// Replaces what is said of a breach, as long as nobody was told. `false` when it changed since it was read.
@@ -442,9 +438,12 @@ impl Store {
         self.query_all(Query::of(Table::Ledger, &partition)).await?.iter().map(read_reached).collect()
     }
 
-    /// What a breach meant for one installation.
-    pub async fn reached_in(&self, id: &str, tenant: &Tenant) -> Result<Option<Reached>> {
-        self.get(&keyspace::reached(id, tenant)).await?.as_ref().map(read_reached).transpose()
+    /// What a breach meant for one shop, over all its installations.
+    pub async fn reached_in(&self, id: &str, shop: &ShopId) -> Result<Vec<Reached>> {
+        let partition = keyspace::reached_partition(id);
+        let mut query = Query::of(Table::Ledger, &partition);
+        query.range = Range::Prefix(format!("{shop}#"));
+        self.query_all(query).await?.iter().map(read_reached).collect()
     }
 
     /// Announces a notice before it is sent: for the first time, or once more.

@@ -134,12 +134,53 @@ pub(crate) fn bucket_partition(tenant: &Tenant, kind: Kind, bucket: u8) -> Strin
     format!("{tenant}#{}#{bucket:02}", kind.name())
 }
 
-/// Every partition that a purge goes through, as kind and bucket: derived from the data map.
-pub(crate) fn buckets() -> impl Iterator<Item = (Kind, u8)> {
-    Kind::ALL
-        .into_iter()
-        .filter(|kind| kind.row().bucketed)
-        .flat_map(|kind| (0..BUCKETS).map(move |bucket| (kind, bucket)))
+/// Where the items of a kind stand, so that a purge finds every one. A kind that is new does not compile without a
+/// place here, and every place is gone through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In 16 partitions for each installation.
+    Buckets,
+    /// Under keys that the record it belongs to lists: it goes before the record.
+    WithItsRecord,
+    /// In one partition for each month since the installation.
+    Months,
+    /// In the hours' partitions, which are no installation's.
+    Hours,
+    /// Under one key for each installation, or few: it goes last, with the receipt.
+    Installation,
+    /// In the ledger, which outlives the installation.
+    Ledger,
+}
+
+/// Where the items of `kind` stand.
+pub(crate) const fn place(kind: Kind) -> Place {
+    if kind.row().bucketed {
+        return Place::Buckets;
+    }
+    match kind {
+        Kind::Match | Kind::Subject => Place::WithItsRecord,
+        Kind::CaseIndex | Kind::RequestIndex => Place::Months,
+        Kind::Due => Place::Hours,
+        Kind::Shop | Kind::Member | Kind::Directory | Kind::Keys | Kind::Progress => Place::Installation,
+        Kind::Ledger | Kind::Incident => Place::Ledger,
+        Kind::Delivery
+        | Kind::Order
+        | Kind::Case
+        | Kind::Notice
+        | Kind::Digest
+        | Kind::Exception
+        | Kind::Statistics
+        | Kind::Request
+        | Kind::Rectification
+        | Kind::Export
+        | Kind::Limit
+        | Kind::Tombstone => Place::Buckets,
+    }
+}
+
+/// The kinds that stand in buckets.
+pub(crate) fn bucketed() -> impl Iterator<Item = Kind> {
+    Kind::ALL.into_iter().filter(|kind| place(*kind) == Place::Buckets)
 }
 
 /// A record's key.
@@ -322,9 +363,14 @@ pub(crate) fn sweep_cursor() -> Key {
     Key { kind: Kind::Due, pk: "due".to_owned(), sk: "cursor".to_owned() }
 }
 
-/// How far a purge has come in one bucket.
-pub(crate) fn progress(tenant: &Tenant, kind: Kind, bucket: u8) -> Key {
-    Key { kind: Kind::Progress, pk: format!("{tenant}#progress"), sk: format!("{}#{bucket:02}", kind.name()) }
+/// The partition of an installation's progress rows.
+pub(crate) fn progress_partition(tenant: &Tenant) -> String {
+    format!("{tenant}#progress")
+}
+
+/// How far a purge or an erasure, by its name, has come in one bucket.
+pub(crate) fn progress(tenant: &Tenant, of: &str, bucket: u8) -> Key {
+    Key { kind: Kind::Progress, pk: progress_partition(tenant), sk: format!("{of}#{bucket:02}") }
 }
 
 /// One of the 16 partitions of a day's ledger entries.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use storeward_core::data_map::Table;
 use storeward_core::ledger::{Hash, leaf, root};
+use storeward_core::receipt::Receipt;
 use storeward_core::shop::{Generation, ShopId, Tenant};
 use storeward_core::time::Timestamp;
 
@@ -97,6 +98,8 @@ pub enum What {
     ExportDelivered,
     /// Nothing of an installation is left but this entry. This is the receipt.
     ShopPurged,
+    /// What was erased since a backup was erased again from the restored backup.
+    ErasuresReplayed,
     /// `shop/redact` found the shop purged already.
     ShopRedactConfirmed,
     /// The merchant was told of a change of sub-processors.
@@ -134,6 +137,9 @@ pub struct Entry {
     /// How it was checked.
     #[serde(default)]
     pub verified: Option<String>,
+    /// The receipt, where something was erased to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
     /// Who did it; `None` until it is written, and in entries from before this was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
@@ -156,7 +162,25 @@ impl Entry {
         why: impl Into<String>,
     ) -> Self {
         let (shop, counts) = (shop.clone(), BTreeMap::new());
-        Self { at, shop, generation, what, why: why.into(), counts, verified: None, by: None, request: None }
+        Self {
+            at,
+            shop,
+            generation,
+            what,
+            why: why.into(),
+            counts,
+            verified: None,
+            receipt: None,
+            by: None,
+            request: None,
+        }
+    }
+
+    /// Puts a receipt into the entry, which says the same in short.
+    pub(crate) fn attest(&mut self, receipt: Receipt) {
+        self.counts.clone_from(&receipt.counts);
+        self.verified = Some(receipt.sentence());
+        self.receipt = Some(receipt);
     }
 }
 
@@ -200,11 +224,20 @@ impl Store {
         self.query_all(query).await?.iter().map(entry).collect()
     }
 
+    /// The entries of one day in one of its partitions, of all shops.
+    pub(crate) async fn entries_of(&self, day: Timestamp, bucket: u8) -> Result<Vec<Entry>> {
+        let partition = keyspace::ledger_day_partition(&day.day(), bucket);
+        let entry = |item: &Stored| {
+            serde_json::from_str(item.text("entry")?).map_err(|_| StoreError::Corrupt("a ledger entry"))
+        };
+        self.query_all(Query::of(Table::Ledger, &partition)).await?.iter().map(entry).collect()
+    }
+
     /// The Merkle root over a day's entries of all shops, in the order of their keys.
     pub async fn ledger_root(&self, day: Timestamp) -> Result<Hash> {
         let mut leaves = Vec::new();
         for bucket in 0..keyspace::BUCKETS {
-            let partition = format!("ledger#{}#{bucket:02}", day.day());
+            let partition = keyspace::ledger_day_partition(&day.day(), bucket);
             for item in self.query_all(Query::of(Table::Ledger, &partition)).await? {
                 let entry = [item.text("pk")?, item.text("sk")?, item.text("entry")?];
                 leaves.push(leaf(entry.join("\n").as_bytes()));

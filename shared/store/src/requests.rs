@@ -231,10 +231,12 @@ impl Asked {
         self.rows.iter().filter_map(|row| lengthen(tenant, row))
     }
 
-    /// Everything that goes with it when its installation is purged: its rows and its place in the list.
+    /// Everything that goes with it when its installation is purged: its rows, its place in the list and the row
+    /// that watches over it.
     pub(crate) fn keys(&self, tenant: &Tenant) -> Vec<Key> {
         self.row_keys(tenant)
             .chain([keyspace::request_index(tenant, self.received_at, &self.reference)])
+            .chain(self.look_at.map(|at| watch_row(tenant, &self.reference, at).key()))
             .collect()
     }
 
@@ -609,9 +611,9 @@ impl Store {
         &self,
         tenant: &Tenant,
         errands: impl Iterator<Item = RecordRef>,
-        but: &RecordRef,
+        but: Option<&RecordRef>,
     ) -> Result<()> {
-        for request in errands.map(|errand| request_of(&errand)).filter(|request| request != but) {
+        for request in errands.map(|errand| request_of(&errand)).filter(|request| Some(request) != but) {
             for _ in 0..ATTEMPTS {
                 let Some(asked) = self.asked(tenant, &request).await? else { break };
                 let itself = asked.kind == RightsKind::Erasure && asked.state != RightsState::Proving;

@@ -1,16 +1,19 @@
 //! The handle to everything stored, and the few shapes of requests that are made through it.
 //! What is read and written by them is decided in the other modules.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, Select, TransactWriteItem, Update,
+    AttributeValue, ConditionCheck, Delete, DeleteRequest, KeysAndAttributes, Put, Select,
+    TimeToLiveSpecification, TimeToLiveStatus, TransactWriteItem, Update, WriteRequest,
 };
+use futures::{StreamExt, TryStreamExt, stream};
 use storeward_core::data_map::{Kind, Table};
 use storeward_core::shop::ShopId;
 use storeward_core::time::{Clock, Timestamp};
@@ -18,7 +21,7 @@ use storeward_core::time::{Clock, Timestamp};
 use crate::acting::Acting;
 use crate::crypto::{DeploymentKey, Entropy};
 use crate::error::{Result, StoreError};
-use crate::item::{Item, Stored, number, text};
+use crate::item::{EXPIRES_AT, Item, Stored, number, text};
 use crate::keyspace::Key;
 use crate::tenants::CachedKeys;
 
@@ -39,8 +42,17 @@ pub(crate) const TRANSACTION_ITEMS: usize = 100;
 /// DynamoDB gives at most this many items in one batch.
 const BATCH_ITEMS: usize = 100;
 
+/// DynamoDB writes at most this many items in one batch.
+const BATCH_WRITES: usize = 25;
+
 /// Attempts at a transaction that meets another one on the same items.
 const ATTEMPTS: u32 = 6;
+
+/// Attempts at a batch of deletions that DynamoDB has no capacity for. Nobody waits for them but a job.
+const PATIENT_ATTEMPTS: u32 = 12;
+
+/// The longest wait before one more attempt.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Why something is written without an entry of its own in the ledger. There are no other reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -182,7 +194,7 @@ impl Store {
                     break;
                 }
                 attempt += 1;
-                back_off("BatchGetItem", attempt).await?;
+                back_off("BatchGetItem", attempt, ATTEMPTS).await?;
             }
         }
         Ok(found)
@@ -227,6 +239,60 @@ impl Store {
         let items = output.items.unwrap_or_default();
         let read = items.into_iter().filter_map(|item| query.expired.read(item, now));
         Ok((read.collect(), output.last_evaluated_key.map(PageKey)))
+    }
+
+    /// Reads the keys of one page of a whole table, after `after`: for whoever brings a restored table up to date, and
+    /// nobody else.
+    pub(crate) async fn scan_keys(
+        &self,
+        table: Table,
+        after: Option<(String, String)>,
+    ) -> Result<(Vec<Stored>, Option<(String, String)>)> {
+        let start =
+            after.map(|(pk, sk)| HashMap::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))]));
+        let output = self
+            .client
+            .scan()
+            .table_name(self.table(table))
+            .consistent_read(true)
+            .projection_expression("pk, sk")
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("Scan", &error))?;
+        let items = output.items.unwrap_or_default().into_iter().map(Stored).collect();
+        let end = output.last_evaluated_key.map(Stored);
+        let end = end.map(|end| Ok((end.text("pk")?.to_owned(), end.text("sk")?.to_owned())));
+        Ok((items, end.transpose()?))
+    }
+
+    /// Makes sure that a table deletes what is expired: a table that was restored does not.
+    pub(crate) async fn enable_expiry(&self, table: Table) -> Result<()> {
+        let name = self.table(table);
+        let known = self
+            .client
+            .describe_time_to_live()
+            .table_name(name)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("DescribeTimeToLive", &error))?;
+        let status = known.time_to_live_description.and_then(|known| known.time_to_live_status);
+        if matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)) {
+            return Ok(());
+        }
+        let wanted = TimeToLiveSpecification::builder()
+            .attribute_name(EXPIRES_AT)
+            .enabled(true)
+            .build()
+            .map_err(|_| StoreError::Corrupt("a table's settings"))?;
+        self.client
+            .update_time_to_live()
+            .table_name(name)
+            .time_to_live_specification(wanted)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("UpdateTimeToLive", &error))?;
+        Ok(())
     }
 
     /// How many items that have not expired stand in a partition, without reading what they hold.
@@ -303,7 +369,7 @@ impl Store {
             match code {
                 Some("TransactionConflict" | "ProvisionedThroughputExceeded" | "ThrottlingError") => {
                     attempt += 1;
-                    back_off("TransactWriteItems", attempt).await?;
+                    back_off("TransactWriteItems", attempt, ATTEMPTS).await?;
                 }
                 code => {
                     return Err(StoreError::Unavailable {
@@ -312,6 +378,51 @@ impl Store {
                     });
                 }
             }
+        }
+    }
+
+    /// Deletes items whatever is in them, 25 in each request, `at_once` requests side by side. It costs half of what
+    /// transactions do, and is not all or nothing: whoever is stopped in between does it again. The keys are taken as
+    /// they come, so that neighbours of different partitions share the load between those.
+    pub(crate) async fn delete_all(&self, keys: Vec<Key>, at_once: usize) -> Result<()> {
+        let mut seen = HashSet::with_capacity(keys.len());
+        let distinct: Vec<Key> = keys.into_iter().filter(|key| seen.insert(key.clone())).collect();
+        let batches: Vec<Vec<Key>> = distinct.chunks(BATCH_WRITES).map(<[Key]>::to_vec).collect();
+        stream::iter(batches)
+            .map(|batch| self.delete_batch(batch))
+            .buffer_unordered(at_once)
+            .try_collect::<Vec<()>>()
+            .await?;
+        Ok(())
+    }
+
+    async fn delete_batch(&self, keys: Vec<Key>) -> Result<()> {
+        let unbuildable = |_| StoreError::Corrupt("a batch of keys");
+        let mut wanted: HashMap<String, Vec<WriteRequest>> = HashMap::new();
+        for key in &keys {
+            let delete =
+                DeleteRequest::builder().set_key(Some(key_attributes(key))).build().map_err(unbuildable)?;
+            let request = WriteRequest::builder().delete_request(delete).build();
+            wanted.entry(self.table(key.table()).to_owned()).or_default().push(request);
+        }
+        let mut attempt = 0;
+        loop {
+            let sent = self.client.batch_write_item().set_request_items(Some(wanted.clone())).send().await;
+            let left = match sent {
+                Ok(output) => output.unprocessed_items.unwrap_or_default(),
+                Err(error) if is_throttled(error.code()) => wanted.clone(),
+                Err(error) => return Err(StoreError::from_sdk("BatchWriteItem", &error)),
+            };
+            if left.is_empty() {
+                return Ok(());
+            }
+            let count = |requests: &HashMap<String, Vec<WriteRequest>>| -> usize {
+                requests.values().map(Vec::len).sum()
+            };
+            // Whoever gets something done is not stuck.
+            attempt = if count(&left) < count(&wanted) { 1 } else { attempt + 1 };
+            wanted = left;
+            back_off("BatchWriteItem", attempt, PATIENT_ATTEMPTS).await?;
         }
     }
 
@@ -384,12 +495,20 @@ impl Store {
 }
 
 /// Waits longer with each attempt, and gives up in the end.
-async fn back_off(operation: &'static str, attempt: u32) -> Result<()> {
-    if attempt >= ATTEMPTS {
+async fn back_off(operation: &'static str, attempt: u32, attempts: u32) -> Result<()> {
+    if attempt >= attempts {
         return Err(StoreError::Contended(operation));
     }
-    tokio::time::sleep(Duration::from_millis(5 << attempt)).await;
+    tokio::time::sleep(Duration::from_millis(5 << attempt.min(16)).min(LONGEST_WAIT)).await;
     Ok(())
+}
+
+/// Whether DynamoDB refused for want of capacity: a partition takes about 1,000 writes/s, however much is paid for.
+fn is_throttled(code: Option<&str>) -> bool {
+    matches!(
+        code,
+        Some("ProvisionedThroughputExceededException" | "ThrottlingException" | "RequestLimitExceeded")
+    )
 }
 
 pub(crate) fn key_attributes(key: &Key) -> HashMap<String, AttributeValue> {

@@ -21,6 +21,7 @@ use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, seal, seal_part, text};
 use crate::keyspace;
 use crate::ledger::{Entry, What};
+use crate::restoring;
 use crate::store::{Action, Change, Condition, Query, Store};
 
 /// How many shops' keys one Lambda instance remembers.
@@ -36,6 +37,14 @@ const SETTINGS: &str = "settings";
 pub(crate) struct CachedKeys {
     generation: Generation,
     keys: Arc<TenantKeys>,
+    /// How many erasures the shop had had when they were read.
+    erasures: i64,
+}
+
+/// An installation's keys as they are stored.
+pub(crate) struct WrappedKeys {
+    wrapped: Vec<u8>,
+    pub(crate) erasures: i64,
 }
 
 /// What the merchant's shop is: sealed.
@@ -334,11 +343,17 @@ impl Store {
         };
         let Some(stored) = rows.pop() else { return Ok(None) };
         let generation = generation_of(&stored)?;
-        self.assemble(Tenant { shop: shop.clone(), generation }, stored, cached, fetched).await.map(Some)
+        let tenant = Tenant { shop: shop.clone(), generation };
+        self.assemble(tenant, stored, cached, fetched, false).await.map(Some)
     }
 
     /// A given installation of a shop, or `None` when it was purged.
     pub async fn tenant(&self, tenant: &Tenant) -> Result<Option<Installation>> {
+        self.tenant_and(tenant, false).await
+    }
+
+    /// The same, also of a backup that is not brought up to date yet where it is taken `as_it_is`.
+    pub(crate) async fn tenant_and(&self, tenant: &Tenant, as_it_is: bool) -> Result<Option<Installation>> {
         let key = keyspace::shop(tenant);
         let cached = self.cache_lock().get(&tenant.shop).cloned();
         let cached = cached.filter(|cached| cached.generation == tenant.generation);
@@ -348,7 +363,7 @@ impl Store {
             futures::try_join!(self.get(&key), self.wrapped_keys(&tenant.shop))?
         };
         let Some(stored) = stored else { return Ok(None) };
-        self.assemble(tenant.clone(), stored, cached, fetched).await.map(Some)
+        self.assemble(tenant.clone(), stored, cached, fetched, as_it_is).await.map(Some)
     }
 
     /// Where an installation stands, without its keys; `None` when it was purged.
@@ -359,28 +374,38 @@ impl Store {
     async fn assemble(
         &self,
         tenant: Tenant,
-        stored: Stored,
+        mut stored: Stored,
         cached: Option<CachedKeys>,
-        mut fetched: HashMap<Generation, Vec<u8>>,
+        mut fetched: HashMap<Generation, WrappedKeys>,
+        as_it_is: bool,
     ) -> Result<Installation> {
-        let keys = if let Some(cached) = cached.filter(|cached| cached.generation == tenant.generation) {
-            cached.keys
+        let cached = cached.filter(|cached| cached.generation == tenant.generation);
+        let (keys, erasures) = if let Some(cached) = cached {
+            (cached.keys, cached.erasures)
         } else {
             if fetched.is_empty() {
                 // The instance remembered an earlier installation's keys: the app was installed again.
                 fetched = self.wrapped_keys(&tenant.shop).await?;
             }
-            let wrapped =
-                fetched.get(&tenant.generation).ok_or(StoreError::Corrupt("a shop without keys"))?;
-            let keys = Arc::new(self.deployment.unwrap(&tenant, wrapped)?);
+            let stored = fetched.get(&tenant.generation).ok_or(StoreError::Corrupt("a shop without keys"))?;
+            let erasures = stored.erasures;
+            let keys = Arc::new(self.deployment.unwrap(&tenant, &stored.wrapped)?);
             let mut cache = self.cache_lock();
             if cache.len() >= CACHED_SHOPS {
                 cache.clear();
             }
-            let entry = CachedKeys { generation: tenant.generation, keys: Arc::clone(&keys) };
+            let entry = CachedKeys { generation: tenant.generation, keys: Arc::clone(&keys), erasures };
             cache.insert(tenant.shop.clone(), entry);
-            keys
+            (keys, erasures)
         };
+        if restoring::erasures(&stored) < erasures {
+            // Both were read side by side: an erasure that began in between is no restored backup.
+            stored =
+                self.get(&keyspace::shop(&tenant)).await?.ok_or(StoreError::Contended("an installation"))?;
+            if restoring::erasures(&stored) < erasures && !as_it_is {
+                return Err(StoreError::Restored);
+            }
+        }
         let state = state_of(&stored)?;
         let uninstalled_at = stored.optional_number("uninstalled_at").map(Timestamp);
         let installed_at =
@@ -388,10 +413,14 @@ impl Store {
         Ok(Installation { tenant, state, uninstalled_at, installed_at, stored, keys })
     }
 
-    async fn wrapped_keys(&self, shop: &ShopId) -> Result<HashMap<Generation, Vec<u8>>> {
+    pub(crate) async fn wrapped_keys(&self, shop: &ShopId) -> Result<HashMap<Generation, WrappedKeys>> {
         let partition = keyspace::shop_partition(shop);
         let items = self.query_all(Query::of(Table::Keys, &partition)).await?;
-        items.iter().map(|item| Ok((generation_of(item)?, item.binary("wrapped")?.to_vec()))).collect()
+        let read = |item: &Stored| {
+            let wrapped = item.binary("wrapped")?.to_vec();
+            Ok((generation_of(item)?, WrappedKeys { wrapped, erasures: restoring::erasures(item) }))
+        };
+        items.iter().map(read).collect()
     }
 
     /// Ends an installation: nothing is processed for it from here on, its tokens are gone, and a due row

@@ -2,53 +2,14 @@
 //! announced in the store before it is sent and marked after (docs/decisions/0014-a-mail-at-most-once.md); what it says is
 //! `core::alert`'s and `core::announcement`'s.
 
-use std::time::Duration;
-
-use storeward_clients::ClientError;
-use storeward_clients::resend::{Email, KEY_MEMORY, Sent};
-use storeward_core::alert::{self, ListedCase, ListedOrder, Mail};
+use storeward_core::alert::{self, ListedCase, ListedOrder};
 use storeward_core::announcement;
-use storeward_core::data_map::{Category, Processor};
-use storeward_core::egress::{Categories, Outgoing, Use};
+use storeward_core::egress::Use;
 use storeward_core::guard::Alert;
 use storeward_core::instructions::Activity;
-use storeward_core::personal::Personal;
-use storeward_core::time::{HOUR, Timestamp};
-use storeward_host::{Context, JobError, Setting};
-use storeward_store::{Case, CaseState, Installation, Mailing, Member, RecordRef, why};
-
-/// How long after its announcement a mail of which nobody knows whether it was sent can be sent again: as long as Resend
-/// certainly remembers its key.
-const REPEATABLE: Duration = KEY_MEMORY.saturating_sub(HOUR);
-
-/// What a mail about cases carries: whose it is, the orders, and the random name of the case in its key.
-const OF_CASES: Categories =
-    Categories::of(&[Category::MerchantAccount, Category::OrderMetadata, Category::Pseudonym]);
-
-/// What a mail about the service carries.
-const OF_SERVICE: Categories = Categories::of(&[Category::MerchantAccount, Category::Pseudonym]);
-
-/// A mail that is to go out: to whom, what for, and under which key.
-pub(crate) struct Letter {
-    pub(crate) to: Personal<String>,
-    pub(crate) mail: Mail,
-    pub(crate) purpose: Use,
-    pub(crate) key: String,
-}
-
-/// What became of a try to send.
-pub(crate) enum Try {
-    /// It is sent, now or by an earlier try.
-    Sent,
-    /// It never will be: Resend does not take it, or may not be given it.
-    Refused,
-    /// Whether an earlier try sent it is not known, and will not be.
-    Lost,
-    /// It was certainly not sent.
-    NotSent(JobError),
-    /// It may have been sent.
-    Unknown(JobError),
-}
+use storeward_core::time::Timestamp;
+use storeward_host::{Context, JobError, Letter, Mailed, Setting};
+use storeward_store::{Case, CaseState, Installation, Member, RecordRef, why};
 
 /// Tells the merchant of a case's opening, unless that was done: at once, with the next digest, or not at all.
 pub(crate) async fn alert(ctx: &Context, installation: &Installation, case: &Case) -> Result<(), JobError> {
@@ -60,7 +21,7 @@ pub(crate) async fn alert(ctx: &Context, installation: &Installation, case: &Cas
     let settings = installation.settings()?;
     let profile = installation.profile()?;
     // Where no mail may go out, the case is in the app.
-    let to = profile.email.filter(|_| mailed(ctx, installation, Use::CaseMail, OF_CASES));
+    let to = profile.email.filter(|_| ctx.may_mail(installation, Use::CaseMail));
     let alert = if settings.allow(Activity::AlertByMail) { settings.alert } else { Alert::Off };
     let to = match (alert, to) {
         (Alert::Each, Some(to)) => to,
@@ -77,16 +38,16 @@ pub(crate) async fn alert(ctx: &Context, installation: &Installation, case: &Cas
     let mail = alert::single(&listed(case), &app_url(ctx, profile.domain.as_str())?);
     let key = format!("storeward-{}-{}", case.reference.id(), case.openings);
     let letter = Letter { to, mail, purpose: Use::CaseMail, key };
-    match send(ctx, installation, letter, &mailing).await? {
-        Try::Sent | Try::Refused | Try::Lost => {
+    match ctx.send_letter(installation, letter, &mailing).await? {
+        Mailed::Sent(_) | Mailed::Refused | Mailed::Lost => {
             store.alerted(installation, case).await?;
             Ok(())
         }
-        Try::NotSent(error) => {
+        Mailed::NotSent(error) => {
             store.mail_not_sent(installation, &case.reference, &mailing).await?;
             Err(error)
         }
-        Try::Unknown(error) => Err(error),
+        Mailed::Unknown(error) => Err(error),
     }
 }
 
@@ -99,8 +60,8 @@ pub(crate) async fn send_digest(
 ) -> Result<(), JobError> {
     let store = ctx.store().await?;
     let profile = installation.profile()?;
-    let wanted = installation.settings()?.allow(Activity::AlertByMail)
-        && mailed(ctx, installation, Use::CaseMail, OF_CASES);
+    let wanted =
+        installation.settings()?.allow(Activity::AlertByMail) && ctx.may_mail(installation, Use::CaseMail);
     if let (Some(digest), Some(to), true) =
         (store.digest(installation, reference).await?, profile.email, wanted)
     {
@@ -111,13 +72,13 @@ pub(crate) async fn send_digest(
             let mail = alert::digest(&open, &app_url(ctx, profile.domain.as_str())?);
             let key = format!("storeward-digest-{}", reference.id());
             let letter = Letter { to, mail, purpose: Use::CaseMail, key };
-            match send(ctx, installation, letter, &mailing).await? {
-                Try::Sent | Try::Refused | Try::Lost => {}
-                Try::NotSent(error) => {
+            match ctx.send_letter(installation, letter, &mailing).await? {
+                Mailed::Sent(_) | Mailed::Refused | Mailed::Lost => {}
+                Mailed::NotSent(error) => {
                     store.digest_not_sent(installation, reference, &mailing).await?;
                     return Err(error);
                 }
-                Try::Unknown(error) => return Err(error),
+                Mailed::Unknown(error) => return Err(error),
             }
         }
     }
@@ -141,7 +102,7 @@ pub(crate) async fn announce(
         return Err(JobError::Drop("no such change concerns the merchant"));
     }
     let profile = installation.profile()?;
-    let to = profile.email.filter(|_| mailed(ctx, installation, Use::ServiceMail, OF_SERVICE));
+    let to = profile.email.filter(|_| ctx.may_mail(installation, Use::ServiceMail));
     let Some(to) = to else {
         tracing::warn!(shop = %installation.tenant.shop, "a change of sub-processors cannot be told by mail");
         return Ok(());
@@ -150,90 +111,25 @@ pub(crate) async fn announce(
     let mail = announcement::compose(&changes, mailing.since, &app_url(ctx, profile.domain.as_str())?);
     let key = format!("storeward-processors-{}-{}", announced.millis(), installation.tenant.shop);
     let letter = Letter { to, mail, purpose: Use::ServiceMail, key };
-    match send(ctx, installation, letter, &mailing).await? {
-        Try::Sent => {
+    match ctx.send_letter(installation, letter, &mailing).await? {
+        Mailed::Sent(_) => {
             store.told_of_change(installation, announced, "mail").await?;
             Ok(())
         }
-        Try::Refused => {
+        Mailed::Refused => {
             store.telling_not_sent(installation, announced, &mailing).await?;
             Ok(())
         }
-        Try::Lost => {
+        Mailed::Lost => {
             tracing::error!(shop = %installation.tenant.shop, "whether a merchant was told of a change is not known");
             Ok(())
         }
-        Try::NotSent(error) => {
+        Mailed::NotSent(error) => {
             store.telling_not_sent(installation, announced, &mailing).await?;
             Err(error)
         }
-        Try::Unknown(error) => Err(error),
+        Mailed::Unknown(error) => Err(error),
     }
-}
-
-/// Whether mail of a kind may go out for a merchant. A mistake in the declaration is left to the gate, which reports it.
-fn mailed(ctx: &Context, installation: &Installation, purpose: Use, carried: Categories) -> bool {
-    match ctx.permitted(installation, Processor::Resend, purpose, carried) {
-        Ok(()) => true,
-        Err(refusal) => refusal.is_a_fault(),
-    }
-}
-
-pub(crate) async fn send(
-    ctx: &Context,
-    installation: &Installation,
-    letter: Letter,
-    mailing: &Mailing,
-) -> Result<Try, JobError> {
-    if mailing.tries > 1 && ctx.now().since(mailing.since) >= REPEATABLE {
-        // Resend does not know the key any more: a second mail would be worse than none, for what it tells is in the app.
-        tracing::warn!(tries = mailing.tries, "a mail that may have been sent a day ago is not sent again");
-        return Ok(Try::Lost);
-    }
-    let Letter { to, mail, purpose, key } = letter;
-    // The orders, in a mail about cases; and the link, which names the shop.
-    let (recipient, about) = match purpose {
-        Use::CaseMail => (Category::MerchantAccount, OF_CASES),
-        Use::ProofMail => (Category::CustomerContact, OF_SERVICE),
-        _ => (Category::MerchantAccount, OF_SERVICE),
-    };
-    let about = about.without(Categories::of(&[Category::Pseudonym]));
-    let email = Email {
-        purpose,
-        from: ctx.setting(Setting::MailFrom)?.to_owned(),
-        to: vec![Outgoing::personal(recipient, &to)],
-        subject: Outgoing::carrying(about, mail.subject),
-        text: Outgoing::carrying(about, mail.text),
-        html: Some(Outgoing::carrying(about, mail.html)),
-    };
-    let key = Outgoing::about(Category::Pseudonym, key);
-    Ok(match ctx.resend_for(installation).await?.send(&email, &key).await {
-        Ok(Sent::Taken { id }) => {
-            tracing::info!(mail = id, "sent");
-            Try::Sent
-        }
-        // An earlier try was sent, with what it had to say then.
-        Ok(Sent::InOtherWords) => Try::Sent,
-        Err(ClientError::Rejected(code)) if code.starts_with("status ") => {
-            // Not the answer of a Resend that read the mail: the endpoint is not what it should be.
-            Try::NotSent(JobError::DeadLetter(format!("Resend: {code}")))
-        }
-        Err(ClientError::Rejected(code)) => {
-            // The merchant's address, most likely. What it tells is in the app.
-            tracing::warn!(code, "Resend does not take the mail");
-            Try::Refused
-        }
-        Err(ClientError::NotPermitted(refusal)) if refusal.is_a_fault() => {
-            Try::NotSent(JobError::DeadLetter(format!("Resend: not sent: {refusal}")))
-        }
-        // The merchant objected just now.
-        Err(ClientError::NotPermitted(_)) => Try::Refused,
-        Err(error @ ClientError::Throttled(_)) => Try::NotSent(JobError::Retry(error.to_string())),
-        Err(error @ ClientError::Unauthorized) => {
-            Try::NotSent(JobError::DeadLetter(format!("Resend: {error}")))
-        }
-        Err(error @ ClientError::Unavailable(_)) => Try::Unknown(JobError::Retry(error.to_string())),
-    })
 }
 
 /// Where the merchant opens the app.

@@ -5,10 +5,10 @@ use storeward_core::egress::Use;
 use storeward_core::rights::{RightsState, Warning};
 use storeward_core::rights_mail;
 use storeward_core::time::Timestamp;
-use storeward_host::{Context, JobError};
+use storeward_host::{Context, JobError, Letter, Mailed};
 use storeward_store::{Installation, Mailing, RecordRef};
 
-use crate::mail::{Letter, Try, app_url, send};
+use crate::mail::app_url;
 
 /// Tells the merchant that a request is due soon or overdue, unless it is finished or that was told.
 pub(crate) async fn warn(
@@ -35,14 +35,14 @@ pub(crate) async fn warn(
     let mail = rights_mail::warning(warning, asked.kind, asked.state, asked.due_at(), &url);
     let key = format!("storeward-request-{}-{stage}", reference.id());
     let letter = Letter { to, mail, purpose: Use::ServiceMail, key };
-    match send(ctx, installation, letter, &repeatable(since)).await? {
-        Try::Sent => {
+    match ctx.send_letter(installation, letter, &repeatable(since)).await? {
+        Mailed::Sent(_) => {
             store.warning_mailed(&installation.tenant, reference, warning).await?;
             Ok(())
         }
         // The request stands in the app with its warning, and the operator's alarm has gone off.
-        Try::Refused | Try::Lost => Ok(()),
-        Try::NotSent(error) | Try::Unknown(error) => Err(error),
+        Mailed::Refused | Mailed::Lost => Ok(()),
+        Mailed::NotSent(error) | Mailed::Unknown(error) => Err(error),
     }
 }
 
@@ -61,10 +61,10 @@ pub(crate) async fn send_code(
     let mail = rights_mail::code(&shop, proof.code.expose(), proof.until);
     let key = format!("storeward-proof-{}", reference.id());
     let letter = Letter { to: proof.to, mail, purpose: Use::ProofMail, key };
-    match send(ctx, installation, letter, &repeatable(ctx.now())).await? {
+    match ctx.send_letter(installation, letter, &repeatable(ctx.now())).await? {
         // Where it cannot be sent nobody can prove anything, and the request ends for want of it.
-        Try::Sent | Try::Refused | Try::Lost => Ok(()),
-        Try::NotSent(error) | Try::Unknown(error) => Err(error),
+        Mailed::Sent(_) | Mailed::Refused | Mailed::Lost => Ok(()),
+        Mailed::NotSent(error) | Mailed::Unknown(error) => Err(error),
     }
 }
 

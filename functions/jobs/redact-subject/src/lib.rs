@@ -1,8 +1,13 @@
 //! Erases a person, in two passes: at once, and again when no writer from before can still be running.
 
+use std::time::Duration;
+
 use storeward_core::time::Timestamp;
 use storeward_host::{Context, Function, JobError, Queue, Setting, job};
 use storeward_store::{SecondPass, Work};
+
+/// What is kept of the time for the page under way, which takes seconds, and the message to the next run.
+const RESERVE: Duration = Duration::from_secs(15);
 
 /// The function.
 pub const FUNCTION: Function = Function {
@@ -15,12 +20,13 @@ pub const FUNCTION: Function = Function {
 ///
 /// # Errors
 /// Retry while something is unavailable or the request is not written yet; drop when it is gone for good.
-pub async fn handle(ctx: &Context, work: Work, _deadline: Timestamp) -> Result<(), JobError> {
+pub async fn handle(ctx: &Context, work: Work, deadline: Timestamp) -> Result<(), JobError> {
     let store = ctx.store().await?;
     let Some(installation) = store.tenant(&work.tenant).await? else {
         return Err(JobError::Drop("the installation was purged, and the person with it"));
     };
-    match store.erase_subject(&installation, &work).await? {
+    let time_left = || ctx.now() + RESERVE < deadline;
+    match store.erase_subject(&installation, &work, &time_left).await? {
         Some(SecondPass::After(delay, next)) => {
             // Should this be lost, the due row that was written with the first pass brings it back.
             ctx.send(Queue::RedactSubject, &next, delay).await?;

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod evaluate;
 pub mod history;
 pub mod publish;
+pub mod replay;
 pub mod serve;
 pub mod webhooks;
 
@@ -77,6 +78,11 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = publish::As::Markdown)]
         format: publish::As,
     },
+    /// After a backup was restored: repeat the erasures since, in the deployment that the environment names.
+    ReplayErasures {
+        /// The moment restored to, or any before it, such as 2026-11-20T16:00:00Z.
+        restored_to: String,
+    },
     /// Measure the matching on a file with known answers.
     Evaluate {
         /// What is measured.
@@ -136,6 +142,7 @@ async fn command(cli: Cli) -> Result<bool, Trouble> {
             deliver::deliver(&event, port, same_id, &mut out).await
         }
         Some(Command::Policy { format }) => publish::print(&disclosure::policy(), format, &mut out),
+        Some(Command::ReplayErasures { restored_to }) => replay::replay(&restored_to, &mut out).await,
         Some(Command::Evaluate { what }) => {
             evaluate::evaluate(&what, &mut std::io::BufWriter::new(out), &mut std::io::stderr())
         }
