@@ -29,6 +29,7 @@ mod reconciling;
 mod regressions;
 mod requests;
 mod restoring;
+mod retention;
 mod rights;
 mod roles;
 mod scenarios;

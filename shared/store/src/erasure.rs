@@ -426,7 +426,7 @@ impl Store {
         let from = record.order.created_at.min(self.now());
         let mut actions: Vec<Action> = rows
             .into_iter()
-            .map(|row| Action::put(Item::new(row).expiring_with(Kind::Order, from)))
+            .map(|row| Action::put(Item::new(row).expiring_with(Kind::Order, from).not_after(record.ends)))
             .collect();
         actions.push(Action::Update {
             key: keyspace::record(&installation.tenant, &member.order),
