@@ -419,16 +419,8 @@ fn the_operators_pool_is_as_promised() {
 #[test]
 fn what_stages_have_is_called_by_their_stage() {
     // Promise DG63: of two stages in one account, nothing is the other's.
-    let names = [
-        "TableName",
-        "QueueName",
-        "FunctionName",
-        "LogGroupName",
-        "AliasName",
-        "UserPoolName",
-        "ClientName",
-
-    ];
+    let names =
+        ["TableName", "QueueName", "FunctionName", "LogGroupName", "AliasName", "UserPoolName", "ClientName"];
     let mut named = 0;
     for (id, resource) in resources().as_mapping().unwrap() {
         for name in names {

@@ -158,6 +158,8 @@ pub(crate) enum Place {
     Installation,
     /// In the ledger, which outlives the installation.
     Ledger,
+    /// By itself: it is no installation's.
+    Deployment,
 }
 
 /// Where the items of `kind` stand.
@@ -171,6 +173,7 @@ pub(crate) const fn place(kind: Kind) -> Place {
         Kind::Due => Place::Hours,
         Kind::Shop | Kind::Member | Kind::Directory | Kind::Keys | Kind::Progress => Place::Installation,
         Kind::Ledger | Kind::Incident => Place::Ledger,
+        Kind::OperatorPassword => Place::Deployment,
         Kind::Delivery
         | Kind::Order
         | Kind::Case
