@@ -28,6 +28,7 @@ mod promises;
 mod reconciling;
 mod regressions;
 mod requests;
+mod requests_of_people;
 mod restoring;
 mod retention;
 mod rights;

@@ -8,9 +8,11 @@ use storeward_core::guard::{Alert, GuardSettings};
 use storeward_core::incident::{Reach, Severity, Words};
 use storeward_core::limits::Limit;
 use storeward_core::normalize::identifiers;
+use storeward_core::rights::{Corrections, OpenedBy, Person, RightsKind};
 use storeward_core::time::{HOUR, MINUTE};
+use storeward_host::{Happened, Notice};
 use storeward_local::shopify::Shopify;
-use storeward_store::{NewIncident, Phase, Profile};
+use storeward_store::{Asking, NewIncident, Phase, Profile};
 
 use crate::bench::{App, Bench, SECRETS, SHOP, order, root, sample, sample_body, signed_delivery};
 use crate::consent::{World, shop};
@@ -388,6 +390,78 @@ impl Watched<'_> {
         tokio::time::pause();
     }
 
+    /// What a merchant asks for a person, of every kind.
+    async fn asked(&mut self) {
+        let email = "asked.for@example.com";
+        for lost in ["jobs/match-order", "jobs/notify-merchant", "jobs/reconcile-shop"] {
+            self.lose(lost).await;
+        }
+        let mut body = stranger(95);
+        body["email"] = json!(email);
+        self.order(95, &body).await;
+        self.drain("jobs/match-order").await;
+        let right = json!({"email": "put.right@example.com"});
+        for (kind, job) in [
+            ("restriction", "jobs/redact-subject"),
+            ("lift-restriction", "jobs/redact-subject"),
+            ("objection", "jobs/redact-subject"),
+            ("access", "jobs/export-subject"),
+            ("rectification", "jobs/rectify-subject"),
+            ("erasure", "jobs/redact-subject"),
+        ] {
+            let mut body = json!({"kind": kind, "email": email});
+            if kind == "rectification" {
+                body["corrections"] = right.clone();
+            }
+            let asked = self.ask("api/requests", "POST /v1/requests", "", &body).await;
+            let id = asked["id"].as_str().unwrap().to_owned();
+            self.drain(job).await;
+            for lost in ["jobs/match-order", "jobs/reconcile-shop", "jobs/redact-subject"] {
+                self.lose(lost).await;
+            }
+            let now = self.ask("api/requests", "GET /v1/requests/{id}", &id, &Value::Null).await;
+            assert_ne!(now["state"], "received", "{now}");
+            if kind == "access" {
+                let link = self.ask("api/requests", "POST /v1/requests/{id}/link", &id, &Value::Null).await;
+                let token = link["json"].as_str().unwrap().rsplit('/').next().unwrap();
+                let event =
+                    json!({"routeKey": "GET /v1/exports/{token}", "pathParameters": {"token": token}});
+                let answer = self.app.invoke("api/exports", event).await.unwrap();
+                assert_eq!(answer["statusCode"], 200, "{answer}");
+                self.book("api/exports");
+            }
+        }
+        self.ask("api/requests", "GET /v1/requests", "", &Value::Null).await;
+    }
+
+    /// What an operator opens and nobody proves.
+    async fn unproven(&mut self) {
+        let store = self.app.store().await;
+        let installation = store.installation(&store.shop_id(&SHOP.parse().unwrap())).await.unwrap().unwrap();
+        let person =
+            Person { email: Some("someone.else@example.com".to_owned().into()), ..Person::default() };
+        let asking = Asking {
+            kind: RightsKind::Access,
+            by: OpenedBy::Operator,
+            person,
+            corrections: Corrections::default(),
+        };
+        let acceptance = store.open_request(&installation, "unproven", &asking).unwrap();
+        let notice = Notice {
+            tenant: installation.tenant.clone(),
+            case: acceptance.work().record.clone(),
+            what: Happened::Proof,
+        };
+        store.commit(acceptance).await.unwrap();
+        let _by_the_test_itself = self.wire.take();
+        let body = serde_json::to_string(&notice).unwrap();
+        let event = json!({"Records": [{"messageId": "m", "receiptHandle": "r", "body": body}]});
+        self.app.invoke("jobs/notify-merchant", event).await.unwrap();
+        self.book("jobs/notify-merchant");
+        self.bench.advance(HOUR * 25).await;
+        self.invoke("schedules/sweep-due", sample("schedules/sweep-due/hourly")).await;
+    }
+
     /// What is told of someone whose data may not be used.
     async fn limited(&mut self, told: &dyn Fn(u64, u32) -> Value) {
         let store = self.app.store().await;
@@ -496,6 +570,8 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     life.bench.advance(HOUR).await;
     life.invoke("schedules/sweep-due", sweep()).await;
     life.drain("jobs/redact-subject").await;
+    life.asked().await;
+    life.unproven().await;
     // Uninstalled and purged, asked for by shop/redact and by the sweep, and in a run that has no time.
     life.order(31, &stranger(31)).await;
     life.drain("jobs/match-order").await;
@@ -575,11 +651,13 @@ impl Watched<'_> {
 const OPERATORS: [&str; 3] = ["api/operator-authorizer", "operator/shops", "triggers/operator-sign-in"];
 
 /// The functions of the merchants' API.
-const API: [&str; 7] = [
+const API: [&str; 9] = [
     "api/authorizer",
     "api/cases",
     "api/exceptions",
+    "api/exports",
     "api/members",
+    "api/requests",
     "api/openapi",
     "api/savings",
     "api/settings",
@@ -650,6 +728,7 @@ async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
     life.ask("api/members", "PUT /v1/members", "", &json!({"newcomers": "agent"})).await;
     life.ask("api/members", "PUT /v1/members/{id}", &colleague, &json!({"role": "admin"})).await;
     life.ask("api/members", "DELETE /v1/members/{id}", &colleague, &none).await;
+    life.asked().await;
     life.compare(|function| API.contains(&function));
 }
 

@@ -15,6 +15,8 @@ pub const FUNCTIONS: &[Function] = &[
     breaches::FUNCTION,
     cases::FUNCTION,
     exceptions::FUNCTION,
+    exports::FUNCTION,
+    requests::FUNCTION,
     handle_incident::FUNCTION,
     incidents::FUNCTION,
     match_order::FUNCTION,

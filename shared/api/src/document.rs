@@ -8,9 +8,10 @@ use storeward_host::ProblemKind;
 
 use crate::incidents::BreachesBody;
 use crate::types::{
-    CaseBody, CasesBody, DecisionRequest, ExceptionsBody, InstructionsBody, InstructionsRequest, MembersBody,
-    NewcomersRequest, PreviewBody, PreviewRequest, RecheckBody, RetentionBody, RetentionRequest, RoleRequest,
-    SavingsBody, SelfBody, SettingsBody, words,
+    CaseBody, CasesBody, DecisionRequest, ExceptionsBody, InstructionsBody, InstructionsRequest, LinkBody,
+    MembersBody, NewcomersRequest, OpenRequest, PreviewBody, PreviewRequest, RecheckBody, RequestBody,
+    RequestsBody, RetentionBody, RetentionRequest, RoleRequest, SavingsBody, SelfBody, SettingsBody,
+    SubjectExport, words,
 };
 
 type Make = fn(&mut SchemaGenerator) -> Schema;
@@ -56,6 +57,9 @@ enum Kind {
     Time,
     State,
     Cursor,
+    Key,
+    Token,
+    RightsState,
     Revision,
     Number { default: usize, most: usize },
 }
@@ -97,6 +101,41 @@ const IF_MATCH: Parameter = Parameter {
     about: "Decide only on the case at this revision: its `ETag`.",
     kind: Kind::Revision,
 };
+
+const TOKEN: Parameter = Parameter {
+    name: "token",
+    place: "path",
+    about: "The link's token with `.json` or `.html` after it.",
+    kind: Kind::Token,
+};
+
+const IDEMPOTENCY_KEY: Parameter = Parameter {
+    name: "Idempotency-Key",
+    place: "header",
+    about: "A name of your own for the request: sent again under the same name, it is the same request.",
+    kind: Kind::Key,
+};
+
+const REQUEST_FILTER: [Parameter; 3] = [
+    Parameter {
+        name: "state",
+        place: "query",
+        about: "Only requests in this state.",
+        kind: Kind::RightsState,
+    },
+    Parameter {
+        name: "limit",
+        place: "query",
+        about: "At most this many requests on a page.",
+        kind: Kind::Number { default: 20, most: 100 },
+    },
+    Parameter {
+        name: "cursor",
+        place: "query",
+        about: "The `next` of the page before, with the same filter.",
+        kind: Kind::Cursor,
+    },
+];
 
 const MONTHS: Parameter = Parameter {
     name: "months",
@@ -266,6 +305,71 @@ pub const OPERATIONS: &[Operation] = &[
         body: None,
         answer: (204, "It is gone.", None),
         problems: &[ProblemKind::NotFound, ProblemKind::CaseNotResolved, ProblemKind::CaseTooLarge],
+    },
+    Operation {
+        key: "POST /v1/requests",
+        function: "api/requests",
+        public: false,
+        id: "openRequest",
+        summary: "Open a rights request for a person: access, a file, rectification, erasure, restriction, objection",
+        parameters: &[IDEMPOTENCY_KEY],
+        body: Some(schema::<OpenRequest>),
+        answer: (202, "It is taken in and will be carried out.", Some(schema::<RequestBody>)),
+        problems: &[
+            ProblemKind::InvalidBody,
+            ProblemKind::InvalidParameter,
+            ProblemKind::RequestTooLarge,
+            ProblemKind::RequestIncomplete,
+            ProblemKind::IdempotencyKeyUsed,
+        ],
+    },
+    Operation {
+        key: "GET /v1/requests",
+        function: "api/requests",
+        public: false,
+        id: "listRequests",
+        summary: "Rights requests, however they were opened, page by page",
+        parameters: &REQUEST_FILTER,
+        body: None,
+        answer: (200, "A page, the latest first.", Some(schema::<RequestsBody>)),
+        problems: &[ProblemKind::InvalidParameter],
+    },
+    Operation {
+        key: "GET /v1/requests/{id}",
+        function: "api/requests",
+        public: false,
+        id: "getRequest",
+        summary: "Where a rights request stands",
+        parameters: &[ID],
+        body: None,
+        answer: (200, "The request.", Some(schema::<RequestBody>)),
+        problems: &[ProblemKind::NotFound],
+    },
+    Operation {
+        key: "POST /v1/requests/{id}/link",
+        function: "api/requests",
+        public: false,
+        id: "linkRequest",
+        summary: "Make a link to what was put together about a person; it works for a few minutes, and the one before ends",
+        parameters: &[ID],
+        body: None,
+        answer: (200, "The link. Fetching it makes the request done.", Some(schema::<LinkBody>)),
+        problems: &[ProblemKind::NotFound, ProblemKind::NothingToFetch],
+    },
+    Operation {
+        key: "GET /v1/exports/{token}",
+        function: "api/exports",
+        public: true,
+        id: "fetchExport",
+        summary: "What was put together about a person, as JSON or as a page, by the link that was made for it",
+        parameters: &[TOKEN],
+        body: None,
+        answer: (
+            200,
+            "The document, to be saved: `token.json` or `token.html`.",
+            Some(schema::<SubjectExport>),
+        ),
+        problems: &[ProblemKind::NotFound, ProblemKind::Unavailable],
     },
     Operation {
         key: "GET /v1/exceptions",
@@ -446,6 +550,12 @@ pub fn document() -> Value {
     })
 }
 
+/// The JSON Schema of what a person gets: docs/subject-export.schema.json.
+#[must_use]
+pub fn subject_export_schema() -> Value {
+    json!(SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<SubjectExport>())
+}
+
 impl Operation {
     fn written(&self, generator: &mut SchemaGenerator) -> Value {
         let (status, about, answer) = self.answer;
@@ -487,6 +597,9 @@ impl Parameter {
             Kind::Id => json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" }),
             Kind::Time => json!({ "type": "string", "format": "date-time" }),
             Kind::State => json!(words::case_state(generator)),
+            Kind::RightsState => json!(words::rights_state(generator)),
+            Kind::Key => json!({ "type": "string", "pattern": "^[!-~]{1,128}$" }),
+            Kind::Token => json!({ "type": "string", "pattern": "^[0-9a-f-]+\\.(json|html)$" }),
             Kind::Cursor => json!({ "type": "string", "maxLength": 200 }),
             Kind::Revision => json!({ "type": "string", "pattern": "^\"[0-9]+\"$" }),
             Kind::Number { default, most } => {

@@ -5,14 +5,15 @@ mod document;
 mod incidents;
 mod types;
 
-pub use document::{OPERATIONS, Operation, document};
+pub use document::{OPERATIONS, Operation, document, subject_export_schema};
 pub use incidents::{
     BreachBody, BreachesBody, IncidentBody, IncidentsBody, NewIncidentBody, ReachedBody, WordsBody,
 };
 pub use types::{
-    ActivityBody, CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody,
-    ExplanationBody, InstructionsBody, InstructionsRequest, MemberBody, MembersBody, MonthBody,
-    NewcomersRequest, PreviewBody, PreviewExample, PreviewRequest, PreviewResult, ReasonBody, RecheckBody,
-    RetentionBody, RetentionRequest, RetentionWindow, RoleBody, RoleRequest, SavedBody, SavingsBody,
-    SelfBody, SettingsBody, StaffBody, StepBody,
+    ActivityBody, CaseBody, CasesBody, CorrectionsBody, DecisionBody, DecisionRequest, ExceptionBody,
+    ExceptionsBody, ExplanationBody, InstructionsBody, InstructionsRequest, KeptFor, LinkBody, MemberBody,
+    MembersBody, MonthBody, NewcomersRequest, OpenRequest, PreviewBody, PreviewExample, PreviewRequest,
+    PreviewResult, ReasonBody, RecheckBody, RequestBody, RequestsBody, RetentionBody, RetentionRequest,
+    RetentionWindow, RoleBody, RoleRequest, SavedBody, SavingsBody, SelfBody, SettingsBody, StaffBody,
+    StepBody, SubjectExport, SubjectRecord, SubjectRecordAbout,
 };

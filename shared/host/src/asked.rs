@@ -166,6 +166,18 @@ impl Asked {
         revision.map(Some).ok_or_else(|| invalid_parameter("If-Match: send the ETag as it was given"))
     }
 
+    /// The `Idempotency-Key` by which a repetition of the request is known, when there is one.
+    ///
+    /// # Errors
+    /// `InvalidParameter` when it is not 1 to 128 visible ASCII characters.
+    pub fn idempotency_key(&self) -> Result<Option<&str>, Problem> {
+        let header = self.0.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
+        let Some((_, value)) = header else { return Ok(None) };
+        let known = (1..=128).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic());
+        let wrong = || invalid_parameter("Idempotency-Key: send 1 to 128 visible ASCII characters");
+        known.then_some(value.as_str()).map(Some).ok_or_else(wrong)
+    }
+
     /// Reads the body. Its type says which members there are; others are refused.
     ///
     /// # Errors

@@ -73,11 +73,17 @@ pub enum ProblemKind {
     RetentionOutOfBounds,
     /// Duplicates are to be looked for further back than what they are found by is kept.
     WindowBeyondRetention,
+    /// A rights request does not say whom it is about, or what is right, in a way that can be found.
+    RequestIncomplete,
+    /// There is no document to fetch: not yet, not any more, or not for this kind of request.
+    NothingToFetch,
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyKeyUsed,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 35] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -110,6 +116,9 @@ impl ProblemKind {
         Self::RoleTooMighty,
         Self::RetentionOutOfBounds,
         Self::WindowBeyondRetention,
+        Self::RequestIncomplete,
+        Self::NothingToFetch,
+        Self::IdempotencyKeyUsed,
     ];
 
     /// The kind's stable id, the last part of its `type`.
@@ -148,6 +157,9 @@ impl ProblemKind {
             Self::RoleTooMighty => "role-too-mighty",
             Self::RetentionOutOfBounds => "retention-out-of-bounds",
             Self::WindowBeyondRetention => "window-beyond-retention",
+            Self::RequestIncomplete => "request-incomplete",
+            Self::NothingToFetch => "nothing-to-fetch",
+            Self::IdempotencyKeyUsed => "idempotency-key-used",
         }
     }
 
@@ -174,10 +186,13 @@ impl ProblemKind {
             | Self::NothingToExcept
             | Self::CaseTooLarge
             | Self::IncidentNotThere
-            | Self::LastOwner => 409,
+            | Self::LastOwner
+            | Self::NothingToFetch
+            | Self::IdempotencyKeyUsed => 409,
             Self::CaseChanged => 412,
             Self::SettingOutOfBounds
             | Self::RoleTooMighty
+            | Self::RequestIncomplete
             | Self::RetentionOutOfBounds
             | Self::WindowBeyondRetention => 422,
             Self::Unavailable => 503,
@@ -224,6 +239,9 @@ impl ProblemKind {
             Self::RoleTooMighty => "Newcomers must not be that mighty",
             Self::RetentionOutOfBounds => "That cannot be kept for so long",
             Self::WindowBeyondRetention => "Duplicates are looked for further back than orders are kept",
+            Self::RequestIncomplete => "The request does not say whom or what it is about",
+            Self::NothingToFetch => "There is no document to fetch",
+            Self::IdempotencyKeyUsed => "The Idempotency-Key was used for another request",
         }
     }
 }

@@ -539,7 +539,7 @@ impl Store {
         let Some(asked) = asked.filter(|asked| asked.state == RightsState::InWork) else { return Ok(()) };
         let mut actions = asked.ended(tenant, now, End::Done(None));
         if let Some(Action::Update { update, .. }) = actions.first_mut() {
-            update.expression.push_str(&format!(" {COUNTED}"));
+            update.expression.extend([" ", COUNTED]);
             update.values.extend(settled.values());
         }
         actions.extend([Action::delete(second_pass_row(work).key()), self.ledger_action(&entry)?]);
@@ -690,8 +690,8 @@ fn read_request(
         state: match stored.text("phase")? {
             "open" => RequestState::Open,
             "erased" => RequestState::Erased,
-            // What is ready is no erasure, and what is not proven is not begun.
-            "done" | "refused" | "ready" => RequestState::Done,
+            // What is ready is no erasure, and for what is not proven nothing is to be done.
+            "done" | "refused" | "ready" | "proving" => RequestState::Done,
             _ => return Err(StoreError::Corrupt("a request's state")),
         },
         received_at: stored.time("received_at")?,
