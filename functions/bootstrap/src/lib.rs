@@ -37,6 +37,7 @@ pub const FUNCTIONS: &[Function] = &[
     rectify_subject::FUNCTION,
     redact_subject::FUNCTION,
     savings::FUNCTION,
+    seal_ledger::FUNCTION,
     settings::FUNCTION,
     shop_redact::FUNCTION,
     shop_update::FUNCTION,

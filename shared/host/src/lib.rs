@@ -22,6 +22,7 @@ mod session;
 mod settings;
 mod sign_in;
 mod telemetry;
+mod vault;
 mod webhook;
 
 pub use access::{AdminAccess, Connected};
@@ -45,4 +46,5 @@ pub use settings::{Setting, Settings, SettingsError};
 pub use sign_in::operator_sign_in;
 pub use storeward_clients::shopify::Standing;
 pub use telemetry::start_telemetry;
+pub use vault::Put;
 pub use webhook::{Answer, Body, MAX_BODY, RefusedBecause, Webhook, WebhookError, webhook};
