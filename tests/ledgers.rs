@@ -367,11 +367,12 @@ const BROWSERS: [(&str, &str, bool); 3] = [
 ];
 
 /// Every function of the merchants' API that asks who is calling, with its routes.
-pub const MERCHANTS: [(&str, &[Route]); 7] = [
+pub const MERCHANTS: [(&str, &[Route]); 8] = [
     (cases::FUNCTION.name, cases::ROUTES),
     (exceptions::FUNCTION.name, exceptions::ROUTES),
     (incidents::FUNCTION.name, incidents::ROUTES),
     (members::FUNCTION.name, members::ROUTES),
+    (processors::FUNCTION.name, processors::ROUTES),
     (requests::FUNCTION.name, requests::ROUTES),
     (savings::FUNCTION.name, savings::ROUTES),
     (settings::FUNCTION.name, settings::ROUTES),

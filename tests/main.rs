@@ -13,6 +13,7 @@ pub mod bench;
 mod consent;
 mod crashes;
 mod demo;
+mod egress;
 mod erasing_at_scale;
 mod flagging;
 mod front;

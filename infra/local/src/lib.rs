@@ -5,6 +5,7 @@
 
 pub mod cloud;
 pub mod commands;
+pub mod egress;
 pub mod issuer;
 pub mod resend;
 pub mod runtime;

@@ -141,6 +141,12 @@ impl Asked {
         time.map(Some).ok_or_else(wrong)
     }
 
+    /// A part of the path by its name in the route; empty where the route has none of that name.
+    #[must_use]
+    pub fn path(&self, name: &str) -> &str {
+        self.0.path_parameters.get(name).map_or("", String::as_str)
+    }
+
     /// The `{id}` of the path: 32 hexadecimal digits.
     ///
     /// # Errors
