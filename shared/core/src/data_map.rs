@@ -240,7 +240,8 @@ pub enum Processor {
 
 impl Processor {
     /// Every sub-processor.
-    pub const ALL: [Self; 6] = [Self::CloudHost, Self::Shopify, Self::Resend, Self::Google, Self::Anthropic, Self::Stripe];
+    pub const ALL: [Self; 6] =
+        [Self::CloudHost, Self::Shopify, Self::Resend, Self::Google, Self::Anthropic, Self::Stripe];
 
     /// The word for it in the API, in logs and in what is stored. Never changes.
     #[must_use]
