@@ -299,7 +299,8 @@ fn began(kind: Kind, item: &Value) -> Option<i64> {
             let day = item["opened_day"]["S"].as_str()?;
             Some(storeward_core::time::Timestamp::parse_rfc3339(&format!("{day}T23:59:59Z"))?.millis())
         }),
-        _ => None,
+        // Whatever else ends says in the open since when it is kept.
+        _ => Some(storeward_core::retention::Lives::read(item["lives"]["S"].as_str()?).began()? * 1000),
     }
 }
 
@@ -365,11 +366,12 @@ const BROWSERS: [(&str, &str, bool); 3] = [
 ];
 
 /// Every function of the merchants' API that asks who is calling, with its routes.
-pub const MERCHANTS: [(&str, &[Route]); 7] = [
+pub const MERCHANTS: [(&str, &[Route]); 8] = [
     (cases::FUNCTION.name, cases::ROUTES),
     (exceptions::FUNCTION.name, exceptions::ROUTES),
     (incidents::FUNCTION.name, incidents::ROUTES),
     (members::FUNCTION.name, members::ROUTES),
+    (processors::FUNCTION.name, processors::ROUTES),
     (requests::FUNCTION.name, requests::ROUTES),
     (savings::FUNCTION.name, savings::ROUTES),
     (settings::FUNCTION.name, settings::ROUTES),

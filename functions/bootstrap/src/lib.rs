@@ -4,6 +4,7 @@ use storeward_host::Function;
 
 /// Every function of the bundle. `template.yaml`, `events/` and the crates are held against it by a test.
 pub const FUNCTIONS: &[Function] = &[
+    announce_processors::FUNCTION,
     apply_retention::FUNCTION,
     app_scopes_update::FUNCTION,
     app_uninstalled::FUNCTION,
@@ -30,12 +31,14 @@ pub const FUNCTIONS: &[Function] = &[
     orders_create::FUNCTION,
     orders_fulfilled::FUNCTION,
     orders_updated::FUNCTION,
+    processors::FUNCTION,
     purge_shop::FUNCTION,
     reconcile_orders::FUNCTION,
     reconcile_shop::FUNCTION,
     rectify_subject::FUNCTION,
     redact_subject::FUNCTION,
     savings::FUNCTION,
+    seal_ledger::FUNCTION,
     settings::FUNCTION,
     shop_redact::FUNCTION,
     shop_update::FUNCTION,

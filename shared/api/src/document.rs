@@ -4,14 +4,15 @@
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
+use storeward_core::data_map::Processor;
 use storeward_host::ProblemKind;
 
 use crate::incidents::BreachesBody;
 use crate::types::{
     CaseBody, CasesBody, DecisionRequest, ExceptionsBody, InstructionsBody, InstructionsRequest, LinkBody,
-    MembersBody, NewcomersRequest, OpenRequest, PreviewBody, PreviewRequest, RecheckBody, RequestBody,
-    RequestsBody, RetentionBody, RetentionRequest, RoleRequest, SavingsBody, SelfBody, SettingsBody,
-    SubjectExport, words,
+    MembersBody, NewcomersRequest, OpenRequest, PreviewBody, PreviewRequest, ProcessorBody, ProcessorsBody,
+    RecheckBody, RequestBody, RequestsBody, RetentionBody, RetentionRequest, RoleRequest, SavingsBody,
+    SelfBody, SettingsBody, SubjectExport, words,
 };
 
 type Make = fn(&mut SchemaGenerator) -> Schema;
@@ -62,6 +63,7 @@ enum Kind {
     RightsState,
     Revision,
     Number { default: usize, most: usize },
+    Processor,
 }
 
 const ID: Parameter =
@@ -102,6 +104,8 @@ const IF_MATCH: Parameter = Parameter {
     kind: Kind::Revision,
 };
 
+const PROCESSOR: Parameter =
+    Parameter { name: "name", place: "path", about: "The sub-processor's `id`.", kind: Kind::Processor };
 const TOKEN: Parameter = Parameter {
     name: "token",
     place: "path",
@@ -394,6 +398,54 @@ pub const OPERATIONS: &[Operation] = &[
         problems: &[ProblemKind::NotFound],
     },
     Operation {
+        key: "GET /v1/processors",
+        function: "api/processors",
+        public: false,
+        id: "listProcessors",
+        summary: "Who processes data for the merchant, what for, and what is going to change",
+        parameters: &[],
+        body: None,
+        answer: (200, "All sub-processors.", Some(schema::<ProcessorsBody>)),
+        problems: &[],
+    },
+    Operation {
+        key: "POST /v1/processors/acknowledgement",
+        function: "api/processors",
+        public: false,
+        id: "acknowledgeProcessors",
+        summary: "Say that the merchant read of all changes that are announced: their notice period begins, if it has not by mail",
+        parameters: &[],
+        body: None,
+        answer: (204, "It is noted.", None),
+        problems: &[],
+    },
+    Operation {
+        key: "POST /v1/processors/{name}/objection",
+        function: "api/processors",
+        public: false,
+        id: "objectToProcessor",
+        summary: "Object to a sub-processor: from now on nothing is sent to it for this merchant",
+        parameters: &[PROCESSOR],
+        body: None,
+        answer: (
+            200,
+            "The sub-processor, and what does not happen without it.",
+            Some(schema::<ProcessorBody>),
+        ),
+        problems: &[ProblemKind::NotFound, ProblemKind::ProcessorEssential],
+    },
+    Operation {
+        key: "DELETE /v1/processors/{name}/objection",
+        function: "api/processors",
+        public: false,
+        id: "withdrawObjection",
+        summary: "Withdraw an objection",
+        parameters: &[PROCESSOR],
+        body: None,
+        answer: (200, "The sub-processor.", Some(schema::<ProcessorBody>)),
+        problems: &[ProblemKind::NotFound],
+    },
+    Operation {
         key: "GET /v1/savings",
         function: "api/savings",
         public: false,
@@ -595,6 +647,7 @@ impl Parameter {
     fn written(&self, generator: &mut SchemaGenerator) -> Value {
         let schema = match self.kind {
             Kind::Id => json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" }),
+            Kind::Processor => json!({ "type": "string", "enum": Processor::ALL.map(Processor::name) }),
             Kind::Time => json!({ "type": "string", "format": "date-time" }),
             Kind::State => json!(words::case_state(generator)),
             Kind::RightsState => json!(words::rights_state(generator)),

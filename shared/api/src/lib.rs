@@ -13,7 +13,8 @@ pub use types::{
     ActivityBody, CaseBody, CasesBody, CorrectionsBody, DecisionBody, DecisionRequest, ExceptionBody,
     ExceptionsBody, ExplanationBody, InstructionsBody, InstructionsRequest, KeptFor, LinkBody, MemberBody,
     MembersBody, MonthBody, NewcomersRequest, OpenRequest, PreviewBody, PreviewExample, PreviewRequest,
-    PreviewResult, ReasonBody, RecheckBody, RequestBody, RequestsBody, RetentionBody, RetentionRequest,
-    RetentionWindow, RoleBody, RoleRequest, SavedBody, SavingsBody, SelfBody, SettingsBody, StaffBody,
-    StepBody, SubjectExport, SubjectRecord, SubjectRecordAbout,
+    PreviewResult, ProcessorBody, ProcessorUseBody, ProcessorsBody, ReasonBody, RecheckBody, RequestBody,
+    RequestsBody, RetentionBody, RetentionRequest, RetentionWindow, RoleBody, RoleRequest, SavedBody,
+    SavingsBody, SelfBody, SettingsBody, StaffBody, StepBody, SubjectExport, SubjectRecord,
+    SubjectRecordAbout, UseState,
 };

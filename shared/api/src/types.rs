@@ -570,6 +570,68 @@ impl From<Exception> for ExceptionBody {
     }
 }
 
+/// The sub-processors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Processors")]
+pub struct ProcessorsBody {
+    /// All of them, also those that are not in use yet.
+    pub processors: Vec<ProcessorBody>,
+}
+
+/// A sub-processor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Processor")]
+pub struct ProcessorBody {
+    /// What it is objected to by.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Whether the service cannot be given without it.
+    pub essential: bool,
+    /// What does not happen without it.
+    pub without: String,
+    /// Since when the merchant objects, if it does. Nothing is sent to it, and what `without` says holds.
+    pub objected_at: Option<String>,
+    /// What it is used for.
+    pub uses: Vec<ProcessorUseBody>,
+}
+
+/// One use of a sub-processor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ProcessorUse")]
+pub struct ProcessorUseBody {
+    /// What for, as a word.
+    pub purpose: String,
+    /// What for, as a text.
+    pub about: String,
+    /// Which categories of data it may get for that, and no others.
+    pub categories: Vec<String>,
+    /// Where it is processed.
+    pub region: String,
+    /// Whether it counts for this merchant.
+    pub state: UseState,
+    /// When it was announced, if it came by a change.
+    pub announced_at: Option<String>,
+    /// From when it counts at the earliest, if it came by a change.
+    pub effective_at: Option<String>,
+    /// When this merchant was told of the change.
+    pub told_at: Option<String>,
+    /// From when it counts for this merchant, while it does not and that is known.
+    pub in_force_from: Option<String>,
+}
+
+/// Whether a use of a sub-processor counts for a merchant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UseState {
+    /// It does.
+    InForce,
+    /// It is announced, and nothing is sent before it counts.
+    Announced,
+    /// It counts for nobody: what needs it does not exist yet.
+    NotInUse,
+}
+
 /// What the guard was good for, month by month.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Savings")]

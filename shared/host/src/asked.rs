@@ -37,6 +37,12 @@ pub(crate) struct ApiEvent {
 }
 
 impl ApiEvent {
+    /// Where the request comes from.
+    pub(crate) fn origin(&self) -> Origin {
+        let context = &self.request_context;
+        Origin { ip: context.http.source_ip.clone(), request: context.request_id.clone() }
+    }
+
     /// What the authorizer found out; what cannot be read is nobody.
     pub(crate) fn who<T: DeserializeOwned + Default>(&self) -> T {
         serde_json::from_value(self.request_context.authorizer.lambda.clone()).unwrap_or_default()
@@ -55,7 +61,22 @@ struct ApiContext {
     #[serde(default)]
     request_id: Option<String>,
     #[serde(default)]
+    http: ApiHttp,
+    #[serde(default)]
     authorizer: Authorizer,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ApiHttp {
+    #[serde(default)]
+    source_ip: Option<String>,
+}
+
+/// Where a request comes from: for the access log alone, which hashes the address.
+pub(crate) struct Origin {
+    pub(crate) ip: Option<String>,
+    pub(crate) request: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -118,6 +139,12 @@ impl Asked {
         let wrong =
             || invalid_parameter(format!("{name}: write a time as RFC 3339, like 2026-11-01T09:30:00Z"));
         time.map(Some).ok_or_else(wrong)
+    }
+
+    /// A part of the path by its name in the route; empty where the route has none of that name.
+    #[must_use]
+    pub fn path(&self, name: &str) -> &str {
+        self.0.path_parameters.get(name).map_or("", String::as_str)
     }
 
     /// The `{id}` of the path: 32 hexadecimal digits.

@@ -63,6 +63,8 @@ pub enum ProblemKind {
     NothingToExcept,
     /// More orders or people are in the case than one step can deal with.
     CaseTooLarge,
+    /// The service cannot be given without this sub-processor.
+    ProcessorEssential,
     /// The incident is not where this can be done, or changed since it was read.
     IncidentNotThere,
     /// An installation without an owner could not be looked after.
@@ -83,7 +85,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -111,6 +113,7 @@ impl ProblemKind {
         Self::CaseNotDecidable,
         Self::NothingToExcept,
         Self::CaseTooLarge,
+        Self::ProcessorEssential,
         Self::IncidentNotThere,
         Self::LastOwner,
         Self::RoleTooMighty,
@@ -152,6 +155,7 @@ impl ProblemKind {
             Self::CaseNotDecidable => "case-not-decidable",
             Self::NothingToExcept => "nothing-to-except",
             Self::CaseTooLarge => "case-too-large",
+            Self::ProcessorEssential => "processor-essential",
             Self::IncidentNotThere => "incident-not-there",
             Self::LastOwner => "last-owner",
             Self::RoleTooMighty => "role-too-mighty",
@@ -187,8 +191,9 @@ impl ProblemKind {
             | Self::CaseTooLarge
             | Self::IncidentNotThere
             | Self::LastOwner
+            | Self::IdempotencyKeyUsed
             | Self::NothingToFetch
-            | Self::IdempotencyKeyUsed => 409,
+            | Self::ProcessorEssential => 409,
             Self::CaseChanged => 412,
             Self::SettingOutOfBounds
             | Self::RoleTooMighty
@@ -234,6 +239,7 @@ impl ProblemKind {
             Self::CaseNotDecidable => "There is nothing to decide on any more",
             Self::NothingToExcept => "Nobody to make an exception for is known",
             Self::CaseTooLarge => "The case is too large for this",
+            Self::ProcessorEssential => "The service cannot be given without this sub-processor",
             Self::IncidentNotThere => "The incident is not where this can be done",
             Self::LastOwner => "There must be an owner",
             Self::RoleTooMighty => "Newcomers must not be that mighty",
