@@ -49,7 +49,7 @@ fn grouped(path: &str) -> BTreeSet<String> {
 }
 
 /// Holds a committed document against what it is made of. The new text is left where it can be copied from.
-pub fn assert_document(path: &str, text: &str) {
+pub(crate) fn assert_document(path: &str, text: &str) {
     let committed = std::fs::read_to_string(root().join(path)).unwrap_or_default();
     if committed != text {
         let fresh = root().join("target").join(path);
