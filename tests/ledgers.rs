@@ -299,7 +299,8 @@ fn began(kind: Kind, item: &Value) -> Option<i64> {
             let day = item["opened_day"]["S"].as_str()?;
             Some(storeward_core::time::Timestamp::parse_rfc3339(&format!("{day}T23:59:59Z"))?.millis())
         }),
-        _ => None,
+        // Whatever else ends says in the open since when it is kept.
+        _ => Some(storeward_core::retention::Lives::read(item["lives"]["S"].as_str()?).began()? * 1000),
     }
 }
 
