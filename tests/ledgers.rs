@@ -359,12 +359,13 @@ const BROWSERS: [(&str, &str, bool); 3] = [
 ];
 
 /// Every function of the merchants' API that asks who is calling, with its routes.
-pub const MERCHANTS: [(&str, &[Route]); 6] = [
+pub const MERCHANTS: [(&str, &[Route]); 7] = [
     (cases::FUNCTION.name, cases::ROUTES),
     (exceptions::FUNCTION.name, exceptions::ROUTES),
     (incidents::FUNCTION.name, incidents::ROUTES),
     (members::FUNCTION.name, members::ROUTES),
     (savings::FUNCTION.name, savings::ROUTES),
+    (service::FUNCTION.name, service::ROUTES),
     (settings::FUNCTION.name, settings::ROUTES),
 ];
 

@@ -13,6 +13,7 @@ pub mod bench;
 mod consent;
 mod crashes;
 mod demo;
+mod ending;
 mod erasing_at_scale;
 mod flagging;
 mod front;

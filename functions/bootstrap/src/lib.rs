@@ -33,6 +33,7 @@ pub const FUNCTIONS: &[Function] = &[
     rectify_subject::FUNCTION,
     redact_subject::FUNCTION,
     savings::FUNCTION,
+    service::FUNCTION,
     settings::FUNCTION,
     shop_redact::FUNCTION,
     shop_update::FUNCTION,

@@ -15,7 +15,7 @@ use crate::keyspace::Key;
 
 /// The TTL attribute of every table, in epoch seconds.
 pub(crate) const EXPIRES_AT: &str = "expires_at";
-const SEALED: &str = "sealed";
+pub(crate) const SEALED: &str = "sealed";
 
 pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
