@@ -58,6 +58,7 @@ impl Local {
             template: std::fs::read_to_string(root().join("template.yaml")).unwrap(),
             client_secrets: SECRETS.map(str::to_owned).to_vec(),
             keep: Keep::Nothing { from: Timestamp::parse_rfc3339(START).unwrap() },
+            parameters: BTreeMap::new(),
         };
         let bundle = Bundle::start(options, port).await.unwrap();
         let running = bundle.stack.clone();

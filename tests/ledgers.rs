@@ -10,6 +10,7 @@ use storeward_core::guard::{Alert, Decision, GuardSettings};
 use storeward_core::incident::{Reach, Severity, Words};
 use storeward_core::limits::Limit;
 use storeward_core::normalize::identifiers;
+use storeward_core::retention::{Deployment, Plan, Terms};
 use storeward_core::time::HOUR;
 use storeward_host::{OperatorRoute, ProblemKind, Route, Setting};
 use storeward_local::template::Template;
@@ -144,7 +145,8 @@ fn the_published_data_map_is_the_one_in_the_code() {
         "# What is stored\n\n\
          Made from `shared/core/src/data_map.rs`; a test fails when it is not. One row for every kind of item, in the terms of\n\
          GDPR Art. 30. Everything personal is sealed (AES-256-GCM under a key of the installation); keys and index rows hold\n\
-         keyed hashes only. Whatever the retention says, a purge deletes everything of an installation but its ledger.\n\n\
+         keyed hashes only. Days are the longest that something is kept: an installation's policy can be shorter\n\
+         (docs/decisions/0016). Whatever the retention says, a purge deletes everything of an installation but its ledger.\n\n\
          | kind | table | holds | about a person | purpose | legal basis | kept | erasing a person | in a person's export | seen by |\n\
          |---|---|---|---|---|---|---|---|---|---|\n",
     );
@@ -310,6 +312,7 @@ async fn everything_that_is_ever_stored_is_as_the_data_map_says() {
         Table::Keys => &environment["STOREWARD_KEYS_TABLE"],
         Table::Ledger => &environment["STOREWARD_LEDGER_TABLE"],
     };
+    let policy = Terms::begin(&Deployment::default(), Plan::Paid).policy(&Deployment::default(), None);
     let mut kinds = BTreeSet::new();
     let records: BTreeSet<i64> = seen
         .iter()
@@ -332,7 +335,10 @@ async fn everything_that_is_ever_stored_is_as_the_data_map_says() {
             Retention::Window(window) => {
                 let began = began(kind, item).unwrap_or_else(|| panic!("no beginning: {item}"));
                 let ends = expires.unwrap_or_else(|| panic!("no end: {item}"));
-                let promised = began / 1000 + i64::try_from(window.as_secs()).unwrap();
+                // The bench's shop is on a paid plan, in a deployment that keeps what it keeps by default.
+                let kept = policy.window(kind).expect("a window");
+                assert!(kept <= window, "{kind:?} is kept for longer than the data map says");
+                let promised = began / 1000 + i64::try_from(kept.as_secs()).unwrap();
                 // The cursor only tells its hour.
                 let slack = if item["sk"]["S"] == "cursor" { 3600 } else { 0 };
                 assert!((promised..=promised + slack).contains(&ends), "{promised} {item}");

@@ -30,6 +30,7 @@ mod reconciling;
 mod regressions;
 mod requests;
 mod restoring;
+mod retention;
 mod rights;
 mod scenarios;
 mod simulation;

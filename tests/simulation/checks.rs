@@ -8,6 +8,8 @@ use storeward_core::data_map::{Kind, Retention};
 use storeward_core::shop::Tenant;
 use storeward_core::time::{DAY, Timestamp};
 
+use super::people;
+
 fn text<'a>(item: &'a Value, name: &str) -> &'a str {
     item[name]["S"].as_str().unwrap_or_default()
 }
@@ -36,6 +38,7 @@ pub(super) fn tables(dump: &BTreeMap<String, Vec<Value>>, tenants: &[&Tenant], n
         let kind = kind.unwrap_or_else(|| panic!("an item of no kind: {item}"));
         ends_in_time(kind, item, now);
         let whole = item.to_string();
+        nothing_personal(&whole);
         let named = tenants.iter().filter(|tenant| whole.contains(&tenant.to_string())).count();
         let shops: BTreeSet<&str> = tenants.iter().map(|tenant| tenant.shop.as_str()).collect();
         let shops = shops.into_iter().filter(|shop| whole.contains(shop)).count();
@@ -54,6 +57,13 @@ pub(super) fn tables(dump: &BTreeMap<String, Vec<Value>>, tenants: &[&Tenant], n
             }
             _ => {}
         }
+    }
+}
+
+/// What is stored, sent or logged shows nothing of a person, neither before an erasure nor after.
+pub(super) fn nothing_personal(text: &str) {
+    for canary in people::CANARIES {
+        assert!(!text.contains(canary), "{canary} stands in the clear in {text}");
     }
 }
 

@@ -15,6 +15,14 @@ impl Dice {
         Self(TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
     }
 
+    /// The choices of one step of a seed's history, whatever other steps drew.
+    pub(super) fn of_step(seed: u64, step: u64) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        bytes[8..16].copy_from_slice(&(step + 1).to_le_bytes());
+        Self(TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+    }
+
     /// Any number.
     pub(super) fn number(&mut self) -> u64 {
         self.0.next_u64()

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use storeward_core::data_map::{Kind, Retention};
 use storeward_core::guard::GuardSettings;
 use storeward_core::matching::{self, CartSignature, Features, KEY_CAP, MatchKey, Rows, Seen, Side};
 use storeward_core::normalize::{self, Identifier};
@@ -66,6 +67,12 @@ pub(super) struct Life {
     /// taken.
     orders: BTreeMap<u64, (Vec<Order>, bool)>,
     pub(super) requests: Vec<Request>,
+    /// When each request for what is stored was taken.
+    exports: BTreeMap<String, Timestamp>,
+    /// Orders that the merchant decided about, or deleted the case of: whether they are in one is the merchant's.
+    decided: BTreeSet<u64>,
+    /// Whether the merchant changed what counts as a duplicate.
+    other_rules: bool,
     /// Whether somebody tried to end it, and when that was answered first.
     pub(super) uninstall_tried: bool,
     pub(super) uninstalled: Option<Timestamp>,
@@ -78,6 +85,9 @@ impl Life {
             installed_at: now,
             orders: BTreeMap::new(),
             requests: Vec::new(),
+            exports: BTreeMap::new(),
+            decided: BTreeSet::new(),
+            other_rules: false,
             uninstall_tried: false,
             uninstalled: None,
         }
@@ -100,6 +110,40 @@ impl Life {
     pub(super) fn request_answered(&mut self, webhook_id: &str, now: Timestamp) {
         let request = self.requests.iter_mut().find(|request| request.webhook_id == webhook_id);
         request.expect("what is answered was tried").answered.get_or_insert(now);
+    }
+
+    /// A request for what is stored was answered.
+    pub(super) fn data_requested(&mut self, webhook_id: &str, now: Timestamp) {
+        self.exports.entry(webhook_id.to_owned()).or_insert(now);
+    }
+
+    /// The merchant decides about orders, or may have; `excepts` when others are judged otherwise after it.
+    pub(super) fn decided(&mut self, orders: impl IntoIterator<Item = u64>, excepts: bool) {
+        self.decided.extend(orders);
+        self.other_rules |= excepts;
+    }
+
+    /// How many requests for erasure are surely still there.
+    pub(super) fn lasting_requests(&self, now: Timestamp) -> usize {
+        let lasts =
+            |request: &&Request| request.answered.is_some() && within(Kind::Request, request.first, now);
+        self.requests.iter().filter(lasts).count()
+    }
+
+    /// How many exports are surely still there: an erasure takes along those of the person.
+    pub(super) fn lasting_exports(&self, now: Timestamp) -> usize {
+        let asked = self.exports.values().filter(|at| within(Kind::Export, **at, now)).count();
+        if self.requests.is_empty() { asked } else { 0 }
+    }
+
+    /// An export tells of this installation's orders alone.
+    pub(super) fn check_export(&self, document: &str) {
+        for part in document.split('#').skip(1) {
+            let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
+            if let Ok(id) = digits.parse::<u64>() {
+                assert!(self.orders.contains_key(&id), "order {id} of another in an export: {document}");
+            }
+        }
     }
 
     /// What was answered to news of an order.
@@ -132,7 +176,7 @@ impl Life {
 
     /// When everything has come to rest: what is stored is what was taken and not erased, and whoever looks like one
     /// order is one case.
-    pub(super) fn check(&self, records: &[OrderRecord], cases: &[Case]) {
+    pub(super) fn check(&self, records: &[OrderRecord], cases: &[Case], now: Timestamp) {
         let stored: BTreeMap<u64, &OrderRecord> =
             records.iter().map(|record| (*record.order.id.expose(), record)).collect();
         assert_eq!(stored.len(), records.len(), "an order is stored twice");
@@ -143,52 +187,61 @@ impl Life {
         }
         if self.uninstalled.is_none() {
             for (id, (told, taken)) in &self.orders {
-                let may_be_gone = self.requests.iter().any(|request| request.may_erase(&told[0]));
+                let may_be_gone = !within(Kind::Order, told[0].created_at, now)
+                    || self.requests.iter().any(|request| request.may_erase(&told[0]));
                 assert!(!taken || may_be_gone || stored.contains_key(id), "order {id} is lost");
                 if let Some(record) = stored.get(id).filter(|_| !may_be_gone && !self.uninstall_tried) {
                     is_as_told_last(record, told);
                 }
             }
         }
-        let lasts = |case: &&Case| matches!(case.state, CaseState::Open | CaseState::Settled);
-        let open: Vec<&Case> = cases.iter().filter(lasts).collect();
+        let lasts = |case: &&Case| !matches!(case.state, CaseState::Merged | CaseState::Anonymised);
+        let listed: Vec<&Case> = cases.iter().filter(lasts).collect();
         let mut case_of = BTreeMap::new();
         let groups = self.groups();
-        for case in &open {
+        for case in &listed {
             let ids: Vec<u64> = case.members.iter().map(|member| *member.id.expose()).collect();
-            assert!(ids.len() >= 2, "a case of {ids:?}");
             assert_eq!(case.size, ids.len() as u64, "the size of the case of {ids:?}");
-            let stand = case.members.iter().filter(|member| member.standing != Standing::Cancelled).count();
-            assert_eq!(case.state == CaseState::Open, stand >= 2, "{stand} of {ids:?} stand");
-            for member in &case.members {
-                let order = stored.get(member.id.expose()).expect("an order of a case is stored");
-                assert_eq!(member.standing, order.standing, "order {:?} and its case", member.id.expose());
-                assert_eq!(
-                    member.total,
-                    order.order.total_price,
-                    "order {:?} and its case",
-                    member.id.expose()
-                );
+            if case.decided.is_none() {
+                assert!(ids.len() >= 2, "a case of {ids:?}");
+                let stand =
+                    case.members.iter().filter(|member| member.standing != Standing::Cancelled).count();
+                assert_eq!(case.state == CaseState::Open, stand >= 2, "{stand} of {ids:?} stand");
             }
-            for id in &ids {
+            for member in &case.members {
+                let id = member.id.expose();
                 let twice = case_of.insert(*id, &case.reference).is_some();
                 assert!(!twice, "order {id} is in two cases, or twice in one");
-                assert!(stored.contains_key(id), "order {id} is in a case of {ids:?} and is not stored");
-                assert_eq!(groups.get(id), groups.get(&ids[0]), "nothing links all of {ids:?}");
+                let linked = self.other_rules || groups.get(id) == groups.get(&ids[0]);
+                assert!(linked, "nothing links all of {ids:?}");
+                assert!(!erased.contains(id), "order {id} of an erased person is in a case");
+                let Some(order) = stored.get(id) else {
+                    // Its own window is shorter than the case's.
+                    let over = self
+                        .orders
+                        .get(id)
+                        .is_some_and(|(told, _)| !within(Kind::Order, told[0].created_at, now));
+                    assert!(over, "order {id} is in a case of {ids:?} and is not stored");
+                    continue;
+                };
+                assert_eq!(member.standing, order.standing, "order {id} and its case");
+                assert_eq!(member.total, order.order.total_price, "order {id} and its case");
             }
         }
         for (id, record) in &stored {
             assert_eq!(record.case.is_some(), case_of.contains_key(id), "order {id} and its case disagree");
         }
-        if self.uninstalled.is_some() || self.uninstall_tried {
+        if self.uninstalled.is_some() || self.uninstall_tried || self.other_rules {
             return;
         }
+        let decided: BTreeSet<u64> = self.decided.iter().filter_map(|id| groups.get(id)).copied().collect();
         let all: Vec<&OrderRecord> = stored.values().copied().collect();
         let most = self.most_seen();
         for (index, a) in all.iter().enumerate() {
             for b in &all[index + 1..] {
                 let (a_id, b_id) = (a.order.id.expose(), b.order.id.expose());
-                if is_duplicate(&a.order, &b.order, &most) {
+                let theirs = groups.get(a_id).is_some_and(|group| decided.contains(group));
+                if !theirs && is_duplicate(&a.order, &b.order, &most) {
                     let (a_case, b_case) = (case_of.get(a_id), case_of.get(b_id));
                     assert!(a_case.is_some() && a_case == b_case, "orders {a_id} and {b_id} are in no case");
                 }
@@ -227,6 +280,14 @@ impl Life {
             }
         }
         group
+    }
+}
+
+/// Whether something of a kind that began at `from` is surely still there.
+fn within(kind: Kind, from: Timestamp, now: Timestamp) -> bool {
+    match kind.row().retention {
+        Retention::Window(window) => from + window > now,
+        _ => true,
     }
 }
 

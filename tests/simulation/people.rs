@@ -98,16 +98,32 @@ pub(super) fn news(before: &Value, dice: &mut Dice) -> (&'static str, Value) {
     (topic, body)
 }
 
-/// What `customers/redact` says about a person: all of it, the account alone, the e-mail address alone, or nothing
-/// but the orders.
-pub(super) fn redaction(shop: &str, person: usize, orders: &[u64], dice: &mut Dice) -> Value {
+/// A person's account, as Shopify tells of it when it changes. Whose orders are whose does not change with it.
+pub(super) fn account_of(person: usize, dice: &mut Dice) -> [(&'static str, Value); 5] {
+    let id = account(person);
+    [
+        ("id", json!(id)),
+        ("admin_graphql_api_id", json!(format!("gid://shopify/Customer/{id}"))),
+        ("email", json!(email(person, dice))),
+        ("phone", json!(null)),
+        ("default_address", json!(null)),
+    ]
+}
+
+/// What a person's request says about the person: all of it, the account alone, the e-mail address alone, or nothing
+/// but the orders, where it names any.
+pub(super) fn request(shop: &str, person: usize, dice: &mut Dice, names_orders: bool) -> Value {
     let customer = match dice.below(8) {
         0 | 1 => json!({ "email": email(person, dice) }),
         2 => json!({ "id": account(person) }),
-        3 if !orders.is_empty() => json!({}),
+        3 if names_orders => json!({}),
         _ => json!({
             "id": account(person), "email": email(person, dice), "phone": format!("+1202555010{person}"),
         }),
     };
-    json!({ "shop_id": 1, "shop_domain": shop, "customer": customer, "orders_to_redact": orders })
+    json!({ "shop_id": 1, "shop_domain": shop, "customer": customer })
 }
+
+/// What must not stand in the clear anywhere, neither before nor after: parts of names, addresses and numbers.
+pub(super) const CANARIES: [&str; 7] =
+    ["person.", "Person.", "PERSON.", "Family", "Example Street", "555-010", "202555010"];

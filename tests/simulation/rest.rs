@@ -8,6 +8,7 @@ use storeward_core::time::{HOUR, Timestamp};
 use storeward_store::{OrderRecord, RecordRef};
 
 use super::checks;
+use super::dice::Dice;
 use super::model::Life;
 use super::tally::Tally;
 use super::world::{TRIES, World};
@@ -16,7 +17,7 @@ use crate::support::faults::Rates;
 
 impl World {
     /// Lets hours pass without faults until nothing is left to do.
-    async fn rest(&mut self) {
+    pub(super) async fn rest(&mut self) {
         self.note("nothing goes wrong any more");
         for webhook in &mut self.waiting {
             webhook.tries = TRIES;
@@ -41,13 +42,14 @@ impl World {
         self.check();
         for shop in 0..self.shops.len() {
             for life in &self.shops[shop].lives {
-                self.settled(life).await;
+                let exports = self.settled(life).await;
+                self.tally.exports += exports;
             }
         }
     }
 
     /// An hour of a deployment in which nothing goes wrong.
-    async fn hour(&self) {
+    pub(super) async fn hour(&self) {
         self.bench.advance(HOUR).await;
         self.bench.fire_schedules().await;
         self.skip_quiet_hours().await;
@@ -55,15 +57,18 @@ impl World {
         self.bench.drain(&self.clean).await;
     }
 
-    /// Due rows but those of purges to come.
+    /// Due rows of work that should be done: not of what comes later anyway, such as a purge or a warning.
     fn open_due_rows(&self) -> Vec<Value> {
         let mut rows = self.bench.items("due");
-        rows.retain(|row| row["sk"]["S"] != "cursor" && row["what"]["S"] != "purge");
+        rows.retain(|row| {
+            row["sk"]["S"] != "cursor"
+                && ["resend", "second-pass", "digest"].contains(&row["what"]["S"].as_str().unwrap())
+        });
         rows
     }
 
     /// All that is promised about one installation.
-    async fn settled(&self, life: &Life) {
+    async fn settled(&self, life: &Life) -> usize {
         let dump = self.bench.dump();
         let receipts = checks::receipts(&dump);
         let name = life.tenant.to_string();
@@ -72,12 +77,12 @@ impl World {
         let Some(installation) = store.tenant(&life.tenant).await.unwrap() else {
             assert!(purged && life.uninstalled.is_some(), "{name} is gone and nobody knows why");
             assert_eq!(self.bench.left_of(&life.tenant), Vec::<String>::new(), "left after the purge");
-            return;
+            return 0;
         };
         assert!(!purged, "{name} was purged and is there");
         assert_eq!(installation.is_installed(), life.uninstalled.is_none(), "the state of {name}");
         let mut records: Vec<OrderRecord> = Vec::new();
-        let mut requests = 0;
+        let (mut requests, mut exports) = (0, 0);
         let items = dump.values().flatten();
         for item in items.filter(|item| item["pk"]["S"].as_str().unwrap().starts_with(&name)) {
             let reference =
@@ -87,11 +92,21 @@ impl World {
                     let reference: RecordRef = reference.parse().unwrap();
                     records.push(store.order(&installation, &reference).await.unwrap().unwrap());
                 }
+                "request" if item["rights"]["S"].as_str().is_some_and(|rights| rights != "erasure") => {
+                    assert_ne!(item["phase"]["S"], "open", "a request that nobody works on: {item}");
+                }
                 "request" => {
                     requests += 1;
                     assert_eq!(item["phase"]["S"], "done", "a request that never ends: {item}");
                     let receipt = receipts.verified.get(&name).is_some_and(|of| of.contains(&reference));
                     assert!(receipt, "a request without a receipt: {item}");
+                }
+                "rectification" => assert_eq!(item["phase"]["S"], "done", "an account for ever: {item}"),
+                "export" if item["phase"]["S"] != "part" => {
+                    exports += 1;
+                    assert_ne!(item["phase"]["S"], "open", "an export that is never made: {item}");
+                    let export = store.export(&installation, &reference.parse().unwrap()).await.unwrap();
+                    life.check_export(&export.unwrap().document().expose().to_string());
                 }
                 "delivery" => {
                     let open = item["phase"]["S"] == "open" && life.uninstalled.is_none();
@@ -100,22 +115,31 @@ impl World {
                 _ => {}
             }
         }
-        let taken = life.requests.iter().filter(|request| request.answered.is_some()).count();
+        let taken = life.lasting_requests(self.now());
         assert!(taken <= requests && requests <= life.requests.len(), "{requests} of {taken} requests");
-        life.check(&records, &self.clean.cases(&installation).await);
+        assert!(exports >= life.lasting_exports(self.now()), "an export is lost");
+        life.check(&records, &self.clean.cases(&installation).await, self.now());
+        exports
+    }
+
+    /// Lives on until every purge that waits must be over: a schedule that limps must do too.
+    pub(super) async fn outlive_purges(&mut self) {
+        let waits = self.bench.items("shop").iter().any(|item| item["phase"]["S"] == "uninstalled");
+        let strides = [1, 2, 9][self.dice.index(3)];
+        for _ in 0..if waits { strides } else { 0 } {
+            self.bench.advance(HOUR * (36 / strides)).await;
+            self.hour().await;
+        }
+        if waits {
+            self.hour().await;
+        }
     }
 
     /// Comes to rest, lives on until every purge must be over, and then until everything has outlived its window.
     pub(super) async fn end(mut self) -> Tally {
+        self.dice = Dice::of_step(self.seed, u64::MAX - 1);
         self.rest().await;
-        let waits = self.bench.items("shop").iter().any(|item| item["phase"]["S"] == "uninstalled");
-        if waits {
-            // Every four hours instead of every hour: a schedule that limps must do too.
-            for _ in 0..10 {
-                self.bench.advance(HOUR * 3).await;
-                self.hour().await;
-            }
-        }
+        self.outlive_purges().await;
         let dump = self.bench.dump();
         let receipts = checks::receipts(&dump);
         for life in self.lives() {

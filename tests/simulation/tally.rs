@@ -1,6 +1,9 @@
 //! What was played, counted and in words.
 
+use std::collections::BTreeMap;
 use std::fmt;
+
+use super::actions::Action;
 
 /// What was played.
 #[derive(Clone, Debug, Default)]
@@ -13,10 +16,15 @@ pub(super) struct Tally {
     pub(super) all_requests: u64,
     pub(super) faults: usize,
     pub(super) crashes: usize,
-    pub(super) orders: usize,
-    pub(super) news: usize,
-    pub(super) erasures: usize,
+    /// Calls of the merchants' API that did something.
+    pub(super) calls: usize,
     pub(super) purges: usize,
+    /// Exports that were made.
+    pub(super) exports: usize,
+    /// How often each thing happened.
+    pub(super) actions: BTreeMap<Action, usize>,
+    /// How many webhooks of each topic were sent.
+    pub(super) webhooks: BTreeMap<&'static str, usize>,
     /// Everything that happened, in words; of a single history.
     pub(super) trace: Vec<String>,
 }
@@ -29,10 +37,15 @@ impl std::ops::AddAssign for Tally {
         self.all_requests += other.all_requests;
         self.faults += other.faults;
         self.crashes += other.crashes;
-        self.orders += other.orders;
-        self.news += other.news;
-        self.erasures += other.erasures;
+        self.calls += other.calls;
         self.purges += other.purges;
+        self.exports += other.exports;
+        for (action, count) in other.actions {
+            *self.actions.entry(action).or_default() += count;
+        }
+        for (topic, count) in other.webhooks {
+            *self.webhooks.entry(topic).or_default() += count;
+        }
     }
 }
 
@@ -40,17 +53,18 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} steps, {} invocations, {} requests ({} in all), {} faults ({} crashes), {} orders, {} news, {} erasures, {} purges",
+            "{} steps, {} invocations, {} requests ({} in all), {} faults ({} crashes), {} purges, {} exports, \
+             {} calls, {:?}",
             self.steps,
             self.invocations,
             self.requests,
             self.all_requests,
             self.faults,
             self.crashes,
-            self.orders,
-            self.news,
-            self.erasures,
-            self.purges
+            self.purges,
+            self.exports,
+            self.calls,
+            self.webhooks
         )
     }
 }

@@ -11,10 +11,11 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use storeward_core::time::{Clock, HOUR, MINUTE, Timestamp};
 
+use super::checks;
 use super::dice::Dice;
 use super::model::Life;
+use super::sabotage::Sabotage;
 use super::tally::Tally;
-use super::{checks, people};
 use crate::bench::{App, Bench, SECRETS, batch, sample, signed_delivery};
 use crate::support::connector::{Outcome, Transport, transport};
 use crate::support::faults::{FaultPlan, Rates};
@@ -28,36 +29,36 @@ pub(super) const TRIES: u32 = 8;
 /// A webhook that Shopify has yet to get an answer to.
 #[derive(Clone, Debug)]
 pub(super) struct Webhook {
-    function: &'static str,
-    topic: &'static str,
-    id: String,
-    shop: usize,
+    pub(super) topic: &'static str,
+    pub(super) id: String,
+    pub(super) shop: usize,
     body: Value,
-    triggered_at: Timestamp,
+    pub(super) triggered_at: Timestamp,
     pub(super) tries: u32,
     pub(super) next_at: Timestamp,
 }
 
 /// What one instance is given.
-enum Task {
+pub(super) enum Task {
     Webhook(Webhook),
+    Api { function: String, event: Value },
     Batch { queue: String, function: String, messages: Vec<Value> },
     Sweep,
 }
 
 pub(super) struct Shop {
-    domain: String,
+    pub(super) domain: String,
     pub(super) lives: Vec<Life>,
     /// Every order sent so far.
-    orders: Vec<(u64, usize)>,
+    pub(super) orders: Vec<(u64, usize)>,
     /// What was told last of each of them.
-    told: BTreeMap<u64, Value>,
+    pub(super) told: BTreeMap<u64, Value>,
 }
 
 /// One history under way.
 pub(super) struct World {
-    seed: u64,
-    dice: Dice,
+    pub(super) seed: u64,
+    pub(super) dice: Dice,
     pub(super) bench: Bench,
     way: Transport,
     apps: Vec<App>,
@@ -65,18 +66,22 @@ pub(super) struct World {
     pub(super) rates: Rates,
     /// Whether sweeps read hours in which nothing is due, too: most of what a history would ask for.
     sweeps_all: bool,
+    /// Whether the merchants use the API.
+    pub(super) merchant_acts: bool,
     pub(super) shops: Vec<Shop>,
     pub(super) waiting: Vec<Webhook>,
-    sent: Vec<Webhook>,
+    pub(super) sent: Vec<Webhook>,
     next_id: u64,
     pub(super) tally: Tally,
+    /// Whether a failure is told in full.
+    pub(super) reports: bool,
 }
 
 impl Drop for World {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && self.reports {
             let mut report = std::io::stderr().lock();
-            let _ = writeln!(report, "\nthe history of STOREWARD_SIMULATION_SEED={}:", self.seed);
+            let _ = writeln!(report, "\nthe history of seed {}:", self.seed);
             for line in &self.tally.trace {
                 let _ = writeln!(report, "  {line}");
             }
@@ -85,16 +90,21 @@ impl Drop for World {
 }
 
 impl World {
-    pub(super) async fn new(seed: u64) -> Self {
+    pub(super) async fn new(seed: u64, sabotage: Option<Sabotage>) -> Self {
         let mut dice = Dice::new(seed);
         let bench = Bench::new().await;
+        // The calm instance does all that the others do, only without latencies and faults.
+        let direct = sabotage.map_or_else(|| bench.transport(), |way| way.in_front_of(bench.transport()));
         let mut way = bench.transport();
         if seed.is_multiple_of(4) {
             way = stale::with_history(bench.cloud.dynamodb().clone(), way);
         }
+        if let Some(sabotage) = sabotage {
+            way = sabotage.in_front_of(way);
+        }
         let way = with_latency(way, dice.number());
         let apps = (0..AT_ONCE).map(|_| bench.app_through(way.clone(), FaultPlan::none())).collect();
-        let clean = bench.app();
+        let clean = bench.app_through(direct, FaultPlan::none());
         // A quiet history, a bad day, a very bad day.
         let bad = [0, 1, 3][dice.index(3)];
         let rates = Rates {
@@ -122,7 +132,9 @@ impl World {
             apps,
             clean,
             rates,
-            sweeps_all: seed % 16 == 5,
+            sweeps_all: seed % 32 == 5,
+            merchant_acts: seed % 2 == 1,
+            reports: true,
             shops,
             waiting: Vec::new(),
             sent: Vec::new(),
@@ -135,7 +147,7 @@ impl World {
         world
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.bench.clock.now()
     }
 
@@ -144,40 +156,23 @@ impl World {
         self.tally.trace.push(line);
     }
 
-    fn id(&mut self) -> u64 {
+    pub(super) fn id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
     }
 
-    /// One more thing happens, and what is due by now.
-    pub(super) async fn step(&mut self) {
+    /// One more thing happens, and what is due by now. Its choices are its own, whatever happened before: a history
+    /// with steps left out goes on as before.
+    pub(super) async fn step(&mut self, index: u64) {
+        self.dice = Dice::of_step(self.seed, index);
         self.tally.steps += 1;
         let seconds = 1 + self.dice.below(40);
         self.bench.advance(Duration::from_secs(seconds)).await;
         let shop = self.dice.index(self.shops.len());
-        match self.dice.below(100) {
-            0..30 => self.new_order(shop),
-            30..44 => self.news(shop),
-            44..52 => self.repeat(),
-            52..62 => self.new_redaction(shop),
-            62..66 => self.webhook(
-                shop,
-                "app/uninstalled",
-                json!({ "id": 1, "domain": null, "myshopify_domain": null }),
-            ),
-            66..70 => {
-                let body = json!({ "shop_id": 1, "shop_domain": self.shops[shop].domain });
-                self.webhook(shop, "shop/redact", body);
-            }
-            70..75 => self.install(shop).await,
-            75..85 => {
-                let wait = Duration::from_secs(1 + self.dice.below(1800));
-                self.bench.advance(wait).await;
-                self.note("some time later");
-            }
-            85..90 => self.live().await,
-            _ => {}
-        }
+        let action = self.choose();
+        self.note(format_args!("step {index}: {action:?}"));
+        *self.tally.actions.entry(action).or_default() += 1;
+        self.act(action, shop).await;
         self.deliver().await;
         for _ in 0..self.dice.below(3) {
             self.work().await;
@@ -185,84 +180,20 @@ impl World {
         self.check();
     }
 
-    fn webhook(&mut self, shop: usize, topic: &'static str, body: Value) {
-        let function = match topic {
-            "orders/create" => "webhooks/orders-create",
-            "orders/updated" => "webhooks/orders-updated",
-            "orders/cancelled" => "webhooks/orders-cancelled",
-            "orders/fulfilled" => "webhooks/orders-fulfilled",
-            "customers/redact" => "webhooks/customers-redact",
-            "shop/redact" => "webhooks/shop-redact",
-            _ => "webhooks/app-uninstalled",
-        };
+    /// Shopify sends a webhook, now and then hours late.
+    pub(super) fn webhook(&mut self, shop: usize, topic: &'static str, body: Value) {
         let now = self.now();
         let late = if self.dice.chance(25) { self.dice.below(4 * 3600) } else { 0 };
         let next_at = now + Duration::from_secs(late);
         let id = format!("w{}", self.id());
+        *self.tally.webhooks.entry(topic).or_default() += 1;
         self.note(format_args!("shop {shop}: {topic} as {id}, {late} s late: {body}"));
-        let webhook = Webhook { function, topic, id, shop, body, triggered_at: now, tries: 0, next_at };
+        let webhook = Webhook { topic, id, shop, body, triggered_at: now, tries: 0, next_at };
         self.sent.push(webhook.clone());
         self.waiting.push(webhook);
     }
 
-    fn new_order(&mut self, shop: usize) {
-        let last = self.shops[shop].orders.last().map(|(_, person)| *person);
-        let person = match last {
-            Some(person) if self.dice.chance(50) => person,
-            _ => self.dice.index(people::PEOPLE),
-        };
-        let id = 1000 + self.id();
-        let ago = if self.dice.chance(20) { self.dice.below(30 * 3600) } else { 0 };
-        let placed = self.now() - Duration::from_secs(ago);
-        let body = people::order(id, person, placed, &mut self.dice);
-        self.shops[shop].orders.push((id, person));
-        self.shops[shop].told.insert(id, body.clone());
-        self.tally.orders += 1;
-        self.webhook(shop, "orders/create", body);
-    }
-
-    /// Something becomes of an order: now and then two things in the same second.
-    fn news(&mut self, shop: usize) {
-        let Some(last) = self.shops[shop].orders.len().checked_sub(1) else { return };
-        let (id, _) = self.shops[shop].orders[last - self.dice.index(last.min(4) + 1)];
-        let before = self.shops[shop].told[&id].clone();
-        let (topic, body) = people::news(&before, &mut self.dice);
-        self.shops[shop].told.insert(id, body.clone());
-        self.tally.news += 1;
-        self.webhook(shop, topic, body);
-    }
-
-    /// Shopify sends something again: as it was, or an order under another name.
-    fn repeat(&mut self) {
-        if self.sent.is_empty() {
-            return;
-        }
-        let index = self.dice.index(self.sent.len());
-        let mut webhook = self.sent[index].clone();
-        if webhook.topic == "orders/create" && self.dice.chance(40) {
-            webhook.id = format!("w{}", self.id());
-            webhook.triggered_at = self.now();
-        }
-        self.note(format_args!("shop {}: {} again as {}", webhook.shop, webhook.topic, webhook.id));
-        webhook.next_at = self.now();
-        self.waiting.push(webhook);
-    }
-
-    fn new_redaction(&mut self, shop: usize) {
-        let person = self.dice.index(people::PEOPLE);
-        let known = &self.shops[shop].orders;
-        let mut orders: Vec<u64> = known.iter().filter(|(_, of)| *of == person).map(|(id, _)| *id).collect();
-        orders.truncate(self.dice.index(4));
-        if self.dice.chance(10) && !known.is_empty() {
-            orders.push(known[self.dice.index(known.len())].0);
-        }
-        let domain = self.shops[shop].domain.clone();
-        let body = people::redaction(&domain, person, &orders, &mut self.dice);
-        self.tally.erasures += 1;
-        self.webhook(shop, "customers/redact", body);
-    }
-
-    async fn install(&mut self, shop: usize) {
+    pub(super) async fn install(&mut self, shop: usize) {
         let now = self.now();
         let installation = self.clean.install_in(&self.shops[shop].domain).await;
         self.note(format_args!("shop {shop}: installed as {}", installation.tenant.generation));
@@ -305,7 +236,7 @@ impl World {
     }
 
     /// A batch of some queue: in any order, and some of it lost on the way, to come back later.
-    async fn batch(&mut self) -> Option<Task> {
+    pub(super) async fn batch(&mut self) -> Option<Task> {
         let mappings: Vec<(String, String)> = self
             .bench
             .template
@@ -317,6 +248,9 @@ impl World {
         let mut messages = self.bench.receive(&queue).await;
         // The queues' emulator gives what comes back in an order of its own: the seed alone is to choose.
         messages.sort_by_cached_key(|message| message["Body"].to_string());
+        for message in &messages {
+            checks::nothing_personal(&message["Body"].to_string());
+        }
         self.dice.shuffle(&mut messages);
         messages.retain(|_| !self.dice.chance(10));
         (!messages.is_empty()).then_some(Task::Batch { queue, function, messages })
@@ -338,7 +272,7 @@ impl World {
     }
 
     /// A few hours go by, with schedules, sweeps and faults.
-    async fn live(&mut self) {
+    pub(super) async fn live(&mut self) {
         let hours = 1 + self.dice.below(5);
         self.note(format_args!("{hours} hours go by"));
         for _ in 0..hours {
@@ -354,7 +288,7 @@ impl World {
     }
 
     /// Gives each instance one task, lets them run at the same time, and sees what came of it.
-    async fn burst(&mut self, tasks: Vec<Task>) {
+    pub(super) async fn burst(&mut self, tasks: Vec<Task>) {
         for (index, task) in tasks.iter().enumerate() {
             let plan = match task {
                 Task::Webhook(webhook) if webhook.tries + 1 >= TRIES => FaultPlan::none(),
@@ -368,11 +302,12 @@ impl World {
         let shops = &self.shops;
         let runs = tasks.iter().zip(&self.apps).map(|(task, app)| async move {
             let (function, event) = match task {
-                Task::Webhook(webhook) => (webhook.function, webhook.event(&shops[webhook.shop].domain)),
-                Task::Batch { function, messages, .. } => (function.as_str(), batch(messages)),
-                Task::Sweep => ("schedules/sweep-due", sample("schedules/sweep-due/hourly")),
+                Task::Webhook(webhook) => (webhook.function(), webhook.event(&shops[webhook.shop].domain)),
+                Task::Api { function, event } => (function.clone(), event.clone()),
+                Task::Batch { function, messages, .. } => (function.clone(), batch(messages)),
+                Task::Sweep => ("schedules/sweep-due".to_owned(), sample("schedules/sweep-due/hourly")),
             };
-            app.connector.run(app.invoke(function, event)).await
+            app.connector.run(app.invoke(&function, event)).await
         });
         let outcomes = join_all(runs).await;
         for (index, (task, outcome)) in tasks.into_iter().zip(outcomes).enumerate() {
@@ -398,6 +333,7 @@ impl World {
                 Task::Batch { queue, function, messages } => {
                     self.worked(&queue, &function, &messages, answer.as_ref(), faults).await;
                 }
+                Task::Api { .. } => self.api_answered(answer.as_ref(), faults),
                 Task::Sweep => self.note(format_args!("swept, {faults} faults: {answer:?}")),
             }
         }
@@ -412,6 +348,14 @@ impl World {
             "app/uninstalled" => life.uninstall_tried |= webhook.triggered_at >= life.installed_at,
             _ => {}
         }
+    }
+
+    /// A call that nothing disturbed is not answered with a failure of ours. What it did is the model's to say.
+    fn api_answered(&mut self, answer: Option<&Value>, faults: usize) {
+        let status = answer.and_then(|answer| answer["statusCode"].as_u64()).unwrap_or_default();
+        self.note(format_args!("  -> {status}, {faults} faults"));
+        assert!(faults > 0 || (200..500).contains(&status), "the API failed by itself: {answer:?}");
+        self.tally.calls += usize::from(status == 200 || status == 204);
     }
 
     fn answered(&mut self, mut webhook: Webhook, answer: Option<&Value>, faults: usize) {
@@ -436,6 +380,7 @@ impl World {
         let accepted = matches!(body["outcome"].as_str(), Some("accepted" | "duplicate"));
         match webhook.topic {
             topic if topic.starts_with("orders/") => life.order_answered(&webhook.body, &body),
+            "customers/data_request" if accepted => life.data_requested(&webhook.id, now),
             "customers/redact" if accepted => life.request_answered(&webhook.id, now),
             "customers/redact" => assert!(life.uninstall_tried, "a request was not taken: {body}"),
             "app/uninstalled" if accepted => {
@@ -490,6 +435,10 @@ impl World {
 }
 
 impl Webhook {
+    fn function(&self) -> String {
+        format!("webhooks/{}", self.topic.replace(['/', '_'], "-"))
+    }
+
     fn event(&self, domain: &str) -> Value {
         let mut event = signed_delivery(self.topic, &self.id, domain, SECRETS[0], &self.body.to_string());
         event["headers"]["x-shopify-triggered-at"] = json!(self.triggered_at.to_rfc3339());

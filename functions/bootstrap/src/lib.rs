@@ -4,6 +4,7 @@ use storeward_host::Function;
 
 /// Every function of the bundle. `template.yaml`, `events/` and the crates are held against it by a test.
 pub const FUNCTIONS: &[Function] = &[
+    apply_retention::FUNCTION,
     app_scopes_update::FUNCTION,
     app_uninstalled::FUNCTION,
     customers_data_request::FUNCTION,

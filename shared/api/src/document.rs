@@ -10,8 +10,8 @@ use crate::incidents::BreachesBody;
 use crate::service::{EndingBody, EndingRequest, HandoverBody};
 use crate::types::{
     CaseBody, CasesBody, DecisionRequest, ExceptionsBody, InstructionsBody, InstructionsRequest, MembersBody,
-    NewcomersRequest, PreviewBody, PreviewRequest, RecheckBody, RoleRequest, SavingsBody, SelfBody,
-    SettingsBody, words,
+    NewcomersRequest, PreviewBody, PreviewRequest, RecheckBody, RetentionBody, RetentionRequest, RoleRequest,
+    SavingsBody, SelfBody, SettingsBody, words,
 };
 
 type Make = fn(&mut SchemaGenerator) -> Schema;
@@ -139,7 +139,12 @@ pub const OPERATIONS: &[Operation] = &[
         parameters: &[],
         body: Some(schema::<SettingsBody>),
         answer: (200, "The settings as they count now.", Some(schema::<SettingsBody>)),
-        problems: &[ProblemKind::InvalidBody, ProblemKind::RequestTooLarge, ProblemKind::SettingOutOfBounds],
+        problems: &[
+            ProblemKind::InvalidBody,
+            ProblemKind::RequestTooLarge,
+            ProblemKind::SettingOutOfBounds,
+            ProblemKind::WindowBeyondRetention,
+        ],
     },
     Operation {
         key: "POST /v1/settings/preview",
@@ -154,7 +159,39 @@ pub const OPERATIONS: &[Operation] = &[
             "What they would have done, beside what the current ones do.",
             Some(schema::<PreviewBody>),
         ),
-        problems: &[ProblemKind::InvalidBody, ProblemKind::RequestTooLarge, ProblemKind::SettingOutOfBounds],
+        problems: &[
+            ProblemKind::InvalidBody,
+            ProblemKind::RequestTooLarge,
+            ProblemKind::SettingOutOfBounds,
+            ProblemKind::WindowBeyondRetention,
+        ],
+    },
+    Operation {
+        key: "GET /v1/retention",
+        function: "api/settings",
+        public: false,
+        id: "getRetention",
+        summary: "How long things are kept",
+        parameters: &[],
+        body: None,
+        answer: (200, "The windows as they count now.", Some(schema::<RetentionBody>)),
+        problems: &[],
+    },
+    Operation {
+        key: "PUT /v1/retention",
+        function: "api/settings",
+        public: false,
+        id: "putRetention",
+        summary: "Keep things for a shorter time; it counts at once for what is stored already",
+        parameters: &[],
+        body: Some(schema::<RetentionRequest>),
+        answer: (200, "The windows as they count now.", Some(schema::<RetentionBody>)),
+        problems: &[
+            ProblemKind::InvalidBody,
+            ProblemKind::RequestTooLarge,
+            ProblemKind::RetentionOutOfBounds,
+            ProblemKind::WindowBeyondRetention,
+        ],
     },
     Operation {
         key: "GET /v1/instructions",

@@ -15,5 +15,6 @@ pub use types::{
     ActivityBody, CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody,
     ExplanationBody, InstructionsBody, InstructionsRequest, MemberBody, MembersBody, MonthBody,
     NewcomersRequest, PreviewBody, PreviewExample, PreviewRequest, PreviewResult, ReasonBody, RecheckBody,
-    RoleBody, RoleRequest, SavedBody, SavingsBody, SelfBody, SettingsBody, StaffBody, StepBody,
+    RetentionBody, RetentionRequest, RetentionWindow, RoleBody, RoleRequest, SavedBody, SavingsBody,
+    SelfBody, SettingsBody, StaffBody, StepBody,
 };

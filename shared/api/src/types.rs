@@ -170,6 +170,50 @@ impl From<SettingsBody> for GuardSettings {
     }
 }
 
+/// How long things are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Retention")]
+pub struct RetentionBody {
+    /// Orders, from when they were placed.
+    pub order: RetentionWindow,
+    /// What duplicates of an order are found by, from when it was placed. Never longer than the order.
+    pub r#match: RetentionWindow,
+    /// Cases, from when they were opened.
+    pub case: RetentionWindow,
+    /// What was excepted from being flagged, from when that was said.
+    pub exception: RetentionWindow,
+}
+
+/// How long one kind is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RetentionWindow {
+    /// In days, as it counts now.
+    pub days: u32,
+    /// What was chosen for this shop, if anything was.
+    pub chosen: Option<u32>,
+    /// The most that can be chosen.
+    pub longest: u32,
+}
+
+/// How long things are to be kept, in days. What is left out is kept for as long as it can be. What is stored already and
+/// older is gone at once, and does not come back when a window becomes longer again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionRequest {
+    /// Orders.
+    #[schemars(range(min = 1, max = 60))]
+    pub order: Option<u32>,
+    /// What duplicates of an order are found by: not shorter than the settings look for duplicates.
+    #[schemars(range(min = 1, max = 30))]
+    pub r#match: Option<u32>,
+    /// Cases.
+    #[schemars(range(min = 1, max = 365))]
+    pub case: Option<u32>,
+    /// What was excepted from being flagged.
+    #[schemars(range(min = 1, max = 365))]
+    pub exception: Option<u32>,
+}
+
 /// What is done with the shop's data by the merchant's leave.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Instructions")]

@@ -24,6 +24,7 @@ pub mod personal;
 pub mod preview;
 pub mod receipt;
 pub mod report;
+pub mod retention;
 pub mod rights;
 pub mod rights_mail;
 pub mod roles;

@@ -121,6 +121,8 @@ pub enum Queue {
     ExportSubject,
     /// Shops to compare with what Shopify has.
     ReconcileShop,
+    /// Installations to go through because a window became shorter.
+    ApplyRetention,
     /// Breaches to move on.
     HandleIncident,
 }
@@ -146,6 +148,7 @@ impl Queue {
             Self::RectifySubject => Setting::RectifySubjectQueueUrl,
             Self::ExportSubject => Setting::ExportSubjectQueueUrl,
             Self::ReconcileShop => Setting::ReconcileShopQueueUrl,
+            Self::ApplyRetention => Setting::ApplyRetentionQueueUrl,
             Self::HandleIncident => Setting::HandleIncidentQueueUrl,
         }
     }
@@ -206,13 +209,14 @@ impl Context {
             .get_or_try_init(|| async {
                 let ciphertext = self.settings.get(Setting::DeploymentKey)?;
                 let plain = zeroized(secrets::decrypt(self.kms().await, ciphertext, "deployment").await?);
-                Ok(Store::new(
+                let store = Store::new(
                     self.connections.dynamodb(),
                     self.settings.tables()?,
                     secrets::deployment_key(&plain)?,
                     Arc::clone(&self.connections.clock),
                     Arc::clone(&self.connections.entropy),
-                ))
+                );
+                Ok(store.keeping(self.settings.retention()?))
             })
             .await
     }

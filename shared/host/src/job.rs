@@ -35,6 +35,29 @@ pub struct ReconcileOrder {
     pub from: Option<Timestamp>,
 }
 
+/// What is asked of `apply-retention`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetentionOrder {
+    /// The installation to go through.
+    #[serde(flatten)]
+    pub tenant: Tenant,
+    /// From which partition, when an earlier run did not come to the end.
+    #[serde(default)]
+    pub from: usize,
+    /// Where the due row stands that ends with it; none where one is still to come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Timestamp>,
+}
+
+impl RetentionOrder {
+    /// To go through an installation at once. The due row that was written with the change lets it be gone through once
+    /// more, when nobody can be writing under the terms before.
+    #[must_use]
+    pub const fn at_once(tenant: Tenant) -> Self {
+        Self { tenant, from: 0, due_at: None }
+    }
+}
+
 /// What is asked of `handle-incident`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IncidentOrder {

@@ -30,7 +30,7 @@ pub use browser::{BrowserError, BrowserRequest, Reply, browser};
 pub use connections::Connections;
 pub use context::{Context, HostError, Queue};
 pub use function::{Function, Invocation, InvokeError, Running};
-pub use job::{IncidentOrder, JobError, PurgeOrder, ReconcileOrder, job};
+pub use job::{IncidentOrder, JobError, PurgeOrder, ReconcileOrder, RetentionOrder, job};
 pub use limits::lift_limit;
 pub use link::{Download, download};
 pub use mail::{Letter, Mailed};

@@ -69,11 +69,15 @@ pub enum ProblemKind {
     LastOwner,
     /// Whoever opens the app next must not be owner or admin.
     RoleTooMighty,
+    /// Something is to be kept for longer than it can be, or for no time.
+    RetentionOutOfBounds,
+    /// Duplicates are to be looked for further back than what they are found by is kept.
+    WindowBeyondRetention,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -104,6 +108,8 @@ impl ProblemKind {
         Self::IncidentNotThere,
         Self::LastOwner,
         Self::RoleTooMighty,
+        Self::RetentionOutOfBounds,
+        Self::WindowBeyondRetention,
     ];
 
     /// The kind's stable id, the last part of its `type`.
@@ -140,6 +146,8 @@ impl ProblemKind {
             Self::IncidentNotThere => "incident-not-there",
             Self::LastOwner => "last-owner",
             Self::RoleTooMighty => "role-too-mighty",
+            Self::RetentionOutOfBounds => "retention-out-of-bounds",
+            Self::WindowBeyondRetention => "window-beyond-retention",
         }
     }
 
@@ -168,7 +176,10 @@ impl ProblemKind {
             | Self::IncidentNotThere
             | Self::LastOwner => 409,
             Self::CaseChanged => 412,
-            Self::SettingOutOfBounds | Self::RoleTooMighty => 422,
+            Self::SettingOutOfBounds
+            | Self::RoleTooMighty
+            | Self::RetentionOutOfBounds
+            | Self::WindowBeyondRetention => 422,
             Self::Unavailable => 503,
         }
     }
@@ -211,6 +222,8 @@ impl ProblemKind {
             Self::IncidentNotThere => "The incident is not where this can be done",
             Self::LastOwner => "There must be an owner",
             Self::RoleTooMighty => "Newcomers must not be that mighty",
+            Self::RetentionOutOfBounds => "That cannot be kept for so long",
+            Self::WindowBeyondRetention => "Duplicates are looked for further back than orders are kept",
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use storeward_core::retention::{Deployment, RetentionError};
 use storeward_store::TableNames;
 
 /// A setting: an environment variable of a function.
@@ -39,6 +40,8 @@ pub enum Setting {
     PurgeShopQueueUrl,
     /// The URL of the queue of `reconcile-shop`.
     ReconcileShopQueueUrl,
+    /// The URL of the queue of `apply-retention`.
+    ApplyRetentionQueueUrl,
     /// The URL of the queue of `handle-incident`.
     HandleIncidentQueueUrl,
     /// The ARN of the queue of `purge-shop`: what a schedule sends to.
@@ -65,13 +68,17 @@ pub enum Setting {
     OperatorRoleClaim,
     /// Who makes sure of a second factor: `issuer`, which lets nobody in without one, or `claim`: the token must say so.
     OperatorMfa,
+    /// Which preset says how long things are kept: `strictest`, `duplicate-guard`, `bot-guard` or `mail-desk`.
+    RetentionPreset,
+    /// What is kept for a shorter time than the preset says: `order=45,case=200`, in days.
+    RetentionDays,
     /// What is logged, as `tracing-subscriber` filters read it.
     Log,
 }
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::DataTable,
         Self::KeysTable,
         Self::LedgerTable,
@@ -87,6 +94,7 @@ impl Setting {
         Self::ExportSubjectQueueUrl,
         Self::PurgeShopQueueUrl,
         Self::ReconcileShopQueueUrl,
+        Self::ApplyRetentionQueueUrl,
         Self::HandleIncidentQueueUrl,
         Self::PurgeShopQueueArn,
         Self::ScheduleGroup,
@@ -100,11 +108,20 @@ impl Setting {
         Self::OperatorAudience,
         Self::OperatorRoleClaim,
         Self::OperatorMfa,
+        Self::RetentionPreset,
+        Self::RetentionDays,
         Self::Log,
     ];
 
     /// What every function needs that uses the store.
-    pub const STORE: [Self; 4] = [Self::DataTable, Self::KeysTable, Self::LedgerTable, Self::DeploymentKey];
+    pub const STORE: [Self; 6] = [
+        Self::DataTable,
+        Self::KeysTable,
+        Self::LedgerTable,
+        Self::DeploymentKey,
+        Self::RetentionPreset,
+        Self::RetentionDays,
+    ];
 
     /// What every function needs that calls a shop's Admin API: where it is, and what tokens are renewed with.
     pub const ADMIN: [Self; 3] = [Self::ShopifySecrets, Self::ShopifyClientId, Self::ShopifyEndpoint];
@@ -131,6 +148,7 @@ impl Setting {
             Self::NotifyMerchantQueueUrl => "STOREWARD_NOTIFY_MERCHANT_QUEUE_URL",
             Self::RedactSubjectQueueUrl => "STOREWARD_REDACT_SUBJECT_QUEUE_URL",
             Self::ReconcileShopQueueUrl => "STOREWARD_RECONCILE_SHOP_QUEUE_URL",
+            Self::ApplyRetentionQueueUrl => "STOREWARD_APPLY_RETENTION_QUEUE_URL",
             Self::HandleIncidentQueueUrl => "STOREWARD_HANDLE_INCIDENT_QUEUE_URL",
             Self::PurgeShopQueueUrl => "STOREWARD_PURGE_SHOP_QUEUE_URL",
             Self::PurgeShopQueueArn => "STOREWARD_PURGE_SHOP_QUEUE_ARN",
@@ -145,6 +163,8 @@ impl Setting {
             Self::OperatorAudience => "STOREWARD_OPERATOR_AUDIENCE",
             Self::OperatorRoleClaim => "STOREWARD_OPERATOR_ROLE_CLAIM",
             Self::OperatorMfa => "STOREWARD_OPERATOR_MFA",
+            Self::RetentionPreset => "STOREWARD_RETENTION_PRESET",
+            Self::RetentionDays => "STOREWARD_RETENTION_DAYS",
             Self::Log => "STOREWARD_LOG",
         }
     }
@@ -155,20 +175,37 @@ impl Setting {
         match self {
             Self::ShopifyEndpoint => Some("https://{shop}"),
             Self::ResendEndpoint => Some("https://api.resend.com"),
+            Self::RetentionPreset => Some("strictest"),
+            Self::RetentionDays => Some(""),
             Self::Log => Some("info"),
             _ => None,
         }
     }
 }
 
-/// A setting that a function needs is missing.
+/// A setting that a function needs is missing, or cannot be what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingsError {
     missing: Vec<&'static str>,
+    retention: Option<RetentionError>,
+}
+
+impl SettingsError {
+    const fn missing(missing: Vec<&'static str>) -> Self {
+        Self { missing, retention: None }
+    }
 }
 
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(retention) = &self.retention {
+            return write!(
+                f,
+                "{} and {}: {retention} (docs/operations.md, retention)",
+                Setting::RetentionPreset.variable(),
+                Setting::RetentionDays.variable()
+            );
+        }
         write!(f, "set the environment variables {} (see template.yaml)", self.missing.join(", "))
     }
 }
@@ -183,7 +220,7 @@ impl Settings {
     /// Reads the settings in `needs` from the environment of the process.
     ///
     /// # Errors
-    /// When one is missing or empty that has no default.
+    /// When one is missing or empty that has no default, or asks for what was not promised.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn from_environment(needs: &[Setting]) -> Result<Self, SettingsError> {
         Self::from_lookup(needs, &|name| std::env::var(name).ok())
@@ -192,7 +229,7 @@ impl Settings {
     /// Reads them from anywhere: the local run takes them from `template.yaml`.
     ///
     /// # Errors
-    /// When one is missing or empty that has no default.
+    /// When one is missing or empty that has no default, or asks for what was not promised.
     pub fn from_lookup(
         needs: &[Setting],
         lookup: &dyn Fn(&str) -> Option<String>,
@@ -208,7 +245,21 @@ impl Settings {
                 None => missing.push(setting.variable()),
             }
         }
-        if missing.is_empty() { Ok(Self(values)) } else { Err(SettingsError { missing }) }
+        if !missing.is_empty() {
+            return Err(SettingsError::missing(missing));
+        }
+        let settings = Self(values);
+        if needs.contains(&Setting::RetentionPreset) {
+            settings.retention()?;
+        }
+        Ok(settings)
+    }
+
+    /// How long this deployment keeps things. It was read when the settings were: a function does not start with windows
+    /// that are longer than promised.
+    pub(crate) fn retention(&self) -> Result<Deployment, SettingsError> {
+        Deployment::read(self.get(Setting::RetentionPreset)?, self.get(Setting::RetentionDays)?)
+            .map_err(|error| SettingsError { missing: Vec::new(), retention: Some(error) })
     }
 
     /// The value of a setting.
@@ -220,7 +271,7 @@ impl Settings {
             .get(&setting)
             .map(String::as_str)
             .or_else(|| setting.default())
-            .ok_or(SettingsError { missing: vec![setting.variable()] })
+            .ok_or_else(|| SettingsError::missing(vec![setting.variable()]))
     }
 
     pub(crate) fn tables(&self) -> Result<TableNames, SettingsError> {
@@ -244,6 +295,28 @@ mod tests {
         .unwrap_err();
         assert_eq!(error.missing.len(), 4);
         assert!(error.to_string().contains("STOREWARD_KEYS_TABLE"));
+    }
+
+    fn keeping(preset: &'static str, days: &'static str) -> Result<Settings, SettingsError> {
+        Settings::from_lookup(&Setting::STORE, &|name| {
+            Some(match name {
+                "STOREWARD_RETENTION_PRESET" => preset.to_owned(),
+                "STOREWARD_RETENTION_DAYS" => days.to_owned(),
+                other => other.to_owned(),
+            })
+        })
+    }
+
+    #[test]
+    fn a_function_does_not_start_with_windows_that_are_longer_than_promised() {
+        assert!(keeping("", "").is_ok());
+        assert!(keeping("duplicate-guard", "order=60,case=365").is_ok());
+        let error = keeping("duplicate-guard", "order=45,case=366").unwrap_err().to_string();
+        assert!(error.contains("case: 366 days are asked for, choose 1 to 365"), "{error}");
+        assert!(error.contains("STOREWARD_RETENTION_DAYS"), "{error}");
+        let error = keeping("forever", "").unwrap_err().to_string();
+        assert!(error.contains("strictest, duplicate-guard, bot-guard, mail-desk"), "{error}");
+        assert!(keeping("strictest", "tombstone=1").is_err(), "a window that is nobody's choice");
     }
 
     #[test]

@@ -190,7 +190,8 @@ impl Store {
         // A creation time in the future would stretch the window: the clock's word counts then.
         let from = order.created_at.min(now);
         let mut rows: Vec<Item> = Vec::new();
-        if order.counts() && now < from + matching::LARGEST_WINDOW {
+        let matched_until = installation.retention().end(Kind::Match, from.seconds());
+        if order.counts() && matched_until.is_some_and(|end| now.seconds() < end) {
             let cart = sign_cart(keys, &matching::cart_terms(&order));
             for key in Features::of(&order).keys() {
                 let partition = keyspace::match_partition(tenant, keys, key);

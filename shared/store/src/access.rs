@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::item::{number, seal, seal_part, text};
 use crate::keyspace;
 use crate::ledger::{Entry, What};
+use crate::retention::{COUNTED, counted};
 use crate::store::{Action, Change, Condition, Store, Unrecorded};
 use crate::tenants::{Installation, Profile};
 
@@ -131,10 +132,10 @@ impl Store {
     ) -> Result<bool> {
         let key = keyspace::shop(&installation.tenant);
         let sealed = seal(&key, &installation.keys, profile, &*self.entropy)?;
-        let update = Change {
-            expression: format!("SET sealed = :sealed, {PROFILE_AT} = :known"),
-            values: vec![(":sealed", sealed), (":known", number(at.millis()))],
-        };
+        let mut values = vec![(":sealed", sealed), (":known", number(at.millis()))];
+        values.extend(counted());
+        let update =
+            Change { expression: format!("SET sealed = :sealed, {PROFILE_AT} = :known, {COUNTED}"), values };
         let condition = Condition {
             expression: "phase = :in_phase AND (attribute_not_exists(profile_at) OR profile_at <= :known)",
             values: vec![(":in_phase", text("installed"))],

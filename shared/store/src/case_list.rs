@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 
 use storeward_core::data_map::{Kind, Purpose, Table};
+use storeward_core::retention;
 use storeward_core::shop::Tenant;
 use storeward_core::time::{DAY, Timestamp};
 
 use crate::cases::{Case, CaseState};
 use crate::error::{Result, StoreError};
-use crate::item::{Item, expiry};
+use crate::item::Item;
 use crate::keyspace::{self, Key, RecordRef};
 use crate::statistics::{month, months_back};
 use crate::store::{Action, Expired, Query, Range, Store};
@@ -55,8 +56,10 @@ impl Case {
 }
 
 /// The row of a case that is listed under `at`.
-pub(crate) fn index_row(tenant: &Tenant, at: Timestamp, reference: &RecordRef) -> Action {
-    Action::put(Item::new(keyspace::case_index(tenant, at, reference)).expiring_with(Kind::Case, at))
+/// `ends` is when the case ends as it is stored.
+pub(crate) fn index_row(tenant: &Tenant, at: Timestamp, reference: &RecordRef, ends: Option<i64>) -> Action {
+    let row = Item::new(keyspace::case_index(tenant, at, reference)).expiring_with(Kind::Case, at);
+    Action::put(row.not_after(ends))
 }
 
 /// The last second of a day.
@@ -121,9 +124,8 @@ impl Store {
             },
         };
         // Nothing was opened before the installation, and what is older than a case's life has expired.
-        let oldest = expiry(Kind::Case, Timestamp(0)).map_or(Timestamp(0), |life| {
-            self.now() - std::time::Duration::from_secs(life.unsigned_abs()) - DAY
-        });
+        let longest = retention::bound(Kind::Case);
+        let oldest = longest.map_or(Timestamp(0), |life| self.now() - life - DAY);
         let oldest =
             oldest.max(installation.tenant.generation.since() - DAY).max(filter.since.unwrap_or_default());
         // An anonymised case is listed at the end of its day.

@@ -194,6 +194,8 @@ pub struct Case {
     /// Whether its opening was not counted, because the merchant did not want it.
     pub(crate) uncounted: bool,
     pub(crate) opened_at: Timestamp,
+    /// When it ends as it is stored, once it is.
+    pub(crate) ends: Option<i64>,
     pub(crate) revision: i64,
     pub(crate) merged_into: Option<RecordRef>,
 }
@@ -220,7 +222,8 @@ impl Case {
             .set("members", number(i64::try_from(self.size).unwrap_or(i64::MAX)))
             .set("openings", number(i64::try_from(self.openings).unwrap_or(i64::MAX)))
             .set("revision", number(self.revision + 1))
-            .expiring(self.opened_at);
+            .expiring(self.opened_at)
+            .not_after(self.ends);
         if let Some(into) = &self.merged_into {
             item = item.set("merged_into", text(into.to_string()));
         } else {
@@ -309,7 +312,7 @@ impl Case {
             .set("agreed", text(agreed))
             .set("revision", number(1))
             .expiring(end_of_day);
-        Ok([Action::put(item), index_row(&installation.tenant, end_of_day, &reference)])
+        Ok([Action::put(item), index_row(&installation.tenant, end_of_day, &reference, None)])
     }
 }
 
@@ -409,6 +412,7 @@ impl Store {
             exceptions: sealed.exceptions,
             uncounted: sealed.uncounted,
             opened_at,
+            ends: stored.end_written(),
             revision: stored.number("revision")?,
             merged_into: merged_into.map_err(|_| StoreError::Corrupt("a merged case"))?,
         })
@@ -506,7 +510,14 @@ impl Store {
         reasons: &[(RecordRef, Why)],
     ) -> Result<Step> {
         let named: BTreeSet<RecordRef> = records.iter().filter_map(|record| record.case.clone()).collect();
-        let mut cases = self.resolve_cases(installation, named).await?;
+        let mut cases = self.resolve_cases(installation, named.clone()).await?;
+        // An order can outlive its case, and is free again then.
+        let mut over = BTreeSet::new();
+        for case in named.into_iter().filter(|named| cases.iter().all(|case| case.reference != *named)) {
+            if self.case(installation, &case).await?.is_none() {
+                over.insert(case);
+            }
+        }
         cases.sort_by(|a, b| (a.opened_at, &a.reference).cmp(&(b.opened_at, &b.reference)));
         let mut cases = cases.into_iter();
         let (mut target, opened) = match cases.next() {
@@ -514,8 +525,10 @@ impl Store {
             None => (self.new_case()?, true),
         };
         let merged: Vec<Case> = cases.collect();
-        let mut newcomers: Vec<&OrderRecord> =
-            records.iter().filter(|record| record.case.is_none()).collect();
+        let mut newcomers: Vec<&OrderRecord> = records
+            .iter()
+            .filter(|record| record.case.as_ref().is_none_or(|case| over.contains(case)))
+            .collect();
         if newcomers.is_empty() && merged.is_empty() {
             return Ok(Step::Complete(target.reference));
         }
@@ -535,7 +548,7 @@ impl Store {
         if target.revision == 0 {
             target.uncounted = !installation.settings()?.allow(Activity::CountSavings);
             tally.opened(&target);
-            actions.push(index_row(&installation.tenant, target.opened_at, &target.reference));
+            actions.push(index_row(&installation.tenant, target.opened_at, &target.reference, target.ends));
         }
         for mut source in merged {
             tally.merged(&source);
@@ -554,7 +567,7 @@ impl Store {
             target.size += 1;
             if target.listed() < LISTED {
                 target.members.push(Member::new(installation, record, why.map(|(_, why)| why)));
-                actions.extend(Self::case_rows(record, &target));
+                actions.extend(self.case_rows(record, &target));
             }
             actions.push(Action::Update {
                 key: keyspace::record(&installation.tenant, &record.reference),
@@ -601,20 +614,26 @@ impl Store {
             exceptions: Vec::new(),
             uncounted: false,
             opened_at: now,
+            ends: None,
             revision: 0,
             merged_into: None,
         })
     }
 
-    /// A member's subject rows live as long as the case from now on, and lead to it: the case can outlive the order,
-    /// and its person must be found in it.
-    fn case_rows(record: &OrderRecord, case: &Case) -> impl Iterator<Item = Action> {
-        record.rows.iter().filter(|row| row.kind == Kind::Subject).map(|row| {
+    /// A member's subject rows live as long as the order or the case from now on, whichever is longer, and lead to both:
+    /// either can outlive the other, and the person must be found in it.
+    fn case_rows(&self, record: &OrderRecord, case: &Case) -> Vec<Action> {
+        let store = self;
+        let subjects = record.rows.iter().filter(|row| row.kind == Kind::Subject);
+        let rows = subjects.map(|row| {
             let item = Item::new(row.clone())
                 .set("case_id", text(case.reference.to_string()))
-                .expiring_with(Kind::Case, case.opened_at);
-            Action::put(item)
-        })
+                .expiring_with(Kind::Order, record.order.created_at.min(store.now()))
+                .and_with(Kind::Case, case.opened_at);
+            // A case that is opened now has no end yet, and its row none that is later.
+            Action::put(if case.ends.is_some() { item.not_after(record.ends.max(case.ends)) } else { item })
+        });
+        rows.collect()
     }
 }
 

@@ -17,6 +17,9 @@ use crate::store::{self, Expired, Query, Range, Store, Unrecorded};
 /// How many hours back the first sweep looks that succeeds: the ones before it may have failed since the deployment.
 const FIRST_LOOK_BACK: i64 = 48;
 
+/// Under which retention of the deployment the last sweep ran.
+const KEEPING: &str = "keeping";
+
 /// How many hours' partitions a purge reads side by side.
 const PARTITIONS_AT_ONCE: usize = 16;
 
@@ -34,6 +37,8 @@ pub enum Action {
     RequestDue,
     /// The digest of a shop's cases: its work names the record that lists them.
     Digest,
+    /// Going through what an installation has stored, because a window became shorter.
+    ApplyRetention,
 }
 
 impl Action {
@@ -44,6 +49,7 @@ impl Action {
             Self::SecondPass => "second-pass",
             Self::RequestDue => "request-due",
             Self::Digest => "digest",
+            Self::ApplyRetention => "apply-retention",
         }
     }
 }
@@ -57,7 +63,7 @@ pub struct DueRow {
     pub tenant: Tenant,
     /// What.
     pub action: Action,
-    /// The work it is about; none for the purge of a whole shop.
+    /// The work it is about; none for what is about a whole shop.
     pub work: Option<Work>,
 }
 
@@ -71,6 +77,17 @@ impl DueRow {
     pub(crate) fn purge(tenant: &Tenant, uninstalled_at: Timestamp) -> Self {
         let at = uninstalled_at + PURGE_AFTER + HOUR;
         Self { at, tenant: tenant.clone(), action: Action::Purge, work: None }
+    }
+
+    /// The row that lets an installation be gone through once nobody can be writing under the terms before.
+    pub(crate) fn retention(tenant: &Tenant, at: Timestamp) -> Self {
+        Self { at, tenant: tenant.clone(), action: Action::ApplyRetention, work: None }
+    }
+
+    /// The row of the same that stands at `at`: what a job that was started by it ends.
+    #[must_use]
+    pub fn of_retention(tenant: &Tenant, at: Timestamp) -> Self {
+        Self::retention(tenant, at)
     }
 
     pub(crate) fn key(&self) -> Key {
@@ -120,6 +137,7 @@ fn read(stored: &Stored) -> Result<DueRow> {
         "second-pass" => Action::SecondPass,
         "request-due" => Action::RequestDue,
         "digest" => Action::Digest,
+        "apply-retention" => Action::ApplyRetention,
         _ => return Err(corrupt),
     };
     let work = match (stored.optional_text("record_ref"), stored.optional_text("delivery")) {
@@ -189,10 +207,21 @@ impl Store {
         self.query_all(Query::of(Table::Data, &partition)).await?.iter().map(read).collect()
     }
 
+    /// Whether the last sweep knew this deployment to keep things as it does now. There is nothing to go through for the
+    /// first.
+    pub async fn retention_swept(&self) -> Result<bool> {
+        let cursor = self.get(&keyspace::sweep_cursor()).await?;
+        let known = cursor.as_ref().and_then(|cursor| cursor.optional_text(KEEPING));
+        Ok(cursor.is_none() || known == Some(self.deployment_retention().fingerprint().as_str()))
+    }
+
     /// Remembers that everything due by `until` was seen to: the next sweep begins at that hour. It must be a time from
     /// before the rows were read, or what came due during the sweep would be passed over.
     pub async fn due_swept(&self, until: Timestamp) -> Result<()> {
-        let item = Item::new(keyspace::sweep_cursor()).set("hour", number(until.hour())).expiring(until);
+        let item = Item::new(keyspace::sweep_cursor())
+            .set("hour", number(until.hour()))
+            .set(KEEPING, text(self.deployment_retention().fingerprint()))
+            .expiring(until);
         self.write(Unrecorded::Bookkeeping, vec![store::Action::put(item)]).await
     }
 

@@ -426,7 +426,7 @@ impl Store {
         let from = record.order.created_at.min(self.now());
         let mut actions: Vec<Action> = rows
             .into_iter()
-            .map(|row| Action::put(Item::new(row).expiring_with(Kind::Order, from)))
+            .map(|row| Action::put(Item::new(row).expiring_with(Kind::Order, from).not_after(record.ends)))
             .collect();
         actions.push(Action::Update {
             key: keyspace::record(&installation.tenant, &member.order),
@@ -539,7 +539,7 @@ impl Store {
         let Some(asked) = asked.filter(|asked| asked.state == RightsState::InWork) else { return Ok(()) };
         let mut actions = asked.ended(tenant, now, End::Done(None));
         if let Some(Action::Update { update, .. }) = actions.first_mut() {
-            update.expression.push_str(&format!(" {COUNTED}"));
+            update.expression.extend([" ", COUNTED]);
             update.values.extend(settled.values());
         }
         actions.extend([Action::delete(second_pass_row(work).key()), self.ledger_action(&entry)?]);

@@ -202,12 +202,20 @@ impl Store {
         }
         let mut sealed: SealedExport = stored.unseal(Kind::Export, &installation.keys)?;
         let received_at = stored.time("received_at")?;
-        let (records, identifiers) = self.everything_about(installation, &sealed.wanted).await?;
+        let (mut records, identifiers) = self.everything_about(installation, &sealed.wanted).await?;
         let now = self.now();
+        for record in &mut records {
+            let kind = Kind::ALL.into_iter().find(|kind| kind.name() == record.kind);
+            // As long as it is kept here, which can be shorter than anywhere.
+            if let Some(days) = kind.and_then(|kind| installation.retention().days(kind)) {
+                record.about["retention"] = json!({ "kept_for_days": days });
+            }
+        }
         let mut entry = Entry::new(now, tenant, What::SubjectExported, work.record.to_string());
         for record in &records {
             *entry.counts.entry(record.kind.clone()).or_default() += 1;
         }
+        let ends = stored.end_written();
         let found = i64::try_from(records.len()).unwrap_or(i64::MAX);
         let rows = Self::rows_to(installation, &work.record, received_at, &identifiers);
         sealed.rows = rows.iter().map(|row| shorten(tenant, &row.key)).collect();
@@ -220,6 +228,7 @@ impl Store {
                 .set("part", number(index))
                 .set("received_at", number(received_at.millis()))
                 .expiring(received_at)
+                .not_after(ends)
                 .sealed(&installation.keys, &part, &*self.entropy)?;
             actions.push(Action::put(item));
             sealed.parts.push(part_ref);

@@ -6,7 +6,8 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use storeward_core::data_map::{Kind, Retention};
+use storeward_core::data_map::Kind;
+use storeward_core::retention::{Lives, RetentionPolicy};
 use storeward_core::time::Timestamp;
 
 use crate::crypto::{Entropy, TenantKeys};
@@ -15,6 +16,8 @@ use crate::keyspace::Key;
 
 /// The TTL attribute of every table, in epoch seconds.
 pub(crate) const EXPIRES_AT: &str = "expires_at";
+/// What keeps an item and since when: its end is computed from it at every read, under the policy of that moment.
+pub(crate) const LIVES: &str = "lives";
 pub(crate) const SEALED: &str = "sealed";
 
 pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
@@ -47,20 +50,52 @@ impl Item {
         self
     }
 
-    /// Sets the end of the item's life by the data map, for something that began at `from`.
+    /// Sets the end of the item's life, for something that began at `from`: by the data map here, and by the
+    /// installation's policy when it is written.
     pub(crate) fn expiring(self, from: Timestamp) -> Self {
-        match expiry(self.key.kind, from) {
-            Some(seconds) => self.set(EXPIRES_AT, number(seconds)),
-            None => self,
-        }
+        let kind = self.key.kind;
+        self.living(&Lives::of(kind, from))
     }
 
     /// Sets the same end of life as the record it points to.
     pub(crate) fn expiring_with(self, kind: Kind, from: Timestamp) -> Self {
-        match expiry(kind, from) {
-            Some(seconds) => self.set(EXPIRES_AT, number(seconds)),
+        self.living(&Lives::of(kind, from))
+    }
+
+    /// Lets the item live as long as another record too: it ends with the later of them.
+    pub(crate) fn and_with(self, kind: Kind, from: Timestamp) -> Self {
+        let lives = self.attributes.get(LIVES).and_then(|lives| lives.as_s().ok());
+        let lives = Lives::read(lives.map_or("", String::as_str)).and(kind, from);
+        self.living(&lives)
+    }
+
+    fn living(self, lives: &Lives) -> Self {
+        match lives.latest() {
+            Some(end) => self.set(LIVES, text(lives.to_string())).set(EXPIRES_AT, number(end)),
             None => self,
         }
+    }
+
+    /// Lets the item end no later than what it belongs to, as that is stored: writing again does not prolong.
+    pub(crate) fn not_after(self, end: Option<i64>) -> Self {
+        let Some(end) = end else { return self };
+        let own = self.attributes.get(EXPIRES_AT).and_then(|end| end.as_n().ok()?.parse().ok());
+        self.set(EXPIRES_AT, number(own.map_or(end, |own: i64| own.min(end))))
+    }
+
+    /// The item with its end under a policy: nothing is written that lives longer.
+    pub(crate) fn under(mut self, policy: &RetentionPolicy) -> Self {
+        if let Some(end) = Stored::end_of(&self.attributes, policy) {
+            self.attributes.insert(EXPIRES_AT.to_owned(), number(end));
+        }
+        self
+    }
+
+    /// The values that an update needs which may be what makes the item: its life and its end under a policy.
+    pub(crate) fn life(self, policy: &RetentionPolicy) -> Vec<(&'static str, AttributeValue)> {
+        let mut item = self.under(policy);
+        let names = [(EXPIRES_AT, ":expires_at"), (LIVES, ":lives")];
+        names.into_iter().filter_map(|(name, value)| Some((value, item.attributes.remove(name)?))).collect()
     }
 
     /// Adds the sealed half.
@@ -106,26 +141,38 @@ fn part_place(key: &Key, part: &str) -> String {
     format!("{}|{part}", key.place())
 }
 
-/// When something of `kind` that began at `from` ends, in epoch seconds; `None` for what has no window.
-pub(crate) fn expiry(kind: Kind, from: Timestamp) -> Option<i64> {
-    match kind.row().retention {
-        Retention::Window(window) => Some((from + window).seconds()),
-        Retention::UntilPurge | Retention::WithRecord | Retention::Permanent => None,
-    }
-}
-
 /// A stored item, read.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored(pub(crate) HashMap<String, AttributeValue>);
 
 impl Stored {
-    /// What is stored, unless its time is over: DynamoDB deletes expired items late, so readers look.
-    pub(crate) fn alive(attributes: HashMap<String, AttributeValue>, now: Timestamp) -> Option<Self> {
-        let stored = Self(attributes);
-        match stored.optional_number(EXPIRES_AT) {
-            Some(expires_at) if expires_at <= now.seconds() => None,
-            _ => Some(stored),
+    /// What is stored, unless its time is over: by the end that was written, or by the policy as it is now, whichever is
+    /// earlier. DynamoDB deletes expired items late, so readers look; and what a policy shortened is gone at once.
+    pub(crate) fn alive(
+        attributes: HashMap<String, AttributeValue>,
+        now: Timestamp,
+        policy: &RetentionPolicy,
+    ) -> Option<Self> {
+        match Self::end_of(&attributes, policy) {
+            Some(end) if end <= now.seconds() => None,
+            _ => Some(Self(attributes)),
         }
+    }
+
+    fn end_of(attributes: &HashMap<String, AttributeValue>, policy: &RetentionPolicy) -> Option<i64> {
+        let lives = attributes.get(LIVES).and_then(|lives| lives.as_s().ok());
+        let stored = attributes.get(EXPIRES_AT).and_then(|end| end.as_n().ok()?.parse().ok());
+        Lives::read(lives.map_or("", String::as_str)).end_stored(stored, policy)
+    }
+
+    /// When the item ends, in epoch seconds: the earlier of what was written and what the policy says now.
+    pub(crate) fn end(&self, policy: &RetentionPolicy) -> Option<i64> {
+        Self::end_of(&self.0, policy)
+    }
+
+    /// The end that was written.
+    pub(crate) fn end_written(&self) -> Option<i64> {
+        self.optional_number(EXPIRES_AT)
     }
 
     pub(crate) fn optional_text(&self, name: &str) -> Option<&str> {

@@ -8,7 +8,7 @@ use storeward_core::data_map::{Kind, Purpose, Table};
 use storeward_core::exception::{EXCEPTION_VERSION, ExceptionKey};
 use storeward_core::matching::{KEY_VERSION, MatchKey};
 use storeward_core::normalize::{Identifier, SUBJECT_VERSION};
-use storeward_core::shop::{ShopId, Tenant};
+use storeward_core::shop::{Generation, ShopId, Tenant};
 use storeward_core::time::Timestamp;
 
 use crate::crypto::TenantKeys;
@@ -132,6 +132,14 @@ fn bucket(blind: &str) -> u8 {
 /// The partition of one bucket of a tenant's records of `kind`.
 pub(crate) fn bucket_partition(tenant: &Tenant, kind: Kind, bucket: u8) -> String {
     format!("{tenant}#{}#{bucket:02}", kind.name())
+}
+
+/// Whose partition it is; `None` for what is no installation's own.
+pub(crate) fn tenant_of(partition: &str) -> Option<Tenant> {
+    let mut parts = partition.split('#');
+    let shop = <[u8; 16]>::try_from(hex::decode(parts.next()?).ok()?).ok()?;
+    let generation = parts.next().filter(|digits| digits.len() == 15)?.parse().ok()?;
+    Some(Tenant { shop: ShopId::from_blind(shop), generation: Generation(generation) })
 }
 
 /// Where the items of a kind stand, so that a purge finds every one. A kind that is new does not compile without a
@@ -427,6 +435,18 @@ mod tests {
         #[test]
         fn times_sort_as_text_as_they_do_as_numbers(a in 0i64..4_000_000_000_000, b in 0i64..4_000_000_000_000) {
             prop_assert_eq!(sortable(Timestamp(a)).cmp(&sortable(Timestamp(b))), a.cmp(&b));
+        }
+    }
+
+    #[test]
+    fn a_partition_tells_whose_it_is() {
+        let shop = ShopId::from_blind([0xab; 16]);
+        let tenant = Tenant { shop: shop.clone(), generation: Generation(1_763_654_400_000) };
+        assert_eq!(tenant_of(&bucket_partition(&tenant, Kind::Order, 3)), Some(tenant.clone()));
+        assert_eq!(tenant_of(&case_index_partition(&tenant, "2026-11")), Some(tenant.clone()));
+        for nobodys in [shop_partition(&shop), directory_partition(1), due_partition(1, 2), shop.to_string()]
+        {
+            assert_eq!(tenant_of(&nobodys), None, "{nobodys}");
         }
     }
 

@@ -26,6 +26,10 @@ pub enum What {
     Uninstalled,
     /// The merchant changed the settings of the duplicate guard.
     SettingsChanged,
+    /// How long things are kept changed: by the merchant, by the plan, or by the deployment.
+    RetentionChanged,
+    /// What was past its window was deleted, after a window became shorter.
+    RetentionApplied,
     /// The merchant switched something on or off that is done with its data.
     InstructionChanged,
     /// A member of the merchant's staff opened the app for the first time.

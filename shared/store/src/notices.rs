@@ -14,7 +14,7 @@ use crate::accept::Work;
 use crate::cases::{Case, CaseState, Member};
 use crate::due::{self, DueRow};
 use crate::error::{Result, StoreError};
-use crate::item::{Stored, expiry, number, text};
+use crate::item::{Item, LIVES, Stored, number, text};
 use crate::keyspace::{self, Key, RecordRef};
 use crate::ledger::{Entry, What};
 use crate::store::{Action, Change, Condition, Store, Unrecorded};
@@ -232,11 +232,11 @@ impl Store {
         condition: Option<Condition>,
     ) -> Action {
         let set = change.expression.strip_prefix("SET ").unwrap_or_default();
-        change.expression = format!("SET kind = :kind, expires_at = :expires_at, {set}");
+        change.expression = format!("SET kind = :kind, expires_at = :expires_at, {LIVES} = :lives, {set}");
         change.values.push((":kind", text(Kind::Notice.name())));
-        let expires_at = expiry(Kind::Case, case.opened_at).unwrap_or_default();
-        change.values.push((":expires_at", number(expires_at)));
         let key = notice_key(installation, &case.reference);
+        let life = Item::new(key.clone()).expiring_with(Kind::Case, case.opened_at).not_after(case.ends);
+        change.values.extend(life.life(installation.retention()));
         Action::Update { key, update: change, condition }
     }
 
@@ -310,21 +310,17 @@ impl Store {
         let at = next_digest(self.now(), hour);
         let id = installation.keys.blind(Purpose::Operation, "digest", &at.millis().to_string());
         let reference = RecordRef::new(Kind::Digest, id);
-        let expires_at = expiry(Kind::Digest, at).unwrap_or_default();
-        let listed = Action::Update {
-            key: keyspace::record(&installation.tenant, &reference),
-            update: Change {
-                expression: "SET kind = :kind, due_at = :at, expires_at = :expires_at ADD cases :cases"
-                    .to_owned(),
-                values: vec![
-                    (":kind", text(Kind::Digest.name())),
-                    (":at", number(at.millis())),
-                    (":expires_at", number(expires_at)),
-                    (":cases", AttributeValue::Ss(vec![case.reference.to_string()])),
-                ],
-            },
-            condition: None,
-        };
+        let key = keyspace::record(&installation.tenant, &reference);
+        let mut values = vec![
+            (":kind", text(Kind::Digest.name())),
+            (":at", number(at.millis())),
+            (":cases", AttributeValue::Ss(vec![case.reference.to_string()])),
+        ];
+        values.extend(Item::new(key.clone()).expiring(at).life(installation.retention()));
+        let expression = format!(
+            "SET kind = :kind, due_at = :at, expires_at = :expires_at, {LIVES} = :lives ADD cases :cases"
+        );
+        let listed = Action::Update { key, update: Change { expression, values }, condition: None };
         let actions = vec![
             still_open(installation, case),
             Self::alerted_action(installation, case),

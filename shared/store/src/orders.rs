@@ -89,6 +89,8 @@ pub struct OrderRecord {
     /// Which telling of Shopify's it is: an older one does not replace it.
     pub updated_at: Timestamp,
     pub(crate) rectified_at: Option<Timestamp>,
+    /// When it ends as it is stored: nothing that leads to it ends later, and nothing prolongs it.
+    pub(crate) ends: Option<i64>,
     pub(crate) contact_rectified_at: Option<Timestamp>,
     /// Whether a person it names restricted or objects to its use: then it is kept, and nothing is done with it.
     pub(crate) limited: bool,
@@ -107,8 +109,8 @@ impl OrderRecord {
                 values: vec![revision],
             },
             Some(case) => Condition {
-                expression: "revision = :revision AND case_id = :case",
-                values: vec![revision, (":case", text(case.to_string()))],
+                expression: "revision = :revision AND case_id = :in_case",
+                values: vec![revision, (":in_case", text(case.to_string()))],
             },
         }
     }
@@ -203,6 +205,7 @@ impl Store {
             standing: Standing::of(stored.optional_text("standing")),
             updated_at: Timestamp(stored.optional_number("updated_at").unwrap_or_default()),
             rectified_at: sealed.rectified_at,
+            ends: stored.end_written(),
             contact_rectified_at: sealed.contact_rectified_at,
             limited: is_limited(stored),
             revision: stored.optional_number("revision").unwrap_or_default(),

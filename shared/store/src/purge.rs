@@ -198,7 +198,7 @@ impl Store {
     }
 
     /// The index rows that lead to a record: those that stand in partitions of their own.
-    fn rows_of(installation: &Installation, kind: Kind, item: &Stored) -> Result<Vec<Key>> {
+    pub(crate) fn rows_of(installation: &Installation, kind: Kind, item: &Stored) -> Result<Vec<Key>> {
         let mut rows = match kind {
             Kind::Order => Self::read_order(installation, item)?.rows,
             Kind::Case => {

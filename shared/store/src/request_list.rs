@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 
 use storeward_core::data_map::{Kind, Table};
+use storeward_core::retention;
 use storeward_core::rights::RightsState;
-use storeward_core::time::{DAY, Timestamp};
+use storeward_core::time::DAY;
 
 use crate::case_list::Position;
 use crate::error::{Result, StoreError};
-use crate::item::expiry;
 use crate::keyspace::{self, Key, RecordRef};
 use crate::requests::{Asked, read};
 use crate::statistics::{month, months_back};
@@ -52,8 +52,8 @@ impl Store {
                 position => position,
             },
         };
-        let life = expiry(Kind::Request, Timestamp(0)).unwrap_or_default();
-        let oldest = self.now() - std::time::Duration::from_secs(life.unsigned_abs()) - DAY;
+        let life = retention::bound(Kind::Request).unwrap_or_default();
+        let oldest = self.now() - life - DAY;
         let oldest = oldest.max(installation.tenant.generation.since() - DAY);
         let newest = last.as_ref().map_or(self.now(), |position| position.at);
         let high = last.as_ref().map_or_else(|| format!("{}$", keyspace::sortable(newest)), Position::sort);

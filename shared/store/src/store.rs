@@ -15,6 +15,7 @@ use aws_sdk_dynamodb::types::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use storeward_core::data_map::{Kind, Table};
+use storeward_core::retention::{self, RetentionPolicy};
 use storeward_core::shop::ShopId;
 use storeward_core::time::{Clock, Timestamp};
 
@@ -23,6 +24,7 @@ use crate::crypto::{DeploymentKey, Entropy};
 use crate::error::{Result, StoreError};
 use crate::item::{EXPIRES_AT, Item, Stored, number, text};
 use crate::keyspace::Key;
+use crate::retention::Policies;
 use crate::tenants::CachedKeys;
 
 /// The names of the three tables.
@@ -81,6 +83,8 @@ pub struct Store {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) cache: Arc<Mutex<HashMap<ShopId, CachedKeys>>>,
+    pub(crate) retention: Arc<retention::Deployment>,
+    pub(crate) policies: Policies,
     pub(crate) standing: Option<Acting>,
 }
 
@@ -118,8 +122,17 @@ impl Store {
             clock,
             entropy,
             cache: Arc::default(),
+            retention: Arc::default(),
+            policies: Policies::default(),
             standing: None,
         }
+    }
+
+    /// The store of a deployment that decided on its retention; without it everything is kept as shortly as any of the
+    /// presets says.
+    #[must_use]
+    pub fn keeping(self, retention: retention::Deployment) -> Self {
+        Self { retention: Arc::new(retention), ..self }
     }
 
     /// The same store in the hands of a tool or a test, which acts wherever nobody else is said to. Functions have none:
@@ -159,7 +172,9 @@ impl Store {
             .send()
             .await
             .map_err(|error| StoreError::from_sdk("GetItem", &error))?;
-        Ok(output.item.and_then(|item| Stored::alive(item, self.now())))
+        let Some(item) = output.item else { return Ok(None) };
+        let policy = self.policy_for(&key.pk).await?;
+        Ok(Stored::alive(item, self.now(), &policy))
     }
 
     /// Reads any number of items of one table, 100 in each request, strongly consistent; those that are missing are
@@ -187,8 +202,11 @@ impl Store {
                     .send()
                     .await
                     .map_err(|error| StoreError::from_sdk("BatchGetItem", &error))?;
-                let items = output.responses.unwrap_or_default().into_values().flatten();
-                found.extend(items.filter_map(|item| expired.read(item, self.now())));
+                for item in output.responses.unwrap_or_default().into_values().flatten() {
+                    let partition = item.get("pk").and_then(|pk| pk.as_s().ok()).map_or("", String::as_str);
+                    let policy = self.policy_for(partition).await?;
+                    found.extend(expired.read(item, self.now(), &policy));
+                }
                 wanted = output.unprocessed_keys.unwrap_or_default();
                 if wanted.is_empty() {
                     break;
@@ -237,12 +255,17 @@ impl Store {
         let output = request.send().await.map_err(|error| StoreError::from_sdk("Query", &error))?;
         let now = self.now();
         let items = output.items.unwrap_or_default();
-        let read = items.into_iter().filter_map(|item| query.expired.read(item, now));
+        let policy = self.policy_for(query.partition).await?;
+        let read = items.into_iter().filter_map(|item| query.expired.read(item, now, &policy));
         Ok((read.collect(), output.last_evaluated_key.map(PageKey)))
     }
 
     /// Reads the keys of one page of a whole table, after `after`: for whoever brings a restored table up to date, and
     /// nobody else.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "after a restore nothing leads to a purged shop's rows any more: its keys are gone"
+    )]
     pub(crate) async fn scan_keys(
         &self,
         table: Table,
@@ -348,8 +371,17 @@ impl Store {
 
     async fn commit_actions(&self, actions: Vec<Action>) -> Result<std::result::Result<(), Canceled>> {
         debug_assert!(actions.len() <= TRANSACTION_ITEMS, "{} actions", actions.len());
-        let items: Vec<TransactWriteItem> =
-            actions.into_iter().map(|action| self.build(action)).collect::<Result<_>>()?;
+        let mut items: Vec<TransactWriteItem> = Vec::with_capacity(actions.len());
+        for action in actions {
+            let action = match action {
+                Action::Put { item, condition } => {
+                    let policy = self.policy_for(&item.key.pk).await?;
+                    Action::Put { item: item.under(&policy), condition }
+                }
+                action => action,
+            };
+            items.push(self.build(action)?);
+        }
         let mut attempt = 0;
         loop {
             let sent =
@@ -561,9 +593,14 @@ pub(crate) enum Expired {
 }
 
 impl Expired {
-    fn read(self, item: HashMap<String, AttributeValue>, now: Timestamp) -> Option<Stored> {
+    fn read(
+        self,
+        item: HashMap<String, AttributeValue>,
+        now: Timestamp,
+        policy: &RetentionPolicy,
+    ) -> Option<Stored> {
         match self {
-            Self::Gone => Stored::alive(item, now),
+            Self::Gone => Stored::alive(item, now, policy),
             Self::Too => Some(Stored(item)),
         }
     }

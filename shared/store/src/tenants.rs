@@ -11,6 +11,7 @@ use storeward_core::guard::GuardSettings;
 use storeward_core::instructions::Activity;
 use storeward_core::oauth::Access;
 use storeward_core::personal::Personal;
+use storeward_core::retention::RetentionPolicy;
 use storeward_core::shop::{Generation, ShopDomain, ShopId, ShopState, Tenant};
 use storeward_core::time::Timestamp;
 
@@ -22,6 +23,7 @@ use crate::item::{Item, Stored, number, seal, seal_part, text};
 use crate::keyspace;
 use crate::ledger::{Entry, What};
 use crate::restoring;
+use crate::retention::{COUNTED, counted};
 use crate::store::{Action, Change, Condition, Query, Store};
 
 /// How many shops' keys one Lambda instance remembers.
@@ -77,6 +79,7 @@ pub struct Installation {
     pub installed_at: Timestamp,
     pub(crate) stored: Stored,
     pub(crate) keys: Arc<TenantKeys>,
+    pub(crate) policy: Arc<RetentionPolicy>,
 }
 
 impl fmt::Debug for Installation {
@@ -177,7 +180,9 @@ impl Store {
             let sealed = seal_part(&key, access::ACCESS, &keys, granted, &*self.entropy)?;
             item = item.set(access::ACCESS, sealed).set(access::REVISION, number(1));
         }
+        let item = self.with_terms(item, profile.plan.as_deref())?;
         let stored = Stored(item.attributes.clone());
+        let policy = self.learn_policy(&tenant, &stored);
         let keys_item = Item::new(keyspace::keys(&tenant))
             .set("wrapped", aws_sdk_dynamodb::types::AttributeValue::B(wrapped.into()))
             .set("wrapped_by", text(self.deployment.id()));
@@ -198,6 +203,7 @@ impl Store {
             installed_at: now,
             stored,
             keys: Arc::new(keys),
+            policy,
         })
     }
 
@@ -210,8 +216,9 @@ impl Store {
         access: Option<&Access>,
     ) -> Result<Installation> {
         let key = keyspace::shop(&current.tenant);
-        let mut set = vec!["installed_at = :now".to_owned()];
+        let mut set = vec!["installed_at = :now".to_owned(), COUNTED.to_owned()];
         let mut values = vec![(":now", number(now.max(current.installed_at).millis()))];
+        values.extend(counted());
         // What a webhook told since is newer than what was asked for before.
         if known_at.is_none_or(|at| current.profile_at().is_none_or(|known| known <= at)) {
             set.push("sealed = :sealed".to_owned());
@@ -247,19 +254,35 @@ impl Store {
         if self.transact(actions).await?.is_err() {
             return Err(StoreError::Contended("the installation"));
         }
-        self.tenant(&current.tenant).await?.ok_or(StoreError::Contended("the installation"))
+        let renewed = self.tenant(&current.tenant).await?.ok_or(StoreError::Contended("the installation"))?;
+        // As the profile tells it that stands now, which can be a later one.
+        self.follow_plan(&renewed.tenant).await?;
+        Ok(renewed)
     }
 
     /// Replaces the settings of the duplicate guard; they count from the next order on. `false` when the app is not
     /// installed any more.
+    ///
+    /// # Errors
+    /// Contended, too, when what duplicates are found by became shorter meanwhile than they are to be looked for.
     pub async fn change_settings(
         &self,
         installation: &Installation,
         settings: &GuardSettings,
     ) -> Result<bool> {
-        let condition = Condition::phase("installed");
-        let what = (What::SettingsChanged, "settings".to_owned());
-        self.write_settings(installation, settings, condition, what).await
+        let mut latest = installation.clone();
+        for _ in 0..SWITCHING {
+            latest.retention().reaches(settings).map_err(|_| StoreError::Contended("the settings"))?;
+            let what = (What::SettingsChanged, "settings".to_owned());
+            if self.write_settings(&latest, settings, latest.same_terms(), what).await? {
+                return Ok(true);
+            }
+            match self.tenant(&installation.tenant).await?.filter(Installation::is_installed) {
+                Some(again) => latest = again,
+                None => return Ok(false),
+            }
+        }
+        Err(StoreError::Contended("the settings"))
     }
 
     /// Switches activities on or off, whatever else of the settings is changed at the same time. `None` when the app is
@@ -310,8 +333,9 @@ impl Store {
         let (tenant, before) = (&installation.tenant, installation.settings()?);
         let key = keyspace::shop(tenant);
         let sealed = seal_part(&key, SETTINGS, &installation.keys, settings, &*self.entropy)?;
-        let update =
-            Change { expression: "SET settings = :settings".to_owned(), values: vec![(":settings", sealed)] };
+        let mut values = vec![(":settings", sealed)];
+        values.extend(counted());
+        let update = Change { expression: format!("SET settings = :settings, {COUNTED}"), values };
         let mut actions = vec![
             Action::Update { key, update, condition: Some(condition) },
             self.ledger_action(&Entry::new(self.now(), tenant, what, why))?,
@@ -368,7 +392,11 @@ impl Store {
 
     /// Where an installation stands, without its keys; `None` when it was purged.
     pub async fn state_of(&self, tenant: &Tenant) -> Result<Option<ShopState>> {
-        self.get(&keyspace::shop(tenant)).await?.as_ref().map(state_of).transpose()
+        let row = self.get(&keyspace::shop(tenant)).await?;
+        if let Some(row) = &row {
+            self.learn_policy(tenant, row);
+        }
+        row.as_ref().map(state_of).transpose()
     }
 
     async fn assemble(
@@ -410,7 +438,8 @@ impl Store {
         let uninstalled_at = stored.optional_number("uninstalled_at").map(Timestamp);
         let installed_at =
             stored.optional_number("installed_at").map_or_else(|| tenant.generation.since(), Timestamp);
-        Ok(Installation { tenant, state, uninstalled_at, installed_at, stored, keys })
+        let policy = self.learn_policy(&tenant, &stored);
+        Ok(Installation { tenant, state, uninstalled_at, installed_at, stored, keys, policy })
     }
 
     pub(crate) async fn wrapped_keys(&self, shop: &ShopId) -> Result<HashMap<Generation, WrappedKeys>> {

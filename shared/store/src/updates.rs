@@ -10,7 +10,7 @@ use crate::accept::{Delivery, OrderItems, RESEND_AFTER, Work};
 use crate::cases::{Case, Standing};
 use crate::due::{self, DueRow};
 use crate::error::{Result, StoreError};
-use crate::item::{Item, expiry, number, seal, text};
+use crate::item::{Item, number, seal, text};
 use crate::keyspace::{self, RecordRef};
 use crate::orders::{OrderRecord, has_cart};
 use crate::store::{Action, Change, Condition, Store, Unrecorded};
@@ -110,7 +110,8 @@ impl Store {
     }
 
     fn plan_unknown(&self, installation: &Installation, delivery: &Delivery, order: Order) -> Result<Plan> {
-        let over = expiry(Kind::Order, order.created_at).is_some_and(|end| end <= self.now().seconds());
+        let end = installation.retention().end(Kind::Order, order.created_at.seconds());
+        let over = end.is_some_and(|end| end <= self.now().seconds());
         if order.test || over {
             return Ok(Plan::Nothing(News::NotKept));
         }
@@ -208,14 +209,15 @@ impl Store {
                 case.settle();
                 actions.push(case.put(self, installation)?);
             }
-            leads_to = Some((case.reference, case.opened_at));
+            leads_to = Some((case.reference, case.opened_at, case.ends));
         }
         let written = items.rows.iter().cloned().map(|row| match &leads_to {
             // The case can outlive the order, and its person must be found in it.
-            Some((case, opened_at)) if row.key.kind == Kind::Subject => {
-                row.set("case_id", text(case.to_string())).expiring_with(Kind::Case, *opened_at)
-            }
-            _ => row,
+            Some((case, opened_at, ends)) if row.key.kind == Kind::Subject => row
+                .set("case_id", text(case.to_string()))
+                .and_with(Kind::Case, *opened_at)
+                .not_after(record.ends.max(*ends)),
+            _ => row.not_after(record.ends),
         });
         // What an order holds of its cart stands in its matching rows alone: news that tell nothing of it leave them.
         let silent = |row: &Item| row.key.kind == Kind::Match && !has_cart(row);

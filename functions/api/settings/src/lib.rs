@@ -1,22 +1,24 @@
-//! The settings of the duplicate guard: read, replaced, and tried on orders that are stored already; and what the merchant
-//! lets be done at all. What a setting does is `core`'s.
+//! The settings of the duplicate guard: read, replaced, and tried on orders that are stored already; what the merchant lets
+//! be done at all; and how long things are kept, which a merchant can shorten. What a setting does is `core`'s.
 
 use std::time::Duration;
 
 use storeward_api::{
     InstructionsBody, InstructionsRequest, PreviewBody, PreviewExample, PreviewRequest, PreviewResult,
-    SettingsBody,
+    RetentionBody, RetentionRequest, RetentionWindow, SettingsBody,
 };
 use storeward_core::guard::GuardSettings;
 use storeward_core::matching::Side;
 use storeward_core::order::Order;
 use storeward_core::preview;
+use storeward_core::retention::{CHOSEN, Choice, RetentionError, RetentionPolicy};
 use storeward_core::roles::Permission;
 use storeward_core::time::DAY;
 use storeward_host::{
-    ApiError, ApiReply, ApiRequest, Context, Function, Problem, ProblemKind, Route, Setting, api,
+    ApiError, ApiReply, ApiRequest, Context, Function, Problem, ProblemKind, Queue, RetentionOrder, Route,
+    Setting, api,
 };
-use storeward_store::Sample;
+use storeward_store::{Choosing, Installation, Sample, Store};
 
 /// How far back a preview looks: as far as matching rows do.
 const DAYS: u32 = 30;
@@ -51,6 +53,18 @@ pub const ROUTES: &[Route] = &[
         handle: |ctx, request| Box::pin(try_on(ctx, request)),
     },
     Route {
+        key: "GET /v1/retention",
+        personal: false,
+        needs: Permission::ViewPrivacy,
+        handle: |ctx, request| Box::pin(read_retention(ctx, request)),
+    },
+    Route {
+        key: "PUT /v1/retention",
+        personal: false,
+        needs: Permission::ChangePrivacy,
+        handle: |ctx, request| Box::pin(choose_retention(ctx, request)),
+    },
+    Route {
         key: "GET /v1/instructions",
         personal: false,
         needs: Permission::ViewPrivacy,
@@ -67,7 +81,7 @@ pub const ROUTES: &[Route] = &[
 /// The function.
 pub const FUNCTION: Function = Function {
     name: "api/settings",
-    needs: &[&Setting::STORE, &[Setting::Log]],
+    needs: &[&Setting::STORE, &[Setting::ApplyRetentionQueueUrl, Setting::Log]],
     run: |ctx, invocation| Box::pin(api(ctx, invocation, "api/settings", ROUTES)),
 };
 
@@ -77,20 +91,70 @@ async fn read(_ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError>
     ApiReply::ok(&SettingsBody::from(request.installation.settings()?))
 }
 
-fn checked(body: SettingsBody) -> Result<GuardSettings, Problem> {
+fn checked(body: SettingsBody, kept: &RetentionPolicy) -> Result<GuardSettings, Problem> {
     let settings = GuardSettings::from(body);
     let bounds = settings.check();
     bounds.map_err(|bound| Problem::new(ProblemKind::SettingOutOfBounds, bound.to_string()))?;
+    kept.reaches(&settings).map_err(|refused| problem(&refused))?;
     Ok(settings)
+}
+
+fn problem(refused: &RetentionError) -> Problem {
+    let kind = match refused {
+        RetentionError::WindowBeyondRetention { .. } => ProblemKind::WindowBeyondRetention,
+        _ => ProblemKind::RetentionOutOfBounds,
+    };
+    Problem::new(kind, refused.to_string())
+}
+
+fn not_installed() -> ApiError {
+    Problem::new(ProblemKind::NotInstalled, "install the app in this shop first").into()
 }
 
 async fn replace(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     request.know(&[])?;
-    let settings = checked(request.body()?)?;
+    let settings = checked(request.body()?, request.installation.retention())?;
     if !ctx.store().await?.change_settings(&request.installation, &settings).await? {
-        return Err(Problem::new(ProblemKind::NotInstalled, "install the app in this shop first").into());
+        return Err(not_installed());
     }
     ApiReply::ok(&SettingsBody::from(settings))
+}
+
+async fn read_retention(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
+    request.know(&[])?;
+    ApiReply::ok(&retention_of(ctx.store().await?, &request.installation))
+}
+
+/// What is kept, for how long, and for how long at most.
+fn retention_of(store: &Store, installation: &Installation) -> RetentionBody {
+    let (chosen, longest) = store.retention_choice(installation);
+    let window = |kind| RetentionWindow {
+        days: installation.retention().days(kind).unwrap_or_default(),
+        chosen: chosen.days(kind),
+        longest: longest(kind),
+    };
+    let [order, r#match, case, exception] = CHOSEN.map(window);
+    RetentionBody { order, r#match, case, exception }
+}
+
+async fn choose_retention(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
+    request.know(&[])?;
+    let RetentionRequest { order, r#match, case, exception } = request.body()?;
+    let named = CHOSEN.into_iter().zip([order, r#match, case, exception]);
+    let chosen = Choice::of(named.filter_map(|(kind, days)| Some((kind, days?))));
+    let chosen = chosen.map_err(|refused| problem(&refused))?;
+    let store = ctx.store().await?;
+    match store.choose_retention(&request.installation, &chosen).await? {
+        Choosing::Refused(refused) => return Err(problem(&refused).into()),
+        Choosing::NotInstalled => return Err(not_installed()),
+        Choosing::Chosen { shortened: true } => {
+            let order = RetentionOrder::at_once(request.installation.tenant.clone());
+            ctx.send(Queue::ApplyRetention, &order, Duration::ZERO).await?;
+        }
+        Choosing::Chosen { shortened: false } | Choosing::Unchanged => {}
+    }
+    let now = store.tenant(&request.installation.tenant).await?.ok_or_else(not_installed)?;
+    ApiReply::ok(&retention_of(store, &now))
 }
 
 #[expect(clippy::unused_async, reason = "a route's signature")]
@@ -111,7 +175,8 @@ async fn instruct(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiErr
 async fn try_on(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     request.know(&[])?;
     let body: PreviewRequest = request.body()?;
-    let (proposed, current) = (checked(body.settings)?, request.installation.settings()?);
+    let proposed = checked(body.settings, request.installation.retention())?;
+    let current = request.installation.settings()?;
     let store = ctx.store().await?;
     let time_left = || ctx.now() + REST < request.deadline;
     let Sample { orders, sides, complete } =

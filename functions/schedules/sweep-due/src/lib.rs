@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use storeward_core::data_map::Kind;
 use storeward_core::shop::ShopState;
-use storeward_host::{Context, Function, Happened, HostError, Notice, PurgeOrder, Queue, Setting, schedule};
+use storeward_host::{
+    Context, Function, Happened, HostError, Notice, PurgeOrder, Queue, RetentionOrder, Setting, schedule,
+};
 use storeward_store::{Action, DueRow, Store, StoreError};
 
 /// How often one request is looked at while others change it.
@@ -23,6 +25,7 @@ pub const FUNCTION: Function = Function {
             Setting::RectifySubjectQueueUrl,
             Setting::ExportSubjectQueueUrl,
             Setting::PurgeShopQueueUrl,
+            Setting::ApplyRetentionQueueUrl,
             Setting::Log,
         ],
     ],
@@ -40,8 +43,22 @@ pub async fn handle(ctx: &Context) -> Result<usize, HostError> {
     for row in &due {
         act(ctx, store, row).await?;
     }
+    let gone_through = keep_shorter(ctx, store).await?;
     store.due_swept(began).await?;
-    Ok(due.len())
+    Ok(due.len() + gone_through)
+}
+
+/// A deployment that keeps things otherwise than the last sweep knew lets every installation be gone through: only a
+/// deployment does that, so it is seldom. How many there were.
+async fn keep_shorter(ctx: &Context, store: &Store) -> Result<usize, HostError> {
+    if store.retention_swept().await? {
+        return Ok(0);
+    }
+    let tenants = store.installations().await?;
+    for tenant in &tenants {
+        ctx.send(Queue::ApplyRetention, &RetentionOrder::at_once(tenant.clone()), Duration::ZERO).await?;
+    }
+    Ok(tenants.len())
 }
 
 async fn act(ctx: &Context, store: &Store, row: &DueRow) -> Result<(), HostError> {
@@ -49,7 +66,7 @@ async fn act(ctx: &Context, store: &Store, row: &DueRow) -> Result<(), HostError
     let needless = match row.action {
         Action::Resend => state != Some(ShopState::Installed) && is_order(row),
         Action::SecondPass | Action::RequestDue => state.is_none(),
-        Action::Digest => state != Some(ShopState::Installed),
+        Action::Digest | Action::ApplyRetention => state != Some(ShopState::Installed),
         Action::Purge => state != Some(ShopState::Uninstalled),
     };
     if needless || state.is_none() {
@@ -65,6 +82,10 @@ async fn act(ctx: &Context, store: &Store, row: &DueRow) -> Result<(), HostError
         (Action::Purge, _) => {
             let order = PurgeOrder { tenant: row.tenant.clone(), why: "sweep".to_owned() };
             ctx.send(Queue::PurgeShop, &order, Duration::ZERO).await
+        }
+        (Action::ApplyRetention, _) => {
+            let order = RetentionOrder { tenant: row.tenant.clone(), from: 0, due_at: Some(later.at) };
+            ctx.send(Queue::ApplyRetention, &order, Duration::ZERO).await
         }
         (Action::Digest, Some(work)) => {
             let what = Happened::Digest { due_at: work.due_at };

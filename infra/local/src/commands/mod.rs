@@ -8,6 +8,7 @@ pub mod evaluate;
 pub mod history;
 pub mod publish;
 pub mod replay;
+pub mod retention;
 pub mod serve;
 pub mod webhooks;
 
@@ -50,6 +51,12 @@ pub struct ServeArgs {
     /// Start without the demo shop.
     #[arg(long)]
     pub empty: bool,
+    /// How long things are kept: strictest (the default), duplicate-guard, bot-guard or mail-desk.
+    #[arg(long, value_name = "PRESET")]
+    pub retention_preset: Option<String>,
+    /// What is kept for a shorter time than the preset says, in days: order=45,case=200.
+    #[arg(long, value_name = "KIND=DAYS")]
+    pub retention_days: Option<String>,
 }
 
 /// Everything that is not serving.
@@ -71,6 +78,18 @@ pub enum Command {
         /// Send it as the delivery it was recorded as: sent again, it is a repetition.
         #[arg(long)]
         same_id: bool,
+    },
+    /// Say what other windows would delete of what is stored, and change nothing.
+    Retention {
+        /// The windows to try, in days, of order, match, case and exception: order=30,case=90.
+        #[arg(long, value_name = "KIND=DAYS")]
+        what_if: String,
+        /// The directory that a stack keeps its data in, which must not be running; else the demo shop ten days on.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// Say it to machines: one JSON document.
+        #[arg(long)]
+        json: bool,
     },
     /// Print how personal data is handled: the record of processing, retention, sub-processors and measures.
     Policy {
@@ -140,6 +159,9 @@ async fn command(cli: Cli) -> Result<bool, Trouble> {
         Some(Command::Demo { json: false }) => demo::tell_people(&mut out).await,
         Some(Command::Deliver { event, port, same_id }) => {
             deliver::deliver(&event, port, same_id, &mut out).await
+        }
+        Some(Command::Retention { what_if, data, json }) => {
+            retention::what_if(&what_if, data.as_deref(), json, &mut out).await.map(|()| true)
         }
         Some(Command::Policy { format }) => publish::print(&disclosure::policy(), format, &mut out),
         Some(Command::ReplayErasures { restored_to }) => replay::replay(&restored_to, &mut out).await,

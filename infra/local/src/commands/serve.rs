@@ -1,11 +1,13 @@
 //! `cargo run`: starts everything, says where it is, and serves until Ctrl-C. What the demo shop contains is
 //! `history`'s.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
+use storeward_core::retention::{Deployment, Preset};
 use storeward_core::time::{Clock, SystemClock, Timestamp};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -43,11 +45,25 @@ impl Served {
     /// Starts the bundle and serves it at `port`, or at any free one for 0. With a directory it runs on the
     /// machine's time; without one its clock starts at `from`.
     pub async fn start(port: u16, directory: Option<&Path>, from: Timestamp) -> Result<Self, Trouble> {
+        Self::start_with(port, directory, from, BTreeMap::new()).await
+    }
+
+    /// The same with further parameters of the template.
+    async fn start_with(
+        port: u16,
+        directory: Option<&Path>,
+        from: Timestamp,
+        parameters: BTreeMap<String, String>,
+    ) -> Result<Self, Trouble> {
         let lock = directory.map(claim).transpose()?;
         let (listener, port) = bind(port).await?;
         let keep = directory.map_or(Keep::Nothing { from }, |directory| Keep::In(directory.to_owned()));
-        let options =
-            Options { template: TEMPLATE.to_owned(), client_secrets: vec![SECRET.to_owned()], keep };
+        let options = Options {
+            template: TEMPLATE.to_owned(),
+            client_secrets: vec![SECRET.to_owned()],
+            keep,
+            parameters,
+        };
         let bundle = Bundle::start(options, port).await.map_err(|error| match directory {
             Some(directory) => Trouble(format!(
                 "{} cannot be used: {error}\nName another directory, or remove it to start anew.",
@@ -81,7 +97,7 @@ async fn bind(port: u16) -> Result<(TcpListener, u16), Trouble> {
 }
 
 /// Makes the directory and takes it for this process alone: two databases on one file would not agree.
-fn claim(directory: &Path) -> Result<File, Trouble> {
+pub(super) fn claim(directory: &Path) -> Result<File, Trouble> {
     let shown = directory.display();
     let unusable = |error: std::io::Error| {
         Trouble(format!(
@@ -107,7 +123,14 @@ fn claim(directory: &Path) -> Result<File, Trouble> {
 /// Starts everything, prints what runs where, and serves until Ctrl-C.
 pub async fn serve(args: &ServeArgs, out: &mut impl Write) -> Result<(), Trouble> {
     let from = SystemClock.now();
-    let mut served = Served::start(args.port, args.data.as_deref(), from).await?;
+    let named = [("RetentionPreset", &args.retention_preset), ("RetentionDays", &args.retention_days)];
+    let parameters = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+    let kept = Deployment::read(
+        args.retention_preset.as_deref().unwrap_or(Preset::default().name()),
+        args.retention_days.as_deref().unwrap_or_default(),
+    );
+    kept.map_err(|error| Trouble::new("--retention-preset and --retention-days", error))?;
+    let mut served = Served::start_with(args.port, args.data.as_deref(), from, parameters.collect()).await?;
     let stack = served.bundle.stack.clone();
     let time = stack.clone();
     // Ends with the program.

@@ -40,6 +40,8 @@ pub struct Options {
     pub client_secrets: Vec<String>,
     /// Where and when it runs.
     pub keep: Keep,
+    /// What else a deployment sets in the template, by parameter: how long things are kept.
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// Whether anything outlives the process, and whose time it is.
@@ -136,7 +138,7 @@ impl Bundle {
             .kms()
             .seal_setting(resend::KEY.as_bytes(), &[("purpose", "resend")])
             .map_err(BundleError::Secret)?;
-        let parameters = BTreeMap::from([
+        let mut parameters = BTreeMap::from([
             ("Stage".to_owned(), "development".to_owned()),
             ("DeploymentKeyCiphertext".to_owned(), deployment_key),
             ("ShopifySecretsCiphertext".to_owned(), secrets),
@@ -148,6 +150,7 @@ impl Bundle {
             ("OperatorAudience".to_owned(), OPERATOR_AUDIENCE.to_owned()),
             ("OperatorRoleClaim".to_owned(), "groups".to_owned()),
         ]);
+        parameters.extend(options.parameters);
         let template =
             Template::parse(&options.template, &parameters, port).map_err(BundleError::Template)?;
         let functions =

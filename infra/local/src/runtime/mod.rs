@@ -800,6 +800,7 @@ Resources:
                 template: template.to_owned(),
                 client_secrets: vec!["current".to_owned()],
                 keep: Keep::In(directory.path().to_owned()),
+                parameters: BTreeMap::new(),
             };
             let Bundle { stack, functions } = Bundle::start(options, port).await.unwrap();
             assert!(!stack.is_movable());
@@ -895,6 +896,7 @@ Resources:
             template: include_str!("../../../../template.yaml").to_owned(),
             client_secrets: vec!["current".to_owned()],
             keep: Keep::Nothing { from: Timestamp::parse_rfc3339(START).unwrap() },
+            parameters: BTreeMap::new(),
         };
         let Bundle { stack, functions } = Bundle::start(options, port).await.unwrap();
         let running = stack.clone();

@@ -1,0 +1,92 @@
+//! Ways to break the promises on purpose, so that it shows whether the histories would find out: writes that are lost or
+//! changed between the functions and the tables, with an answer as if nothing had happened.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use serde_json::Value;
+
+use crate::support::connector::{Transport, transport};
+
+/// What is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sabotage {
+    /// Orders are stored without an end.
+    OrdersWithoutEnd,
+    /// The rows by which duplicates are found stay when their order is deleted.
+    MatchingRowsStay,
+    /// An erasure ends without its receipt.
+    NoReceipts,
+    /// The matching never links an order with its case.
+    OrdersWithoutCase,
+    /// Records carry a part of what should be sealed.
+    NotAllIsSealed,
+}
+
+impl Sabotage {
+    pub(super) const ALL: [Self; 5] = [
+        Self::OrdersWithoutEnd,
+        Self::MatchingRowsStay,
+        Self::NoReceipts,
+        Self::OrdersWithoutCase,
+        Self::NotAllIsSealed,
+    ];
+
+    /// The same way, sabotaged.
+    pub(super) fn in_front_of(self, way: Transport) -> Transport {
+        transport(move |request: Request<Bytes>| {
+            let way = way.clone();
+            async move {
+                let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
+                if !target.is_some_and(|target| target.starts_with("DynamoDB_20120810.")) {
+                    return way(request).await;
+                }
+                let (parts, body) = request.into_parts();
+                let mut told: Value = serde_json::from_slice(&body).unwrap();
+                if let Some(items) = told["TransactItems"].as_array_mut() {
+                    let before = items.len();
+                    items.retain_mut(|item| self.passes(item));
+                    if before > 0 && items.is_empty() {
+                        return Response::new(Bytes::from_static(b"{}"));
+                    }
+                }
+                for list in told["RequestItems"].as_object_mut().into_iter().flat_map(|all| all.values_mut())
+                {
+                    let before = list.as_array().map_or(0, Vec::len);
+                    let Some(items) = list.as_array_mut() else { continue };
+                    items.retain_mut(|item| self.passes(item));
+                    if before > 0 && items.is_empty() {
+                        return Response::new(Bytes::from_static(br#"{"UnprocessedItems":{}}"#));
+                    }
+                }
+                way(Request::from_parts(parts, Bytes::from(told.to_string()))).await
+            }
+        })
+    }
+
+    /// Whether a write goes through, and changed how.
+    fn passes(self, write: &mut Value) -> bool {
+        let put = if write["Put"].is_object() { "Put" } else { "PutRequest" };
+        let delete = if write["Delete"].is_object() { "Delete" } else { "DeleteRequest" };
+        let kind = write[put]["Item"]["kind"]["S"].as_str().unwrap_or_default().to_owned();
+        let deleted = write[delete]["Key"]["pk"]["S"].as_str().unwrap_or_default().to_owned();
+        match self {
+            Self::OrdersWithoutEnd if kind == "order" => {
+                write[put]["Item"].as_object_mut().unwrap().remove("expires_at");
+                true
+            }
+            Self::MatchingRowsStay => !deleted.contains("#match#"),
+            Self::NoReceipts => !write.to_string().contains("subject-erasure-verified"),
+            Self::OrdersWithoutCase => {
+                let update = &write["Update"];
+                let of_order = update["Key"]["pk"]["S"].as_str().is_some_and(|pk| pk.contains("#order#"));
+                !(of_order
+                    && update["UpdateExpression"].as_str().is_some_and(|text| text.contains("case_id")))
+            }
+            Self::NotAllIsSealed if kind == "order" => {
+                write[put]["Item"]["note"] = serde_json::json!({ "S": "1 Example Street" });
+                true
+            }
+            Self::OrdersWithoutEnd | Self::NotAllIsSealed => true,
+        }
+    }
+}
