@@ -120,7 +120,8 @@ async fn a_merchant_who_ends_the_service_is_purged_at_once_and_access_is_revoked
 
     // Then access has ended on both sides, and nothing of the shop is shown or taken any more
     assert!(!world.works(&token).await);
-    assert!(app.context("api/service").admin_access(&shop).await.unwrap().is_none());
+    let ended = app.store().await.tenant(&shop.tenant).await.unwrap().unwrap();
+    assert!(app.context("api/service").admin_access(&ended).await.unwrap().is_none());
     assert_eq!(ask(&app, &shop, "api/savings/year", |_| {}).await.0, 403);
     assert_eq!(page(&app, &shop, None).await.0, 403);
 
