@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use ring::{digest, hmac};
 use serde_json::{Value, json};
+use storeward_core::egress::Register;
 use storeward_core::shop::{ShopDomain, Tenant};
 use storeward_core::time::{Clock, HOUR, ManualClock, Timestamp};
 use storeward_host::{Connections, Context, Invocation, Settings};
@@ -60,6 +61,8 @@ pub struct Bench {
     pub clock: ManualClock,
     /// The wiring.
     pub template: Template,
+    /// The sub-processors: the real ones, unless a test puts others here before it makes an app.
+    pub register: Register,
     extra: BTreeMap<String, String>,
     /// Shared by all processes: no two of them draw the same bytes, as no two Lambda instances do.
     entropy: Arc<Counted>,
@@ -201,7 +204,14 @@ impl Bench {
         for group in &template.schedule_groups {
             cloud.scheduler().ensure_group(group).unwrap();
         }
-        Self { cloud, clock, template, extra: BTreeMap::new(), entropy: Arc::default() }
+        Self {
+            cloud,
+            clock,
+            template,
+            register: Register::CURRENT,
+            extra: BTreeMap::new(),
+            entropy: Arc::default(),
+        }
     }
 
     /// Sets an optional variable of every function: what the template leaves to its default.
@@ -231,7 +241,8 @@ impl Bench {
             connector.http_client(),
             Arc::new(self.clock.clone()),
             Arc::clone(&self.entropy) as Arc<dyn Entropy>,
-        );
+        )
+        .with_register(self.register);
         let contexts = bootstrap::FUNCTIONS
             .iter()
             .map(|function| {

@@ -299,7 +299,8 @@ fn began(kind: Kind, item: &Value) -> Option<i64> {
             let day = item["opened_day"]["S"].as_str()?;
             Some(storeward_core::time::Timestamp::parse_rfc3339(&format!("{day}T23:59:59Z"))?.millis())
         }),
-        _ => None,
+        // Whatever else ends says in the open since when it is kept.
+        _ => Some(storeward_core::retention::Lives::read(item["lives"]["S"].as_str()?).began()? * 1000),
     }
 }
 
@@ -317,7 +318,7 @@ async fn everything_that_is_ever_stored_is_as_the_data_map_says() {
     let records: BTreeSet<i64> = seen
         .iter()
         .filter(|(_, item)| {
-            ["order", "case", "exception", "rectification", "export"]
+            ["order", "case", "exception", "rectification", "export", "request"]
                 .contains(&item["kind"]["S"].as_str().unwrap_or_default())
         })
         .filter_map(|(_, item)| number(item, "expires_at"))
@@ -365,11 +366,13 @@ const BROWSERS: [(&str, &str, bool); 3] = [
 ];
 
 /// Every function of the merchants' API that asks who is calling, with its routes.
-pub const MERCHANTS: [(&str, &[Route]); 7] = [
+pub const MERCHANTS: [(&str, &[Route]); 9] = [
     (cases::FUNCTION.name, cases::ROUTES),
     (exceptions::FUNCTION.name, exceptions::ROUTES),
     (incidents::FUNCTION.name, incidents::ROUTES),
     (members::FUNCTION.name, members::ROUTES),
+    (processors::FUNCTION.name, processors::ROUTES),
+    (requests::FUNCTION.name, requests::ROUTES),
     (savings::FUNCTION.name, savings::ROUTES),
     (service::FUNCTION.name, service::ROUTES),
     (settings::FUNCTION.name, settings::ROUTES),
@@ -412,10 +415,18 @@ fn the_apis_routes_are_the_same_in_template_functions_and_document() {
         .iter()
         .flat_map(|(function, routes)| routes.iter().map(move |route| (route.key, *function, true)));
     let public = openapi::ROUTES.iter().map(|route| (*route, openapi::FUNCTION.name, false));
-    assert_eq!(described, handled.chain(public).collect(), "the document and the functions");
+    let linked = exports::ROUTES.iter().map(|route| (*route, exports::FUNCTION.name, false));
+    assert_eq!(described, handled.chain(public).chain(linked).collect(), "the document and the functions");
     let apis = &template.apis[..];
     assert!(apis.len() == 2 && apis.iter().all(|api| api.limits.is_some() && api.authorizer.is_some()));
     assert!(!read("template.yaml").contains("sourceIp"), "an access log with the callers' addresses");
+}
+
+#[test]
+fn the_published_form_of_a_persons_export_is_the_one_of_the_code() {
+    let mut text = serde_json::to_string_pretty(&storeward_api::subject_export_schema()).unwrap();
+    text.push('\n');
+    assert_document("docs/subject-export.schema.json", &text);
 }
 
 #[test]

@@ -8,9 +8,11 @@ use storeward_core::guard::{Alert, GuardSettings};
 use storeward_core::incident::{Reach, Severity, Words};
 use storeward_core::limits::Limit;
 use storeward_core::normalize::identifiers;
+use storeward_core::rights::{Corrections, OpenedBy, Person, RightsKind};
 use storeward_core::time::{HOUR, MINUTE};
+use storeward_host::{Happened, Notice};
 use storeward_local::shopify::Shopify;
-use storeward_store::{NewIncident, Phase, Profile};
+use storeward_store::{Asking, NewIncident, Phase, Profile};
 
 use crate::bench::{App, Bench, SECRETS, SHOP, order, root, sample, sample_body, signed_delivery};
 use crate::consent::{World, shop};
@@ -35,18 +37,23 @@ const LAMBDAS_OWN: [&str; 8] = [
 ];
 
 /// What a function may do and does not do in this life, with the reason why it may.
-const UNUSED: [(&str, &str, &str); 7] = [
+const UNUSED: [(&str, &str, &str); 10] = [
     ("jobs/apply-retention", "dynamodb:PutItem DataTable", AFTER_A_DEPLOYMENT),
     ("webhooks/app-uninstalled", "dynamodb:GetItem DataTable", AT_ONCE),
     ("webhooks/shop-redact", "dynamodb:GetItem DataTable", AT_ONCE),
+    ("schedules/seal-ledger", "s3:ListBucket LedgerRoots", TO_TELL_MISSING),
+    ("schedules/seal-ledger", "sqs:SendMessage SealLedgerDeadLetters", BY_LAMBDA),
     ("schedules/sweep-due", "sqs:SendMessage SweepDueDeadLetters", BY_LAMBDA),
     ("schedules/reconcile-orders", "sqs:SendMessage ReconcileOrdersDeadLetters", BY_LAMBDA),
+    ("schedules/announce-processors", "sqs:SendMessage AnnounceProcessorsDeadLetters", BY_LAMBDA),
     ("schedules/watch-incidents", "sqs:SendMessage WatchIncidentsDeadLetters", BY_LAMBDA),
     ("jobs/handle-incident", "sqs:SendMessage HandleIncidentQueue", OUT_OF_TIME),
 ];
 
 /// Who objects to the use of their data.
 const LIMITED: &str = "limited@example.com";
+
+const TO_TELL_MISSING: &str = "with it S3 answers 404 for a day that is not sealed, and not 403";
 
 const BY_LAMBDA: &str =
     "an invocation that failed for good is kept there by Lambda, which sends with the function's role";
@@ -134,6 +141,11 @@ impl Roles {
             "TrentService.Decrypt" => {
                 let purpose = body["EncryptionContext"]["purpose"].as_str().unwrap();
                 vec![format!("kms:Decrypt DeploymentKey for {purpose}")]
+            }
+            "TrentService.Sign" => vec!["kms:Sign LedgerRootsKey".to_owned()],
+            operation if operation.contains("/storeward-development-ledger-roots-") => {
+                let action = if operation.starts_with("PUT ") { "s3:PutObject" } else { "s3:GetObject" };
+                vec![format!("{action} LedgerRoots.Arn")]
             }
             operation if operation.starts_with("POST /schedules/") => {
                 let role = body["Target"]["RoleArn"].as_str().unwrap().rsplit('/').next().unwrap();
@@ -388,6 +400,78 @@ impl Watched<'_> {
         tokio::time::pause();
     }
 
+    /// What a merchant asks for a person, of every kind.
+    async fn asked(&mut self) {
+        let email = "asked.for@example.com";
+        for lost in ["jobs/match-order", "jobs/notify-merchant", "jobs/reconcile-shop"] {
+            self.lose(lost).await;
+        }
+        let mut body = stranger(95);
+        body["email"] = json!(email);
+        self.order(95, &body).await;
+        self.drain("jobs/match-order").await;
+        let right = json!({"email": "put.right@example.com"});
+        for (kind, job) in [
+            ("restriction", "jobs/redact-subject"),
+            ("lift-restriction", "jobs/redact-subject"),
+            ("objection", "jobs/redact-subject"),
+            ("access", "jobs/export-subject"),
+            ("rectification", "jobs/rectify-subject"),
+            ("erasure", "jobs/redact-subject"),
+        ] {
+            let mut body = json!({"kind": kind, "email": email});
+            if kind == "rectification" {
+                body["corrections"] = right.clone();
+            }
+            let asked = self.ask("api/requests", "POST /v1/requests", "", &body).await;
+            let id = asked["id"].as_str().unwrap().to_owned();
+            self.drain(job).await;
+            for lost in ["jobs/match-order", "jobs/reconcile-shop", "jobs/redact-subject"] {
+                self.lose(lost).await;
+            }
+            let now = self.ask("api/requests", "GET /v1/requests/{id}", &id, &Value::Null).await;
+            assert_ne!(now["state"], "received", "{now}");
+            if kind == "access" {
+                let link = self.ask("api/requests", "POST /v1/requests/{id}/link", &id, &Value::Null).await;
+                let token = link["json"].as_str().unwrap().rsplit('/').next().unwrap();
+                let event =
+                    json!({"routeKey": "GET /v1/exports/{token}", "pathParameters": {"token": token}});
+                let answer = self.app.invoke("api/exports", event).await.unwrap();
+                assert_eq!(answer["statusCode"], 200, "{answer}");
+                self.book("api/exports");
+            }
+        }
+        self.ask("api/requests", "GET /v1/requests", "", &Value::Null).await;
+    }
+
+    /// What an operator opens and nobody proves.
+    async fn unproven(&mut self) {
+        let store = self.app.store().await;
+        let installation = store.installation(&store.shop_id(&SHOP.parse().unwrap())).await.unwrap().unwrap();
+        let person =
+            Person { email: Some("someone.else@example.com".to_owned().into()), ..Person::default() };
+        let asking = Asking {
+            kind: RightsKind::Access,
+            by: OpenedBy::Operator,
+            person,
+            corrections: Corrections::default(),
+        };
+        let acceptance = store.open_request(&installation, "unproven", &asking).unwrap();
+        let notice = Notice {
+            tenant: installation.tenant.clone(),
+            case: acceptance.work().record.clone(),
+            what: Happened::Proof,
+        };
+        store.commit(acceptance).await.unwrap();
+        let _by_the_test_itself = self.wire.take();
+        let body = serde_json::to_string(&notice).unwrap();
+        let event = json!({"Records": [{"messageId": "m", "receiptHandle": "r", "body": body}]});
+        self.app.invoke("jobs/notify-merchant", event).await.unwrap();
+        self.book("jobs/notify-merchant");
+        self.bench.advance(HOUR * 25).await;
+        self.invoke("schedules/sweep-due", sample("schedules/sweep-due/hourly")).await;
+    }
+
     /// What is told of someone whose data may not be used.
     async fn limited(&mut self, told: &dyn Fn(u64, u32) -> Value) {
         let store = self.app.store().await;
@@ -440,6 +524,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     let mut world = World::new().await;
     // Nobody listens there: a mail is announced and fails.
     world.bench.set("STOREWARD_RESEND_ENDPOINT", "http://127.0.0.1:1");
+    world.bench.register = crate::egress::CHANGING;
     let bench = &world.bench;
     let profile = Profile {
         email: Some("merchant@example.com".to_owned().into()),
@@ -496,6 +581,8 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     life.bench.advance(HOUR).await;
     life.invoke("schedules/sweep-due", sweep()).await;
     life.drain("jobs/redact-subject").await;
+    life.asked().await;
+    life.unproven().await;
     // Uninstalled and purged, asked for by shop/redact and by the sweep, and in a run that has no time.
     life.order(31, &stranger(31)).await;
     life.drain("jobs/match-order").await;
@@ -527,6 +614,11 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     life.invoke("webhooks/shop-redact", event).await;
     tokio::time::pause();
     life.drain("jobs/purge-shop").await;
+    // A change of sub-processors is announced to the shops that are left.
+    life.invoke("schedules/announce-processors", sample("schedules/announce-processors/daily")).await;
+
+    life.bench.advance(HOUR * 24).await;
+    life.invoke("schedules/seal-ledger", sample("schedules/seal-ledger/daily")).await;
 
     life.compare(|function| !API.contains(&function));
 }
@@ -561,7 +653,7 @@ impl Watched<'_> {
         let actor = store.actor(&shop, "42");
         let _by_the_test_itself = self.wire.take();
         let event = json!({
-            "routeKey": key, "headers": {}, "pathParameters": {"id": id}, "body": body.to_string(),
+            "routeKey": key, "headers": {}, "pathParameters": {"id": id, "name": id}, "body": body.to_string(),
             "requestContext": {"authorizer": {"lambda": {"shop": shop, "actor": actor}}},
         });
         let answer = self.app.invoke(function, event).await.unwrap();
@@ -572,19 +664,23 @@ impl Watched<'_> {
 }
 
 /// The functions of the merchants' API.
-const API: [&str; 7] = [
+const API: [&str; 10] = [
     "api/authorizer",
     "api/cases",
     "api/exceptions",
+    "api/exports",
     "api/members",
+    "api/requests",
     "api/openapi",
+    "api/processors",
     "api/savings",
     "api/settings",
 ];
 
 #[tokio::test(start_paused = true)]
 async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
-    let bench = Bench::new().await;
+    let mut bench = Bench::new().await;
+    bench.register = crate::egress::CHANGING;
     let installation = bench.app().install().await;
     bench.app().store().await.member_opened(&installation, "42").await.unwrap();
     let wire = Wire::default();
@@ -639,6 +735,12 @@ async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
     let exception = exceptions["exceptions"][0]["id"].as_str().unwrap().to_owned();
     life.ask("api/exceptions", "DELETE /v1/exceptions/{id}", &exception, &none).await;
     life.ask("api/savings", "GET /v1/savings", "", &none).await;
+    life.ask("api/processors", "GET /v1/processors", "", &none).await;
+    life.ask("api/processors", "POST /v1/processors/acknowledgement", "", &none).await;
+    for method in ["POST", "DELETE"] {
+        let key = format!("{method} /v1/processors/{{name}}/objection");
+        life.ask("api/processors", &key, "resend", &none).await;
+    }
     let store = life.app.store().await;
     store.member_opened(&installation, "43").await.unwrap();
     let colleague = store.actor(&installation.tenant.shop, "43");
@@ -647,6 +749,7 @@ async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
     life.ask("api/members", "PUT /v1/members", "", &json!({"newcomers": "agent"})).await;
     life.ask("api/members", "PUT /v1/members/{id}", &colleague, &json!({"role": "admin"})).await;
     life.ask("api/members", "DELETE /v1/members/{id}", &colleague, &none).await;
+    life.asked().await;
     life.compare(|function| API.contains(&function));
 }
 

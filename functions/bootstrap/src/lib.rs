@@ -4,6 +4,7 @@ use storeward_host::Function;
 
 /// Every function of the bundle. `template.yaml`, `events/` and the crates are held against it by a test.
 pub const FUNCTIONS: &[Function] = &[
+    announce_processors::FUNCTION,
     apply_retention::FUNCTION,
     app_scopes_update::FUNCTION,
     app_uninstalled::FUNCTION,
@@ -15,6 +16,8 @@ pub const FUNCTIONS: &[Function] = &[
     breaches::FUNCTION,
     cases::FUNCTION,
     exceptions::FUNCTION,
+    exports::FUNCTION,
+    requests::FUNCTION,
     handle_incident::FUNCTION,
     incidents::FUNCTION,
     match_order::FUNCTION,
@@ -28,6 +31,7 @@ pub const FUNCTIONS: &[Function] = &[
     orders_create::FUNCTION,
     orders_fulfilled::FUNCTION,
     orders_updated::FUNCTION,
+    processors::FUNCTION,
     purge_shop::FUNCTION,
     reconcile_orders::FUNCTION,
     reconcile_shop::FUNCTION,
@@ -35,6 +39,7 @@ pub const FUNCTIONS: &[Function] = &[
     redact_subject::FUNCTION,
     savings::FUNCTION,
     service::FUNCTION,
+    seal_ledger::FUNCTION,
     settings::FUNCTION,
     shop_redact::FUNCTION,
     shop_update::FUNCTION,

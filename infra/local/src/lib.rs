@@ -4,6 +4,7 @@
 
 pub mod cloud;
 pub mod commands;
+pub mod egress;
 pub mod resend;
 pub mod runtime;
 pub mod shopify;

@@ -13,7 +13,11 @@ use axum::routing::post;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
+use storeward_core::data_map::Processor;
+use storeward_core::egress::Use;
 use storeward_core::time::{Clock, DAY, Timestamp};
+
+use crate::egress::Reached;
 
 /// The API key that is accepted: visibly no real one.
 pub const KEY: &str = "re_test_storeward_local";
@@ -72,7 +76,8 @@ struct Known {
 #[derive(Default)]
 struct World {
     mails: VecDeque<Mail>,
-    requests: VecDeque<Bytes>,
+    /// Each with its idempotency key.
+    requests: VecDeque<(String, Bytes)>,
     keys: BTreeMap<String, Known>,
     busy: BTreeSet<String>,
     troubles: VecDeque<Trouble>,
@@ -126,7 +131,18 @@ impl Resend {
     /// The body of every request that arrived, taken or not, oldest first.
     #[must_use]
     pub fn requests(&self) -> Vec<Bytes> {
-        self.world().requests.iter().cloned().collect()
+        self.world().requests.iter().map(|(_, body)| body.clone()).collect()
+    }
+
+    /// The same as the egress recorder tells it: with the idempotency key.
+    #[must_use]
+    pub fn reached(&self) -> Vec<Reached> {
+        let reached = |(key, body): &(String, Bytes)| Reached {
+            processor: Processor::Resend,
+            purpose: if key.starts_with("storeward-processors-") { Use::ServiceMail } else { Use::CaseMail },
+            bytes: [key.as_bytes(), b"\n", body].concat(),
+        };
+        self.world().requests.iter().map(reached).collect()
     }
 
     /// Lets the next request meet trouble; asked for several times, the next several.
@@ -156,7 +172,7 @@ impl Resend {
     fn answer(&self, authorization: Option<&str>, key: Option<&str>, body: &Bytes) -> Answer {
         let now = self.clock.now();
         let mut world = self.world();
-        world.requests.push_back(body.clone());
+        world.requests.push_back((key.unwrap_or_default().to_owned(), body.clone()));
         if world.requests.len() > REMEMBERED {
             world.requests.pop_front();
         }

@@ -641,7 +641,8 @@ impl<'a> Resolver<'a> {
             "AWS::IAM::Role" => called("RoleName")?,
             "AWS::Serverless::HttpApi" => name.to_owned(),
             "AWS::Logs::LogGroup" => called("LogGroupName")?,
-            "AWS::KMS::Key" => kms::key_arn().rsplit('/').next().unwrap_or_default().to_owned(),
+            "AWS::KMS::Key" => key_arn(resource.properties).rsplit('/').next().unwrap_or_default().to_owned(),
+            "AWS::S3::Bucket" => called("BucketName")?,
             "AWS::KMS::Alias" => called("AliasName")?,
             // There is no Cognito here: whoever starts the bundle names another issuer.
             "AWS::Cognito::UserPool" | "AWS::Cognito::UserPoolClient" => name.to_owned(),
@@ -679,7 +680,8 @@ impl<'a> Resolver<'a> {
             ("AWS::Serverless::Function", "Arn") => function_arn(&called("FunctionName")?),
             ("AWS::Scheduler::ScheduleGroup", "Arn") => group_arn(&called("Name")?),
             ("AWS::IAM::Role", "Arn") => role_arn(&called("RoleName")?),
-            ("AWS::KMS::Key", "Arn") => kms::key_arn(),
+            ("AWS::KMS::Key", "Arn") => key_arn(resource.properties),
+            ("AWS::S3::Bucket", "Arn") => format!("arn:aws:s3:::{}", called("BucketName")?),
             ("AWS::Logs::LogGroup", "Arn") => {
                 format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{}:*", called("LogGroupName")?)
             }
@@ -879,6 +881,15 @@ impl<'a> Resolver<'a> {
 #[must_use]
 pub fn function_arn(function_name: &str) -> String {
     format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function_name}")
+}
+
+/// The ARN of the key that seals, or of the one that signs.
+fn key_arn(properties: &Yaml) -> String {
+    if properties["KeyUsage"].as_str() == Some("SIGN_VERIFY") {
+        kms::signing_key_arn()
+    } else {
+        kms::key_arn()
+    }
 }
 
 fn role_arn(name: &str) -> String {

@@ -4,14 +4,16 @@
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
+use storeward_core::data_map::Processor;
 use storeward_host::ProblemKind;
 
 use crate::incidents::BreachesBody;
 use crate::service::{EndingBody, EndingRequest, HandoverBody};
 use crate::types::{
-    CaseBody, CasesBody, DecisionRequest, ExceptionsBody, InstructionsBody, InstructionsRequest, MembersBody,
-    NewcomersRequest, PreviewBody, PreviewRequest, RecheckBody, RetentionBody, RetentionRequest, RoleRequest,
-    SavingsBody, SelfBody, SettingsBody, words,
+    CaseBody, CasesBody, DecisionRequest, ExceptionsBody, InstructionsBody, InstructionsRequest, LinkBody,
+    MembersBody, NewcomersRequest, OpenRequest, PreviewBody, PreviewRequest, ProcessorBody, ProcessorsBody,
+    RecheckBody, RequestBody, RequestsBody, RetentionBody, RetentionRequest, RoleRequest, SavingsBody,
+    SelfBody, SettingsBody, SubjectExport, words,
 };
 
 type Make = fn(&mut SchemaGenerator) -> Schema;
@@ -57,8 +59,12 @@ enum Kind {
     Time,
     State,
     Cursor,
+    Key,
+    Token,
+    RightsState,
     Revision,
     Number { default: usize, most: usize },
+    Processor,
 }
 
 const ID: Parameter =
@@ -109,6 +115,43 @@ const IF_MATCH: Parameter = Parameter {
     about: "Decide only on the case at this revision: its `ETag`.",
     kind: Kind::Revision,
 };
+
+const PROCESSOR: Parameter =
+    Parameter { name: "name", place: "path", about: "The sub-processor's `id`.", kind: Kind::Processor };
+const TOKEN: Parameter = Parameter {
+    name: "token",
+    place: "path",
+    about: "The link's token with `.json` or `.html` after it.",
+    kind: Kind::Token,
+};
+
+const IDEMPOTENCY_KEY: Parameter = Parameter {
+    name: "Idempotency-Key",
+    place: "header",
+    about: "A name of your own for the request: sent again under the same name, it is the same request.",
+    kind: Kind::Key,
+};
+
+const REQUEST_FILTER: [Parameter; 3] = [
+    Parameter {
+        name: "state",
+        place: "query",
+        about: "Only requests in this state.",
+        kind: Kind::RightsState,
+    },
+    Parameter {
+        name: "limit",
+        place: "query",
+        about: "At most this many requests on a page.",
+        kind: Kind::Number { default: 20, most: 100 },
+    },
+    Parameter {
+        name: "cursor",
+        place: "query",
+        about: "The `next` of the page before, with the same filter.",
+        kind: Kind::Cursor,
+    },
+];
 
 const MONTHS: Parameter = Parameter {
     name: "months",
@@ -280,6 +323,71 @@ pub const OPERATIONS: &[Operation] = &[
         problems: &[ProblemKind::NotFound, ProblemKind::CaseNotResolved, ProblemKind::CaseTooLarge],
     },
     Operation {
+        key: "POST /v1/requests",
+        function: "api/requests",
+        public: false,
+        id: "openRequest",
+        summary: "Open a rights request for a person: access, a file, rectification, erasure, restriction, objection",
+        parameters: &[IDEMPOTENCY_KEY],
+        body: Some(schema::<OpenRequest>),
+        answer: (202, "It is taken in and will be carried out.", Some(schema::<RequestBody>)),
+        problems: &[
+            ProblemKind::InvalidBody,
+            ProblemKind::InvalidParameter,
+            ProblemKind::RequestTooLarge,
+            ProblemKind::RequestIncomplete,
+            ProblemKind::IdempotencyKeyUsed,
+        ],
+    },
+    Operation {
+        key: "GET /v1/requests",
+        function: "api/requests",
+        public: false,
+        id: "listRequests",
+        summary: "Rights requests, however they were opened, page by page",
+        parameters: &REQUEST_FILTER,
+        body: None,
+        answer: (200, "A page, the latest first.", Some(schema::<RequestsBody>)),
+        problems: &[ProblemKind::InvalidParameter],
+    },
+    Operation {
+        key: "GET /v1/requests/{id}",
+        function: "api/requests",
+        public: false,
+        id: "getRequest",
+        summary: "Where a rights request stands",
+        parameters: &[ID],
+        body: None,
+        answer: (200, "The request.", Some(schema::<RequestBody>)),
+        problems: &[ProblemKind::NotFound],
+    },
+    Operation {
+        key: "POST /v1/requests/{id}/link",
+        function: "api/requests",
+        public: false,
+        id: "linkRequest",
+        summary: "Make a link to what was put together about a person; it works for a few minutes, and the one before ends",
+        parameters: &[ID],
+        body: None,
+        answer: (200, "The link. Fetching it makes the request done.", Some(schema::<LinkBody>)),
+        problems: &[ProblemKind::NotFound, ProblemKind::NothingToFetch],
+    },
+    Operation {
+        key: "GET /v1/exports/{token}",
+        function: "api/exports",
+        public: true,
+        id: "fetchExport",
+        summary: "What was put together about a person, as JSON or as a page, by the link that was made for it",
+        parameters: &[TOKEN],
+        body: None,
+        answer: (
+            200,
+            "The document, to be saved: `token.json` or `token.html`.",
+            Some(schema::<SubjectExport>),
+        ),
+        problems: &[ProblemKind::NotFound, ProblemKind::Unavailable],
+    },
+    Operation {
         key: "GET /v1/exceptions",
         function: "api/exceptions",
         public: false,
@@ -299,6 +407,54 @@ pub const OPERATIONS: &[Operation] = &[
         parameters: &[ID],
         body: None,
         answer: (204, "It is gone.", None),
+        problems: &[ProblemKind::NotFound],
+    },
+    Operation {
+        key: "GET /v1/processors",
+        function: "api/processors",
+        public: false,
+        id: "listProcessors",
+        summary: "Who processes data for the merchant, what for, and what is going to change",
+        parameters: &[],
+        body: None,
+        answer: (200, "All sub-processors.", Some(schema::<ProcessorsBody>)),
+        problems: &[],
+    },
+    Operation {
+        key: "POST /v1/processors/acknowledgement",
+        function: "api/processors",
+        public: false,
+        id: "acknowledgeProcessors",
+        summary: "Say that the merchant read of all changes that are announced: their notice period begins, if it has not by mail",
+        parameters: &[],
+        body: None,
+        answer: (204, "It is noted.", None),
+        problems: &[],
+    },
+    Operation {
+        key: "POST /v1/processors/{name}/objection",
+        function: "api/processors",
+        public: false,
+        id: "objectToProcessor",
+        summary: "Object to a sub-processor: from now on nothing is sent to it for this merchant",
+        parameters: &[PROCESSOR],
+        body: None,
+        answer: (
+            200,
+            "The sub-processor, and what does not happen without it.",
+            Some(schema::<ProcessorBody>),
+        ),
+        problems: &[ProblemKind::NotFound, ProblemKind::ProcessorEssential],
+    },
+    Operation {
+        key: "DELETE /v1/processors/{name}/objection",
+        function: "api/processors",
+        public: false,
+        id: "withdrawObjection",
+        summary: "Withdraw an objection",
+        parameters: &[PROCESSOR],
+        body: None,
+        answer: (200, "The sub-processor.", Some(schema::<ProcessorBody>)),
         problems: &[ProblemKind::NotFound],
     },
     Operation {
@@ -480,6 +636,12 @@ pub fn document() -> Value {
     })
 }
 
+/// The JSON Schema of what a person gets: docs/subject-export.schema.json.
+#[must_use]
+pub fn subject_export_schema() -> Value {
+    json!(SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<SubjectExport>())
+}
+
 impl Operation {
     fn written(&self, generator: &mut SchemaGenerator) -> Value {
         let (status, about, answer) = self.answer;
@@ -519,8 +681,12 @@ impl Parameter {
     fn written(&self, generator: &mut SchemaGenerator) -> Value {
         let schema = match self.kind {
             Kind::Id => json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" }),
+            Kind::Processor => json!({ "type": "string", "enum": Processor::ALL.map(Processor::name) }),
             Kind::Time => json!({ "type": "string", "format": "date-time" }),
             Kind::State => json!(words::case_state(generator)),
+            Kind::RightsState => json!(words::rights_state(generator)),
+            Kind::Key => json!({ "type": "string", "pattern": "^[!-~]{1,128}$" }),
+            Kind::Token => json!({ "type": "string", "pattern": "^[0-9a-f-]+\\.(json|html)$" }),
             Kind::Cursor => json!({ "type": "string", "maxLength": 200 }),
             Kind::Revision => json!({ "type": "string", "pattern": "^\"[0-9]+\"$" }),
             Kind::Number { default, most } => {

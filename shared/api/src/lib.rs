@@ -6,15 +6,17 @@ mod incidents;
 mod service;
 mod types;
 
-pub use document::{OPERATIONS, Operation, document};
+pub use document::{OPERATIONS, Operation, document, subject_export_schema};
 pub use incidents::{
     BreachBody, BreachesBody, IncidentBody, IncidentsBody, NewIncidentBody, ReachedBody, WordsBody,
 };
 pub use service::{EndingBody, EndingRequest, HandoverBody, HandoverRecord};
 pub use types::{
-    ActivityBody, CaseBody, CasesBody, DecisionBody, DecisionRequest, ExceptionBody, ExceptionsBody,
-    ExplanationBody, InstructionsBody, InstructionsRequest, MemberBody, MembersBody, MonthBody,
-    NewcomersRequest, PreviewBody, PreviewExample, PreviewRequest, PreviewResult, ReasonBody, RecheckBody,
-    RetentionBody, RetentionRequest, RetentionWindow, RoleBody, RoleRequest, SavedBody, SavingsBody,
-    SelfBody, SettingsBody, StaffBody, StepBody,
+    ActivityBody, CaseBody, CasesBody, CorrectionsBody, DecisionBody, DecisionRequest, ExceptionBody,
+    ExceptionsBody, ExplanationBody, InstructionsBody, InstructionsRequest, KeptFor, LinkBody, MemberBody,
+    MembersBody, MonthBody, NewcomersRequest, OpenRequest, PreviewBody, PreviewExample, PreviewRequest,
+    PreviewResult, ProcessorBody, ProcessorUseBody, ProcessorsBody, ReasonBody, RecheckBody, RequestBody,
+    RequestsBody, RetentionBody, RetentionRequest, RetentionWindow, RoleBody, RoleRequest, SavedBody,
+    SavingsBody, SelfBody, SettingsBody, StaffBody, StepBody, SubjectExport, SubjectRecord,
+    SubjectRecordAbout, UseState,
 };

@@ -10,16 +10,21 @@ use storeward_core::instructions::Activity;
 use storeward_core::matching::{Evidence, Explanation, Field, Level, Reason};
 use storeward_core::members::Members;
 use storeward_core::money;
+use storeward_core::personal::Personal;
+use storeward_core::rights::{OpenedBy, RightsKind, RightsState};
 use storeward_core::roles::{Permission, Role};
-use storeward_store::{Case, CaseState, Exception, Member, MonthlyStatistics, Standing};
+use storeward_core::time::Timestamp;
+use storeward_store::{Asked, Case, CaseState, Exception, Member, MonthlyStatistics, Standing};
 
 /// The schemas of the domain's words, made of the words themselves: the domain knows no schemas.
 pub(crate) mod words {
     use schemars::{Schema, SchemaGenerator};
     use serde::Serialize;
     use serde_json::json;
+    use storeward_core::data_map::Kind;
     use storeward_core::exception::Scope;
     use storeward_core::guard::{Alert, Decision, Sensitivity};
+    use storeward_core::rights::{OpenedBy, RightsKind, RightsState};
     use storeward_store::{CaseState, Standing};
 
     fn one_of<T: Serialize>(words: &[T]) -> Schema {
@@ -54,6 +59,23 @@ pub(crate) mod words {
 
     pub(crate) fn standing(_: &mut SchemaGenerator) -> Schema {
         one_of(&[Standing::Active, Standing::Cancelled, Standing::Fulfilled])
+    }
+
+    pub(crate) fn rights_kind(_: &mut SchemaGenerator) -> Schema {
+        one_of(&RightsKind::ALL)
+    }
+
+    pub(crate) fn exported_kind(_: &mut SchemaGenerator) -> Schema {
+        let exported = Kind::ALL.into_iter().filter(|kind| kind.row().exported);
+        one_of(&exported.map(Kind::name).collect::<Vec<_>>())
+    }
+
+    pub(crate) fn opened_by(_: &mut SchemaGenerator) -> Schema {
+        one_of(&OpenedBy::ALL)
+    }
+
+    pub(crate) fn rights_state(_: &mut SchemaGenerator) -> Schema {
+        one_of(&RightsState::ALL)
     }
 
     pub(crate) fn scope(_: &mut SchemaGenerator) -> Schema {
@@ -541,15 +563,73 @@ impl From<Exception> for ExceptionBody {
         Self {
             id: exception.id,
             scope: exception.scope,
-            labels: exception
-                .labels
-                .into_iter()
-                .map(storeward_core::personal::Personal::into_inner)
-                .collect(),
+            labels: exception.labels.into_iter().map(Personal::into_inner).collect(),
             restricted: exception.restricted,
             since: exception.since.to_rfc3339(),
         }
     }
+}
+
+/// The sub-processors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Processors")]
+pub struct ProcessorsBody {
+    /// All of them, also those that are not in use yet.
+    pub processors: Vec<ProcessorBody>,
+}
+
+/// A sub-processor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Processor")]
+pub struct ProcessorBody {
+    /// What it is objected to by.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Whether the service cannot be given without it.
+    pub essential: bool,
+    /// What does not happen without it.
+    pub without: String,
+    /// Since when the merchant objects, if it does. Nothing is sent to it, and what `without` says holds.
+    pub objected_at: Option<String>,
+    /// What it is used for.
+    pub uses: Vec<ProcessorUseBody>,
+}
+
+/// One use of a sub-processor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ProcessorUse")]
+pub struct ProcessorUseBody {
+    /// What for, as a word.
+    pub purpose: String,
+    /// What for, as a text.
+    pub about: String,
+    /// Which categories of data it may get for that, and no others.
+    pub categories: Vec<String>,
+    /// Where it is processed.
+    pub region: String,
+    /// Whether it counts for this merchant.
+    pub state: UseState,
+    /// When it was announced, if it came by a change.
+    pub announced_at: Option<String>,
+    /// From when it counts at the earliest, if it came by a change.
+    pub effective_at: Option<String>,
+    /// When this merchant was told of the change.
+    pub told_at: Option<String>,
+    /// From when it counts for this merchant, while it does not and that is known.
+    pub in_force_from: Option<String>,
+}
+
+/// Whether a use of a sub-processor counts for a merchant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UseState {
+    /// It does.
+    InForce,
+    /// It is announced, and nothing is sent before it counts.
+    Announced,
+    /// It counts for nobody: what needs it does not exist yet.
+    NotInUse,
 }
 
 /// What the guard was good for, month by month.
@@ -727,6 +807,164 @@ pub struct NewcomersRequest {
 pub struct RoleRequest {
     /// The role.
     pub role: RoleBody,
+}
+
+/// A rights request to open. By at least one of e-mail, phone and customer number, all of which must be right.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OpenRequest {
+    /// What the person asks for.
+    #[schemars(schema_with = "words::rights_kind")]
+    pub kind: RightsKind,
+    /// The person's e-mail address.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub email: Option<Personal<String>>,
+    /// The person's phone number, with the country: `+12025550143`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub phone: Option<Personal<String>>,
+    /// Shopify's number of the person's customer account.
+    #[serde(default)]
+    #[schemars(with = "Option<u64>")]
+    pub customer_id: Option<Personal<u64>>,
+    /// What is right, for a rectification alone.
+    #[serde(default)]
+    pub corrections: Option<CorrectionsBody>,
+}
+
+/// What is right in place of what is stored. Names and addresses are put right in the shop, which tells of it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Corrections")]
+pub struct CorrectionsBody {
+    /// The right e-mail address.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub email: Option<Personal<String>>,
+    /// The right phone number, with the country.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub phone: Option<Personal<String>>,
+}
+
+/// A rights request: nothing of whom it is about.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RightsRequest")]
+pub struct RequestBody {
+    /// Its name.
+    pub id: String,
+    /// What was asked for.
+    #[schemars(schema_with = "words::rights_kind")]
+    pub kind: RightsKind,
+    /// Who opened it.
+    #[schemars(schema_with = "words::opened_by")]
+    pub opened_by: OpenedBy,
+    /// Where it stands.
+    #[schemars(schema_with = "words::rights_state")]
+    pub state: RightsState,
+    /// When it came.
+    pub received_at: String,
+    /// By when it is to be answered.
+    pub due_at: String,
+    /// When it was carried out or refused.
+    pub finished_at: Option<String>,
+    /// Why it was refused, as a word that does not change.
+    pub refused_because: Option<String>,
+    /// What that means.
+    pub explanation: Option<String>,
+    /// How many records it changed or found, by kind.
+    pub counts: BTreeMap<String, u64>,
+    /// What its deadline comes to when it is near or over.
+    pub warning: Option<String>,
+}
+
+impl RequestBody {
+    /// A request as it stands at `now`.
+    #[must_use]
+    pub fn of(asked: &Asked, now: Timestamp) -> Self {
+        Self {
+            id: asked.reference.id().to_owned(),
+            kind: asked.kind,
+            opened_by: asked.by,
+            state: asked.state,
+            received_at: asked.received_at.to_rfc3339(),
+            due_at: asked.due_at().to_rfc3339(),
+            finished_at: asked.finished_at.map(Timestamp::to_rfc3339),
+            refused_because: asked.because.map(|because| because.name().to_owned()),
+            explanation: asked.because.map(|because| because.sentence().to_owned()),
+            counts: asked.counts.clone(),
+            warning: asked.warning(now).map(|warning| warning.to_string()),
+        }
+    }
+}
+
+/// A page of rights requests.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RightsRequests")]
+pub struct RequestsBody {
+    /// The requests, the latest first.
+    pub requests: Vec<RequestBody>,
+    /// What to ask for the next page with; null at the end.
+    pub next: Option<String>,
+}
+
+/// Where a document can be fetched, for a few minutes, by whoever has the address.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Link")]
+pub struct LinkBody {
+    /// The JSON file.
+    pub json: String,
+    /// The same as a page to read.
+    pub html: String,
+    /// Until when.
+    pub until: String,
+}
+
+/// Everything stored about a person, as it is handed over: docs/subject-export.schema.json.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SubjectExport")]
+pub struct SubjectExport {
+    /// The form, with its version: `storeward-subject-export-1`.
+    pub format: String,
+    /// Shopify's number of the request, where it came from there.
+    pub data_request: Option<u64>,
+    /// When it was asked for.
+    pub received_at: String,
+    /// When it was put together.
+    pub made_at: Option<String>,
+    /// What is stored; empty where nothing is.
+    pub records: Vec<SubjectRecord>,
+}
+
+/// One thing that is stored about the person.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct SubjectRecord {
+    /// What kind of record: a name of docs/data-map.md.
+    #[schemars(schema_with = "words::exported_kind")]
+    pub kind: String,
+    /// What it holds, why, and until when.
+    pub about: SubjectRecordAbout,
+    /// What it says: the members depend on the kind.
+    pub data: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What a kind of record holds, why, and until when.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct SubjectRecordAbout {
+    /// What it holds.
+    pub holds: String,
+    /// Why it is kept.
+    pub purpose: String,
+    /// For how many days it is kept; null where it ends with something else.
+    pub retention: Option<KeptFor>,
+}
+
+/// How long something is kept.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct KeptFor {
+    /// In days.
+    pub kept_for_days: u64,
 }
 
 #[cfg(test)]

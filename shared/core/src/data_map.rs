@@ -58,6 +58,8 @@ pub enum Kind {
     Limit,
     /// What was done to data: audit entries, refusals, erasure receipts.
     Ledger,
+    /// Who read personal data through the API, and when.
+    Access,
     /// A breach of personal data, and which shops it reached.
     Incident,
 }
@@ -360,7 +362,7 @@ pub struct Row {
 
 impl Kind {
     /// Every kind, in the order of the map.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Shop,
         Self::Member,
         Self::Directory,
@@ -384,6 +386,7 @@ impl Kind {
         Self::Tombstone,
         Self::Limit,
         Self::Ledger,
+        Self::Access,
         Self::Incident,
     ];
 
@@ -414,6 +417,7 @@ impl Kind {
             Self::Tombstone => "tombstone",
             Self::Limit => "limit",
             Self::Ledger => "ledger",
+            Self::Access => "access",
             Self::Incident => "incident",
         }
     }
@@ -736,6 +740,21 @@ impl Kind {
                 legal_basis: LegalBasis::LegalObligation,
                 categories: &[],
                 retention: Retention::Permanent,
+                erasure: Erasure::Keep,
+                bucketed: false,
+                exported: false,
+                processors: &[Processor::CloudHost],
+            },
+            // Promise DG23. A purge leaves it: who read a shop's data shortly before its end is asked after it.
+            Self::Access => Row {
+                kind: self,
+                table: Table::Ledger,
+                holds: "when personal data was read or refused through the API: blinded member of staff and shop, route, \
+                        status, IP address hashed with a salt of the day",
+                purpose: Purpose::Rights,
+                legal_basis: LegalBasis::LegalObligation,
+                categories: &[Pseudonym],
+                retention: Retention::Window(Duration::from_hours(90 * 24)),
                 erasure: Erasure::Keep,
                 bucketed: false,
                 exported: false,

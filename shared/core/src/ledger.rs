@@ -1,6 +1,8 @@
 //! The arithmetic of the ledger: what an entry hashes to and the Merkle root of a day's entries.
 //! Where entries are kept and who signs the roots is the store's and the operator's.
 
+pub mod seal;
+
 use ring::digest::{SHA256, digest};
 
 /// A SHA-256 hash.
@@ -14,6 +16,10 @@ fn sha256(parts: &[&[u8]]) -> Hash {
     let mut hash = [0; 32];
     hash.copy_from_slice(context.finish().as_ref());
     hash
+}
+
+fn digest_of(bytes: &[u8]) -> Hash {
+    sha256(&[bytes])
 }
 
 /// The hash of one entry's canonical bytes, set apart from the hash of a node as in RFC 6962, section 2.1.
@@ -36,9 +42,59 @@ pub fn root(leaves: &[Hash]) -> Hash {
         _ => {
             let split = leaves.len().next_power_of_two() / 2;
             let (left, right) = leaves.split_at(split);
-            sha256(&[&[1], &root(left), &root(right)])
+            node(&root(left), &root(right))
         }
     }
+}
+
+fn node(left: &Hash, right: &Hash) -> Hash {
+    sha256(&[&[1], left, right])
+}
+
+/// The path from one leaf to the root (RFC 9162, section 2.1.3.1): by it a single receipt is checked without the other
+/// entries of its day. `None` when there is no such leaf.
+#[must_use]
+pub fn inclusion(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
+    if index >= leaves.len() {
+        return None;
+    }
+    if leaves.len() == 1 {
+        return Some(Vec::new());
+    }
+    let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
+    let (mut path, sibling) = if index < left.len() {
+        (inclusion(left, index)?, root(right))
+    } else {
+        (inclusion(right, index - left.len())?, root(left))
+    };
+    path.push(sibling);
+    Some(path)
+}
+
+/// Whether `path` leads from the leaf at `index` of `size` to `root` (RFC 9162, section 2.1.3.2).
+#[must_use]
+pub fn is_included(leaf: &Hash, index: usize, size: usize, path: &[Hash], root: &Hash) -> bool {
+    if index >= size {
+        return false;
+    }
+    let (mut at, mut last, mut hash) = (index, size - 1, *leaf);
+    for sibling in path {
+        if last == 0 {
+            return false;
+        }
+        if at % 2 == 1 || at == last {
+            hash = node(sibling, &hash);
+            while at % 2 == 0 && at != 0 {
+                at /= 2;
+                last /= 2;
+            }
+        } else {
+            hash = node(&hash, sibling);
+        }
+        at /= 2;
+        last /= 2;
+    }
+    last == 0 && hash == *root
 }
 
 /// The root of a day, chained to the day before, so that a whole day cannot be exchanged.
@@ -71,6 +127,29 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_path_leads_from_its_leaf_to_its_root_and_from_nowhere_else(
+            size in 1usize..40, at in any::<prop::sample::Index>(), bit in any::<prop::sample::Index>(),
+        ) {
+            let leaves: Vec<Hash> = (0..size).map(|number| leaf(&number.to_be_bytes())).collect();
+            let at = at.index(size);
+            let path = inclusion(&leaves, at).unwrap();
+            let root = root(&leaves);
+            prop_assert!(is_included(&leaves[at], at, size, &path, &root));
+            for other in (0..size).filter(|other| *other != at) {
+                prop_assert!(!is_included(&leaves[at], other, size, &path, &root));
+                prop_assert!(!is_included(&leaves[other], at, size, &path, &root));
+            }
+            prop_assert!(!is_included(&leaves[at], at, size, &[&path[..], &[[0; 32]]].concat(), &root));
+            if !path.is_empty() {
+                let mut wrong = path.clone();
+                wrong[bit.index(path.len())][0] ^= 1;
+                prop_assert!(!is_included(&leaves[at], at, size, &wrong, &root));
+                prop_assert!(!is_included(&leaves[at], at, size, &path[1..], &root));
+            }
+            prop_assert_eq!(inclusion(&leaves, size), None);
+        }
+
         #[test]
         fn any_change_changes_the_root(
             entries in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..8), 2..20),

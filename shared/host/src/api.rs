@@ -12,9 +12,9 @@ use storeward_core::members::Members;
 use storeward_core::roles::{Permission, Role};
 use storeward_core::shop::ShopId;
 use storeward_core::time::Timestamp;
-use storeward_store::{Acting, By, Installation, acting};
+use storeward_store::{AccessNote, Acting, By, Installation, acting};
 
-use crate::asked::{ApiEvent, Asked};
+use crate::asked::{ApiEvent, Asked, Origin};
 use crate::context::{Context, HostError};
 use crate::function::{Invocation, InvokeError};
 use crate::problem::{Problem, ProblemKind, answer};
@@ -168,12 +168,21 @@ pub async fn api(
         .map_err(|_| InvokeError::NotMyEvent("a request to an HTTP API"))?;
     let route = routes.iter().find(|route| route.key == event.route_key);
     let who: Who = event.who();
+    let by = By::Merchant(who.actor.clone().unwrap_or_default());
+    let origin = event.origin();
     let answered = match route {
         Some(route) => called(ctx, Asked(event), invocation.deadline, route, &who).await,
         None => Err(Problem::not_found().into()),
     };
     let answered = answered_with(function, answered);
-    // The access log: which shop's member of staff, both blinded, saw or changed what.
+    // Before anything personal is answered it stands in the access log who gets it, and who was refused.
+    let answered = match (route, &who.shop) {
+        (Some(route), Some(shop)) if route.personal || is_refusal(&answered) => {
+            answer_logged(ctx, shop, Accessed { by: &by, route: route.key, origin: &origin }, answered).await
+        }
+        _ => answered,
+    };
+    // The same in the function's log: which shop's member of staff, both blinded, saw or changed what.
     tracing::info!(
         function,
         route = route.map_or("none", |route| route.key),
@@ -184,6 +193,44 @@ pub async fn api(
         "api"
     );
     Ok(answered)
+}
+
+/// Who asks for something personal, and from where.
+#[derive(Clone, Copy)]
+pub(crate) struct Accessed<'a> {
+    pub(crate) by: &'a By,
+    pub(crate) route: &'a str,
+    pub(crate) origin: &'a Origin,
+}
+
+/// Whether an answer turns somebody away for who they are.
+pub(crate) fn is_refusal(answered: &Value) -> bool {
+    matches!(answered["statusCode"].as_u64(), Some(401 | 403))
+}
+
+/// The answer, once the access log has it; without that, none.
+pub(crate) async fn answer_logged(
+    ctx: &Context,
+    shop: &ShopId,
+    accessed: Accessed<'_>,
+    answered: Value,
+) -> Value {
+    let status = answered["statusCode"].as_u64().and_then(|status| status.try_into().ok());
+    let Accessed { by, route, origin } = accessed;
+    let request = Acting::new(by.clone(), origin.request.as_deref()).request;
+    let (status, ip) = (status.unwrap_or_default(), origin.ip.as_deref());
+    let note = AccessNote { by, route, status, ip, request: request.as_deref() };
+    let logged = match ctx.store().await {
+        Ok(store) => store.log_access(shop, &note).await.map_err(HostError::from),
+        Err(error) => Err(error),
+    };
+    match logged {
+        Ok(()) => answered,
+        Err(error) => {
+            tracing::error!(route, %error, "not answered: the access log could not be written");
+            Problem::new(ProblemKind::Unavailable, "send it again").answer()
+        }
+    }
 }
 
 /// The answer to what a route came to.

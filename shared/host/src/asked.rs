@@ -37,6 +37,12 @@ pub(crate) struct ApiEvent {
 }
 
 impl ApiEvent {
+    /// Where the request comes from.
+    pub(crate) fn origin(&self) -> Origin {
+        let context = &self.request_context;
+        Origin { ip: context.http.source_ip.clone(), request: context.request_id.clone() }
+    }
+
     /// What the authorizer found out; what cannot be read is nobody.
     pub(crate) fn who<T: DeserializeOwned + Default>(&self) -> T {
         serde_json::from_value(self.request_context.authorizer.lambda.clone()).unwrap_or_default()
@@ -55,7 +61,22 @@ struct ApiContext {
     #[serde(default)]
     request_id: Option<String>,
     #[serde(default)]
+    http: ApiHttp,
+    #[serde(default)]
     authorizer: Authorizer,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ApiHttp {
+    #[serde(default)]
+    source_ip: Option<String>,
+}
+
+/// Where a request comes from: for the access log alone, which hashes the address.
+pub(crate) struct Origin {
+    pub(crate) ip: Option<String>,
+    pub(crate) request: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -120,6 +141,12 @@ impl Asked {
         time.map(Some).ok_or_else(wrong)
     }
 
+    /// A part of the path by its name in the route; empty where the route has none of that name.
+    #[must_use]
+    pub fn path(&self, name: &str) -> &str {
+        self.0.path_parameters.get(name).map_or("", String::as_str)
+    }
+
     /// The `{id}` of the path: 32 hexadecimal digits.
     ///
     /// # Errors
@@ -164,6 +191,18 @@ impl Asked {
         let tag = value.trim().strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
         let revision = tag.and_then(|tag| tag.parse().ok());
         revision.map(Some).ok_or_else(|| invalid_parameter("If-Match: send the ETag as it was given"))
+    }
+
+    /// The `Idempotency-Key` by which a repetition of the request is known, when there is one.
+    ///
+    /// # Errors
+    /// `InvalidParameter` when it is not 1 to 128 visible ASCII characters.
+    pub fn idempotency_key(&self) -> Result<Option<&str>, Problem> {
+        let header = self.0.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
+        let Some((_, value)) = header else { return Ok(None) };
+        let known = (1..=128).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic());
+        let wrong = || invalid_parameter("Idempotency-Key: send 1 to 128 visible ASCII characters");
+        known.then_some(value.as_str()).map(Some).ok_or_else(wrong)
     }
 
     /// Reads the body. Its type says which members there are; others are refused.

@@ -199,7 +199,7 @@ impl Context {
         self.connections.clock.now()
     }
 
-    async fn kms(&self) -> &aws_sdk_kms::Client {
+    pub(crate) async fn kms(&self) -> &aws_sdk_kms::Client {
         self.kms.get_or_init(|| async { self.connections.kms() }).await
     }
 

@@ -21,6 +21,7 @@ mod secrets;
 mod session;
 mod settings;
 mod telemetry;
+mod vault;
 mod webhook;
 
 pub use access::{AdminAccess, Connected};
@@ -43,4 +44,5 @@ pub use session::SessionTokenError;
 pub use settings::{Setting, Settings, SettingsError};
 pub use storeward_clients::shopify::Standing;
 pub use telemetry::start_telemetry;
+pub use vault::Put;
 pub use webhook::{Answer, Body, MAX_BODY, RefusedBecause, Webhook, WebhookError, webhook};

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use storeward_core::personal::Personal;
+use storeward_store::{Acting, By, acting};
 
 use crate::context::{Context, HostError};
 use crate::function::{Invocation, InvokeError};
@@ -30,6 +31,15 @@ pub struct Download {
 struct LinkEvent {
     #[serde(default)]
     path_parameters: HashMap<String, String>,
+    #[serde(default)]
+    request_context: LinkContext,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LinkContext {
+    #[serde(default)]
+    request_id: Option<String>,
 }
 
 /// Runs a function that answers a link: `handle` is given the `{token}` of the path.
@@ -49,7 +59,9 @@ where
     let mut event: LinkEvent = serde_json::from_value(invocation.event)
         .map_err(|_| InvokeError::NotMyEvent("a request to an HTTP API"))?;
     let token = event.path_parameters.remove("token").unwrap_or_default();
-    let mut answered = match handle(ctx, token).await {
+    // Whoever has the link: the merchant who asked for it, or whom the merchant gave it to.
+    let who = Acting::new(By::Merchant(String::new()), event.request_context.request_id.as_deref());
+    let mut answered = match acting(who, handle(ctx, token)).await {
         Ok(Some(download)) => {
             let mut answered = answer(200, download.content_type, &());
             answered["body"] = json!(download.text.expose());

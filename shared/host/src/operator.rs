@@ -13,7 +13,10 @@ use storeward_core::shop::ShopId;
 use storeward_core::time::Timestamp;
 use storeward_store::{Acting, By, Installation, acting};
 
-use crate::api::{Answering, ApiError, ApiReply, AuthorizerEvent, REFUSED, answered_with, forbidden};
+use crate::api::{
+    Accessed, Answering, ApiError, ApiReply, AuthorizerEvent, REFUSED, answer_logged, answered_with,
+    forbidden, is_refusal,
+};
 use crate::asked::{ApiEvent, Asked};
 use crate::context::{Context, HostError};
 use crate::function::{Invocation, InvokeError};
@@ -93,6 +96,7 @@ pub async fn operator_api(
         .map_err(|_| InvokeError::NotMyEvent("a request to an HTTP API"))?;
     let route = routes.iter().find(|route| route.key == event.route_key);
     let who: Operator = event.who();
+    let origin = event.origin();
     let asked = Asked(event);
     let shop = asked.shop().ok();
     let answered = match route {
@@ -100,7 +104,17 @@ pub async fn operator_api(
         None => Err(Problem::not_found().into()),
     };
     let answered = answered_with(function, answered);
-    // The access log: which operator, blinded, saw or changed what of which shop.
+    // As in the merchants' API: in the access log of the shop it is about, which its merchant can read, or the deployment's.
+    let answered = match (route, &who.operator) {
+        (Some(route), Some(operator)) if route.personal || is_refusal(&answered) => {
+            let by = By::Operator(operator.clone());
+            let accessed = Accessed { by: &by, route: route.key, origin: &origin };
+            let of = shop.clone().unwrap_or_else(ShopId::deployment);
+            answer_logged(ctx, &of, accessed, answered).await
+        }
+        _ => answered,
+    };
+    // The same in the function's log: which operator, blinded, saw or changed what of which shop.
     tracing::info!(
         function,
         route = route.map_or("none", |route| route.key),

@@ -63,6 +63,8 @@ pub enum ProblemKind {
     NothingToExcept,
     /// More orders or people are in the case than one step can deal with.
     CaseTooLarge,
+    /// The service cannot be given without this sub-processor.
+    ProcessorEssential,
     /// The incident is not where this can be done, or changed since it was read.
     IncidentNotThere,
     /// An installation without an owner could not be looked after.
@@ -73,11 +75,17 @@ pub enum ProblemKind {
     RetentionOutOfBounds,
     /// Duplicates are to be looked for further back than what they are found by is kept.
     WindowBeyondRetention,
+    /// A rights request does not say whom it is about, or what is right, in a way that can be found.
+    RequestIncomplete,
+    /// There is no document to fetch: not yet, not any more, or not for this kind of request.
+    NothingToFetch,
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyKeyUsed,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 36] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -105,11 +113,15 @@ impl ProblemKind {
         Self::CaseNotDecidable,
         Self::NothingToExcept,
         Self::CaseTooLarge,
+        Self::ProcessorEssential,
         Self::IncidentNotThere,
         Self::LastOwner,
         Self::RoleTooMighty,
         Self::RetentionOutOfBounds,
         Self::WindowBeyondRetention,
+        Self::RequestIncomplete,
+        Self::NothingToFetch,
+        Self::IdempotencyKeyUsed,
     ];
 
     /// The kind's stable id, the last part of its `type`.
@@ -143,11 +155,15 @@ impl ProblemKind {
             Self::CaseNotDecidable => "case-not-decidable",
             Self::NothingToExcept => "nothing-to-except",
             Self::CaseTooLarge => "case-too-large",
+            Self::ProcessorEssential => "processor-essential",
             Self::IncidentNotThere => "incident-not-there",
             Self::LastOwner => "last-owner",
             Self::RoleTooMighty => "role-too-mighty",
             Self::RetentionOutOfBounds => "retention-out-of-bounds",
             Self::WindowBeyondRetention => "window-beyond-retention",
+            Self::RequestIncomplete => "request-incomplete",
+            Self::NothingToFetch => "nothing-to-fetch",
+            Self::IdempotencyKeyUsed => "idempotency-key-used",
         }
     }
 
@@ -174,10 +190,14 @@ impl ProblemKind {
             | Self::NothingToExcept
             | Self::CaseTooLarge
             | Self::IncidentNotThere
-            | Self::LastOwner => 409,
+            | Self::LastOwner
+            | Self::IdempotencyKeyUsed
+            | Self::NothingToFetch
+            | Self::ProcessorEssential => 409,
             Self::CaseChanged => 412,
             Self::SettingOutOfBounds
             | Self::RoleTooMighty
+            | Self::RequestIncomplete
             | Self::RetentionOutOfBounds
             | Self::WindowBeyondRetention => 422,
             Self::Unavailable => 503,
@@ -219,11 +239,15 @@ impl ProblemKind {
             Self::CaseNotDecidable => "There is nothing to decide on any more",
             Self::NothingToExcept => "Nobody to make an exception for is known",
             Self::CaseTooLarge => "The case is too large for this",
+            Self::ProcessorEssential => "The service cannot be given without this sub-processor",
             Self::IncidentNotThere => "The incident is not where this can be done",
             Self::LastOwner => "There must be an owner",
             Self::RoleTooMighty => "Newcomers must not be that mighty",
             Self::RetentionOutOfBounds => "That cannot be kept for so long",
             Self::WindowBeyondRetention => "Duplicates are looked for further back than orders are kept",
+            Self::RequestIncomplete => "The request does not say whom or what it is about",
+            Self::NothingToFetch => "There is no document to fetch",
+            Self::IdempotencyKeyUsed => "The Idempotency-Key was used for another request",
         }
     }
 }

@@ -60,6 +60,10 @@ pub enum Setting {
     MailFrom,
     /// Where a merchant opens the app; `{shop}` stands for the shop's domain.
     AdminAppUrl,
+    /// The bucket that the ledger's sealed days are put into.
+    RootsBucket,
+    /// The key of KMS that signs them.
+    RootsKey,
     /// The OpenID Connect issuer of operators' tokens, exactly as it names itself.
     OperatorIssuer,
     /// Whom operators' tokens are made for: the client's id at the issuer, or the API's name there.
@@ -78,7 +82,7 @@ pub enum Setting {
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::DataTable,
         Self::KeysTable,
         Self::LedgerTable,
@@ -104,6 +108,8 @@ impl Setting {
         Self::ResendEndpoint,
         Self::MailFrom,
         Self::AdminAppUrl,
+        Self::RootsBucket,
+        Self::RootsKey,
         Self::OperatorIssuer,
         Self::OperatorAudience,
         Self::OperatorRoleClaim,
@@ -159,6 +165,8 @@ impl Setting {
             Self::ResendEndpoint => "STOREWARD_RESEND_ENDPOINT",
             Self::MailFrom => "STOREWARD_MAIL_FROM",
             Self::AdminAppUrl => "STOREWARD_ADMIN_APP_URL",
+            Self::RootsBucket => "STOREWARD_ROOTS_BUCKET",
+            Self::RootsKey => "STOREWARD_ROOTS_KEY",
             Self::OperatorIssuer => "STOREWARD_OPERATOR_ISSUER",
             Self::OperatorAudience => "STOREWARD_OPERATOR_AUDIENCE",
             Self::OperatorRoleClaim => "STOREWARD_OPERATOR_ROLE_CLAIM",

@@ -123,6 +123,20 @@ impl Acceptance {
         &self.work
     }
 
+    /// Without work: nothing follows it yet, and its delivery is done as soon as it is written.
+    pub(crate) fn idle(mut self) -> Self {
+        if let Some(Action::Put { item, .. }) = self.actions.first_mut() {
+            item.attributes.remove("record_ref");
+            item.attributes.insert("phase".to_owned(), text("done"));
+        }
+        let resend = completion_due(&self.work);
+        let row = |action: &Action| matches!((action, &resend), (Action::Put { item, .. }, Action::Delete { key, .. }) if item.key == *key);
+        let before = self.actions.len();
+        self.actions.retain(|action| !row(action));
+        self.checks_from -= before - self.actions.len();
+        self
+    }
+
     /// With the checks that nobody it names limits the use of their data.
     pub(crate) fn under(mut self, limits: Vec<Action>) -> Self {
         self.actions.extend(limits);

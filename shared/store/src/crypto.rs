@@ -2,8 +2,10 @@
 //! Where the deployment key comes from (KMS) is the host's.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::digest;
 use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -97,6 +99,16 @@ impl DeploymentKey {
     /// The blinded name of a member of a shop's staff: for the access log, another one in each shop.
     pub(crate) fn actor(&self, shop: &ShopId, user: &str) -> String {
         hex::encode(tag(&self.directory, "actor", &format!("{shop}|{user}")))
+    }
+
+    /// An IP address as it may be kept (promise SO41): SHA-256 with a salt that only the holder of this key knows and that
+    /// is another one each day, so that visits of one day are told apart and those of two days are not linked.
+    pub(crate) fn hashed_ip(&self, day: &str, ip: IpAddr) -> String {
+        let salt = hmac::sign(&self.directory, format!("ip-salt|{day}").as_bytes());
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(salt.as_ref());
+        context.update(ip.to_string().as_bytes());
+        hex::encode(context.finish())
     }
 
     /// The blinded name of an operator, by the issuer's number of the account.

@@ -690,8 +690,8 @@ fn read_request(
         state: match stored.text("phase")? {
             "open" => RequestState::Open,
             "erased" => RequestState::Erased,
-            // What is ready is no erasure, and what is not proven is not begun.
-            "done" | "refused" | "ready" => RequestState::Done,
+            // What is ready is no erasure, and for what is not proven nothing is to be done.
+            "done" | "refused" | "ready" | "proving" => RequestState::Done,
             _ => return Err(StoreError::Corrupt("a request's state")),
         },
         received_at: stored.time("received_at")?,

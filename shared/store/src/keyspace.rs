@@ -170,7 +170,7 @@ pub(crate) const fn place(kind: Kind) -> Place {
         Kind::CaseIndex | Kind::RequestIndex => Place::Months,
         Kind::Due => Place::Hours,
         Kind::Shop | Kind::Member | Kind::Directory | Kind::Keys | Kind::Progress => Place::Installation,
-        Kind::Ledger | Kind::Incident => Place::Ledger,
+        Kind::Ledger | Kind::Access | Kind::Incident => Place::Ledger,
         Kind::Delivery
         | Kind::Order
         | Kind::Case
@@ -384,6 +384,20 @@ pub(crate) fn ledger_day_partition(day: &str, bucket: u8) -> String {
 /// The partition of one shop's ledger entries of one day.
 pub(crate) fn ledger_partition(day: &str, shop: &ShopId) -> String {
     ledger_day_partition(day, bucket(shop.as_str()))
+}
+
+/// The partition of one shop's access log of one day.
+pub(crate) fn access_partition(day: &str, shop: &ShopId) -> String {
+    format!("access#{day}#{shop}")
+}
+
+/// An entry of the access log.
+pub(crate) fn access(at: Timestamp, shop: &ShopId, id: &str) -> Key {
+    Key {
+        kind: Kind::Access,
+        pk: access_partition(&at.day(), shop),
+        sk: format!("{shop}#{}#{id}", sortable(at)),
+    }
 }
 
 /// A ledger entry.

@@ -4,6 +4,7 @@
 
 mod accept;
 mod access;
+mod access_lines;
 mod acting;
 mod case_list;
 mod cases;
@@ -52,7 +53,7 @@ pub use exports::{Export, ExportRecord, ExportState};
 pub use handover::Handover;
 pub use incidents::{Incident, NewIncident, Phase, Reached, Standing as ReachedStanding};
 pub use keyspace::{NotARecordRef, RecordRef};
-pub use ledger::{Entry, What};
+pub use ledger::{AccessEntry, AccessNote, Entry, LogRange, Page, What};
 pub use limits::{Lifted, Limiting, StandingLimit};
 pub use links::Linking;
 pub use members::ChangingMembers;

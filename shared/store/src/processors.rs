@@ -31,7 +31,7 @@ const LOOKS: u32 = 6;
 struct StanceChange {
     set: Vec<(String, i64)>,
     remove: Vec<String>,
-    entry: Option<Entry>,
+    entry: Entry,
 }
 
 /// What says that a mail about an announcement is under way.
@@ -109,7 +109,7 @@ impl Store {
                 (of_announcement(TRIES, announced), i64::try_from(next.tries).unwrap_or(i64::MAX)),
             ],
             remove: Vec::new(),
-            entry: None,
+            entry: Entry::new(self.now(), &installation.tenant, What::MailAnnounced, "sub-processors"),
         };
         let written = self.try_stance(installation, change).await?;
         if written { Ok(next) } else { Err(StoreError::Contended("a notice of sub-processors")) }
@@ -129,7 +129,7 @@ impl Store {
             row.telling(announced).filter(|known| known == sent).map(|_| StanceChange {
                 set: Vec::new(),
                 remove: under_way(announced),
-                entry: None,
+                entry: Entry::new(self.now(), &row.tenant, What::MailNotSent, "sub-processors"),
             })
         };
         self.change_stance(installation, take_back).await?;
@@ -150,7 +150,7 @@ impl Store {
             (!row.stance().told.contains_key(&announced)).then(|| StanceChange {
                 set: vec![(of_announcement(TOLD, announced), now.millis())],
                 remove: under_way(announced),
-                entry: Some(Entry::new(now, &row.tenant, What::ProcessorAnnounced, why.clone())),
+                entry: Entry::new(now, &row.tenant, What::ProcessorAnnounced, why.clone()),
             })
         })
         .await
@@ -166,7 +166,7 @@ impl Store {
     ) -> Result<bool> {
         let (now, attribute) = (self.now(), of_processor(processor));
         self.change_stance(installation, |row| {
-            let entry = |what| Some(Entry::new(now, &row.tenant, what, processor.name()));
+            let entry = |what| Entry::new(now, &row.tenant, what, processor.name());
             match (row.stance().objections.contains_key(&processor), objects) {
                 (false, true) => Some(StanceChange {
                     set: vec![(attribute.clone(), now.millis())],
@@ -229,10 +229,10 @@ impl Store {
         }
         let key = keyspace::shop(&row.tenant);
         let update = Change { expression, values };
-        let mut actions = vec![Action::Update { key, update, condition: Some(condition) }];
-        if let Some(entry) = change.entry {
-            actions.push(self.ledger_action(&entry)?);
-        }
+        let actions = vec![
+            Action::Update { key, update, condition: Some(condition) },
+            self.ledger_action(&change.entry)?,
+        ];
         Ok(self.transact(actions).await?.is_ok())
     }
 }

@@ -335,7 +335,8 @@ impl Store {
         let delivery = Delivery { webhook_id: caller(asking.by, name), topic: "requests".to_owned() };
         let checks = vec![purge::not_begun(tenant)];
         if errand == reference || proving {
-            return Ok(self.acceptance(installation, &delivery, reference, item, more, checks));
+            let acceptance = self.acceptance(installation, &delivery, reference, item, more, checks);
+            return Ok(if proving { acceptance.idle() } else { acceptance });
         }
         let (main, rows) = self.errand(installation, &errand, now, &SealedAsking::of(asking))?;
         more.push(Action::Put { item, condition: Some(Condition::ABSENT) });
@@ -534,6 +535,39 @@ impl Store {
             actions.extend(rows);
         }
         Ok(self.transact(actions).await?.is_ok().then_some(work))
+    }
+
+    /// Whom a request that is carried out by itself is about: a restriction, its end, an objection. `None` when it is
+    /// finished, or not one of these.
+    pub async fn to_carry_out(
+        &self,
+        installation: &Installation,
+        reference: &RecordRef,
+    ) -> Result<Option<(RightsKind, Vec<Identifier>)>> {
+        let Some(stored) = self.get(&keyspace::record(&installation.tenant, reference)).await? else {
+            return Ok(None);
+        };
+        let asked = read(&stored)?;
+        let by_itself = errand_of(asked.kind, reference) == *reference && asked.kind != RightsKind::Erasure;
+        if asked.state != RightsState::Received || !by_itself {
+            return Ok(None);
+        }
+        let sealed: SealedAsking = stored.unseal(Kind::Request, &installation.keys)?;
+        Ok(Some((asked.kind, sealed.wanted.identifiers())))
+    }
+
+    /// Ends such a request together with its delivery, when it was carried out on so many orders.
+    pub async fn carried_out(&self, installation: &Installation, work: &Work, orders: u64) -> Result<()> {
+        let (tenant, now) = (&installation.tenant, self.now());
+        let asked = self.asked(tenant, &work.record).await?;
+        let Some(asked) = asked.filter(|asked| !asked.state.is_finished()) else {
+            return self.complete(work).await;
+        };
+        let why = format!("{} {}", asked.kind.name(), asked.reference);
+        let entry = Entry::new(now, tenant, What::RequestDone, why);
+        let mut actions = asked.ended(tenant, now, End::Done(Some(orders)));
+        actions.push(self.ledger_action(&entry)?);
+        self.end(actions, Vec::new(), work).await
     }
 
     /// What a look at a watched request comes to now. `None` when there is nothing to watch any more. Needs no keys.

@@ -19,6 +19,7 @@ use storeward_core::retention::{self, RetentionPolicy};
 use storeward_core::shop::ShopId;
 use storeward_core::time::{Clock, Timestamp};
 
+use crate::access_lines::Line;
 use crate::acting::Acting;
 use crate::crypto::{DeploymentKey, Entropy};
 use crate::error::{Result, StoreError};
@@ -163,6 +164,7 @@ impl Store {
 
     /// Reads one item, strongly consistent.
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Stored>> {
+        let line = Line::read(self, "GetItem", key.table(), &key.pk);
         let output = self
             .client
             .get_item()
@@ -172,6 +174,7 @@ impl Store {
             .send()
             .await
             .map_err(|error| StoreError::from_sdk("GetItem", &error))?;
+        line.done(usize::from(output.item.is_some()));
         let Some(item) = output.item else { return Ok(None) };
         let policy = self.policy_for(&key.pk).await?;
         Ok(Stored::alive(item, self.now(), &policy))
@@ -186,6 +189,8 @@ impl Store {
         expired: Expired,
     ) -> Result<Vec<Stored>> {
         let mut found = Vec::with_capacity(keys.len());
+        let Some(first) = keys.first() else { return Ok(found) };
+        let line = Line::read(self, "BatchGetItem", table, &first.pk);
         for chunk in keys.chunks(BATCH_ITEMS) {
             let wanted = KeysAndAttributes::builder()
                 .set_keys(Some(chunk.iter().map(key_attributes).collect()))
@@ -215,6 +220,7 @@ impl Store {
                 back_off("BatchGetItem", attempt, ATTEMPTS).await?;
             }
         }
+        line.done(found.len());
         Ok(found)
     }
 
@@ -233,6 +239,7 @@ impl Store {
 
     /// Reads one page of a partition, strongly consistent: the items that are alive, and where to go on.
     pub(crate) async fn query(&self, query: Query<'_>) -> Result<(Vec<Stored>, Option<PageKey>)> {
+        let line = Line::read(self, "Query", query.table, query.partition);
         let mut request = self
             .client
             .query()
@@ -255,6 +262,7 @@ impl Store {
         let output = request.send().await.map_err(|error| StoreError::from_sdk("Query", &error))?;
         let now = self.now();
         let items = output.items.unwrap_or_default();
+        line.done(items.len());
         let policy = self.policy_for(query.partition).await?;
         let read = items.into_iter().filter_map(|item| query.expired.read(item, now, &policy));
         Ok((read.collect(), output.last_evaluated_key.map(PageKey)))
@@ -271,6 +279,7 @@ impl Store {
         table: Table,
         after: Option<(String, String)>,
     ) -> Result<(Vec<Stored>, Option<(String, String)>)> {
+        let line = Line::read(self, "Scan", table, "");
         let start =
             after.map(|(pk, sk)| HashMap::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))]));
         let output = self
@@ -283,7 +292,8 @@ impl Store {
             .send()
             .await
             .map_err(|error| StoreError::from_sdk("Scan", &error))?;
-        let items = output.items.unwrap_or_default().into_iter().map(Stored).collect();
+        let items: Vec<Stored> = output.items.unwrap_or_default().into_iter().map(Stored).collect();
+        line.done(items.len());
         let end = output.last_evaluated_key.map(Stored);
         let end = end.map(|end| Ok((end.text("pk")?.to_owned(), end.text("sk")?.to_owned())));
         Ok((items, end.transpose()?))
@@ -320,6 +330,7 @@ impl Store {
 
     /// How many items that have not expired stand in a partition, without reading what they hold.
     pub(crate) async fn how_many(&self, table: Table, partition: &str) -> Result<u64> {
+        let line = Line::read(self, "Query", table, partition);
         let mut counted = 0;
         let mut after = None;
         loop {
@@ -340,6 +351,7 @@ impl Store {
             counted += u64::try_from(output.count).unwrap_or_default();
             after = output.last_evaluated_key;
             if after.is_none() {
+                line.done(usize::try_from(counted).unwrap_or(usize::MAX));
                 return Ok(counted);
             }
         }
@@ -370,6 +382,7 @@ impl Store {
     }
 
     async fn commit_actions(&self, actions: Vec<Action>) -> Result<std::result::Result<(), Canceled>> {
+        let (line, count) = (Line::write(self, "TransactWriteItems", &actions), actions.len());
         debug_assert!(actions.len() <= TRANSACTION_ITEMS, "{} actions", actions.len());
         let mut items: Vec<TransactWriteItem> = Vec::with_capacity(actions.len());
         for action in actions {
@@ -386,7 +399,10 @@ impl Store {
         loop {
             let sent =
                 self.client.transact_write_items().set_transact_items(Some(items.clone())).send().await;
-            let Err(error) = sent else { return Ok(Ok(())) };
+            let Err(error) = sent else {
+                line.done(count);
+                return Ok(Ok(()));
+            };
             let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) =
                 error.as_service_error()
             else {
@@ -395,7 +411,9 @@ impl Store {
             let reasons = canceled.cancellation_reasons();
             if reasons.iter().any(|reason| reason.code() == Some("ConditionalCheckFailed")) {
                 let failed = reasons.iter().map(|reason| reason.code() == Some("ConditionalCheckFailed"));
-                return Ok(Err(Canceled(failed.collect())));
+                let canceled = Canceled(failed.collect());
+                line.done(0);
+                return Ok(Err(canceled));
             }
             let code = reasons.iter().filter_map(|reason| reason.code()).find(|code| *code != "None");
             match code {
@@ -411,6 +429,20 @@ impl Store {
                 }
             }
         }
+    }
+
+    /// Puts one item that goes with nothing else: half the price of a transaction.
+    pub(crate) async fn put_alone(&self, item: Item) -> Result<()> {
+        let line = Line::read(self, "PutItem", item.key.table(), &item.key.pk);
+        let item = {
+            let policy = self.policy_for(&item.key.pk).await?;
+            item.under(&policy)
+        };
+        let put = self.client.put_item().table_name(self.table(item.key.table()));
+        let put = put.set_item(Some(item.attributes)).send().await;
+        put.map_err(|error| StoreError::from_sdk("PutItem", &error))?;
+        line.done(1);
+        Ok(())
     }
 
     /// Deletes items whatever is in them, 25 in each request, `at_once` requests side by side. It costs half of what
@@ -429,6 +461,8 @@ impl Store {
     }
 
     async fn delete_batch(&self, keys: Vec<Key>) -> Result<()> {
+        let Some(first) = keys.first() else { return Ok(()) };
+        let line = Line::read(self, "BatchWriteItem", first.table(), &first.pk);
         let unbuildable = |_| StoreError::Corrupt("a batch of keys");
         let mut wanted: HashMap<String, Vec<WriteRequest>> = HashMap::new();
         for key in &keys {
@@ -446,6 +480,7 @@ impl Store {
                 Err(error) => return Err(StoreError::from_sdk("BatchWriteItem", &error)),
             };
             if left.is_empty() {
+                line.done(keys.len());
                 return Ok(());
             }
             let count = |requests: &HashMap<String, Vec<WriteRequest>>| -> usize {
@@ -659,6 +694,13 @@ pub(crate) enum Action {
 }
 
 impl Action {
+    pub(crate) const fn key(&self) -> &Key {
+        match self {
+            Self::Put { item, .. } => &item.key,
+            Self::Check { key, .. } | Self::Update { key, .. } | Self::Delete { key, .. } => key,
+        }
+    }
+
     pub(crate) const fn put(item: Item) -> Self {
         Self::Put { item, condition: None }
     }

@@ -24,7 +24,7 @@ pub const FUNCTION: Function = Function {
 /// A problem when the session token does not count or the merchant granted too little; nothing is stored then.
 pub async fn handle(ctx: &Context, request: BrowserRequest) -> Result<Reply, BrowserError> {
     let (session, token) = request.session(ctx).await?;
-    match request.as_session(ctx, &session, connect(ctx, &session, token)).await? {
+    match Box::pin(request.as_session(ctx, &session, connect(ctx, &session, token))).await? {
         Ok(connected) => Ok(Reply::Json(json!({ "connected": true, "lacking_scopes": connected.lacking }))),
         // Genuine, and yet refused: at the end of its minute, or of the installation.
         Err(HostError::Shopify(ClientError::Unauthorized)) => {

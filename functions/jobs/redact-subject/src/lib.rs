@@ -1,10 +1,14 @@
-//! Erases a person, in two passes: at once, and again when no writer from before can still be running.
+//! Erases a person, in two passes: at once, and again when no writer from before can still be running. Requests that are
+//! carried out without a record of their own come here too: restrictions, their ends, objections.
 
 use std::time::Duration;
 
+use storeward_core::limits::Limit;
+use storeward_core::normalize::Identifier;
+use storeward_core::rights::RightsKind;
 use storeward_core::time::Timestamp;
-use storeward_host::{Context, Function, JobError, Queue, Setting, job};
-use storeward_store::{SecondPass, Work};
+use storeward_host::{Context, Function, JobError, Queue, Setting, job, lift_limit};
+use storeward_store::{Installation, SecondPass, Work};
 
 /// What is kept of the time for the page under way, which takes seconds, and the message to the next run.
 const RESERVE: Duration = Duration::from_secs(15);
@@ -12,7 +16,15 @@ const RESERVE: Duration = Duration::from_secs(15);
 /// The function.
 pub const FUNCTION: Function = Function {
     name: "jobs/redact-subject",
-    needs: &[&Setting::STORE, &[Setting::RedactSubjectQueueUrl, Setting::Log]],
+    needs: &[
+        &Setting::STORE,
+        &[
+            Setting::RedactSubjectQueueUrl,
+            Setting::MatchOrderQueueUrl,
+            Setting::ReconcileShopQueueUrl,
+            Setting::Log,
+        ],
+    ],
     run: |ctx, invocation| Box::pin(job(ctx, invocation, "jobs/redact-subject", handle)),
 };
 
@@ -25,6 +37,11 @@ pub async fn handle(ctx: &Context, work: Work, deadline: Timestamp) -> Result<()
     let Some(installation) = store.tenant(&work.tenant).await? else {
         return Err(JobError::Drop("the installation was purged, and the person with it"));
     };
+    if let Some((kind, person)) = store.to_carry_out(&installation, &work.record).await? {
+        let orders = limit(ctx, &installation, &work, kind, &person).await?;
+        store.carried_out(&installation, &work, orders).await?;
+        return Ok(());
+    }
     let time_left = || ctx.now() + RESERVE < deadline;
     match store.erase_subject(&installation, &work, &time_left).await? {
         Some(SecondPass::After(delay, next)) => {
@@ -36,6 +53,29 @@ pub async fn handle(ctx: &Context, work: Work, deadline: Timestamp) -> Result<()
         None if work.may_still_be_written(ctx.now()) => {
             Err(JobError::Retry("the request is not written yet".to_owned()))
         }
-        None => Err(JobError::Drop("there is no such request")),
+        None => {
+            store.complete(&work).await?;
+            Err(JobError::Drop("there is no such request, or it is done"))
+        }
     }
+}
+
+/// Limits what is done with a person's data, or lifts that; says on how many orders.
+async fn limit(
+    ctx: &Context,
+    installation: &Installation,
+    work: &Work,
+    kind: RightsKind,
+    person: &[Identifier],
+) -> Result<u64, JobError> {
+    let limit = match kind {
+        RightsKind::LiftRestriction => {
+            let lifted = lift_limit(ctx, installation, person, Limit::Restricted, &work.record).await?;
+            return Ok(u64::try_from(lifted.orders.len()).unwrap_or(u64::MAX));
+        }
+        RightsKind::Objection => Limit::Objected,
+        _ => Limit::Restricted,
+    };
+    let limiting = ctx.store().await?.limit_subject(installation, person, limit, &work.record).await?;
+    Ok(limiting.map_or(0, |limiting| limiting.orders))
 }

@@ -1,5 +1,5 @@
 //! KMS on one machine: `Encrypt`, `Decrypt` and `GenerateDataKey` on the JSON 1.1 wire, under one development
-//! key. It keeps the promise functions rely on (a ciphertext opens only under its own encryption context); it
+//! key, and `Sign` and `GetPublicKey` under another. It keeps the promise functions rely on (a ciphertext opens only under its own encryption context); it
 //! has no policies, grants, aliases or rotation, and its key is not a production key.
 
 use std::collections::BTreeMap;
@@ -14,8 +14,10 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom as _, SystemRandom};
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use storeward_core::ledger::seal::SigningKey;
 
 use super::{ACCOUNT, REGION};
 
@@ -25,8 +27,14 @@ const LARGEST_PLAINTEXT: usize = 4096;
 /// Marks a ciphertext as made here, and by which layout.
 const LAYOUT: &[u8] = b"storeward-local-kms-1";
 
-/// The id of the only key there is.
+/// The id of the only key there is that seals.
 const KEY_ID: &str = "00000000-0000-0000-0000-000000000000";
+
+/// The id of the only key there is that signs.
+const SIGNING_KEY_ID: &str = "00000000-0000-0000-0000-000000000001";
+
+/// The largest message `Sign` takes as it is, in bytes.
+const LARGEST_MESSAGE: usize = 4096;
 
 /// Why the development key could not be made or read.
 #[derive(Debug)]
@@ -62,6 +70,7 @@ impl std::error::Error for KmsError {
 #[derive(Clone)]
 pub struct Kms {
     key: Arc<LessSafeKey>,
+    signer: Arc<EcdsaKeyPair>,
     random: SystemRandom,
 }
 
@@ -112,6 +121,21 @@ struct DecryptRequest {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
+struct SignRequest {
+    key_id: String,
+    message: String,
+    message_type: Option<String>,
+    signing_algorithm: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PublicKeyRequest {
+    key_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
 struct DataKeyRequest {
     key_id: String,
     key_spec: Option<String>,
@@ -126,32 +150,31 @@ impl Kms {
         let random = SystemRandom::new();
         let mut key = [0; 32];
         random.fill(&mut key).map_err(|_| KmsError::Randomness)?;
-        Self::with_key(&key)
+        Self::with_keys(&key, &new_signing_key()?)
     }
 
-    /// KMS under the key in `file`, which is made, readable by its owner only, when it is not there.
+    /// KMS under the key in `file`, and one that signs beside it; what is not there is made, readable by its owner only.
     pub fn open(file: &Path) -> Result<Self, KmsError> {
-        match std::fs::read_to_string(file) {
-            Ok(text) => Self::with_key(&STANDARD.decode(text.trim()).map_err(|_| KmsError::Malformed)?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let mut key = [0; 32];
-                SystemRandom::new().fill(&mut key).map_err(|_| KmsError::Randomness)?;
-                let mut options = std::fs::OpenOptions::new();
-                options.write(true).create_new(true);
-                #[cfg(unix)]
-                std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-                let mut written = options.open(file).map_err(KmsError::File)?;
-                written.write_all(STANDARD.encode(key).as_bytes()).map_err(KmsError::File)?;
-                written.sync_all().map_err(KmsError::File)?;
-                Self::with_key(&key)
-            }
-            Err(error) => Err(KmsError::File(error)),
-        }
+        let key = kept(file, || {
+            let mut key = [0; 32];
+            SystemRandom::new().fill(&mut key).map_err(|_| KmsError::Randomness)?;
+            Ok(key.to_vec())
+        })?;
+        Self::with_keys(&key, &kept(&file.with_extension("signing-key"), new_signing_key)?)
     }
 
-    fn with_key(key: &[u8]) -> Result<Self, KmsError> {
+    fn with_keys(key: &[u8], signing: &[u8]) -> Result<Self, KmsError> {
         let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| KmsError::Malformed)?;
-        Ok(Self { key: Arc::new(LessSafeKey::new(key)), random: SystemRandom::new() })
+        let random = SystemRandom::new();
+        let signer = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, signing, &random)
+            .map_err(|_| KmsError::Malformed)?;
+        Ok(Self { key: Arc::new(LessSafeKey::new(key)), signer: Arc::new(signer), random })
+    }
+
+    /// The public half of the key that signs, as `GetPublicKey` gives it (DER).
+    #[must_use]
+    pub fn public_key(&self) -> Vec<u8> {
+        SigningKey::der(self.signer.public_key().as_ref())
     }
 
     /// Answers one request; `operation` is what stands behind `TrentService.` in `X-Amz-Target`.
@@ -161,6 +184,8 @@ impl Kms {
             "Encrypt" => read(body).and_then(|request| self.encrypt(&request)),
             "Decrypt" => read(body).and_then(|request| self.decrypt(&request)),
             "GenerateDataKey" => read(body).and_then(|request| self.generate_data_key(&request)),
+            "Sign" => read(body).and_then(|request| self.sign(&request)),
+            "GetPublicKey" => read(body).and_then(|request| self.get_public_key(&request)),
             other => {
                 Err(Fault { code: "UnknownOperationException", message: format!("{other} is not emulated.") })
             }
@@ -233,6 +258,37 @@ impl Kms {
         }))
     }
 
+    fn sign(&self, request: &SignRequest) -> Result<Value, Fault> {
+        check_signing_key(&request.key_id)?;
+        if request.signing_algorithm != "ECDSA_SHA_256" {
+            let message = format!("{} is not a signing algorithm of this key.", request.signing_algorithm);
+            return Err(Fault { code: "InvalidKeyUsageException", message });
+        }
+        let message = base64(&request.message)?;
+        if message.is_empty() || message.len() > LARGEST_MESSAGE {
+            return Err(Fault::validation(format!(
+                "1 validation error detected: Value at 'message' failed to satisfy constraint: \
+                 Member must have length between 1 and {LARGEST_MESSAGE}"
+            )));
+        }
+        if request.message_type.as_deref().is_some_and(|kind| kind != "RAW") {
+            return Err(Fault::validation("Only MessageType RAW is emulated."));
+        }
+        let signature = self.signer.sign(&self.random, &message).map_err(|_| Fault::internal())?;
+        Ok(json!({
+            "KeyId": signing_key_arn(), "Signature": STANDARD.encode(signature.as_ref()),
+            "SigningAlgorithm": "ECDSA_SHA_256",
+        }))
+    }
+
+    fn get_public_key(&self, request: &PublicKeyRequest) -> Result<Value, Fault> {
+        check_signing_key(&request.key_id)?;
+        Ok(json!({
+            "KeyId": signing_key_arn(), "PublicKey": STANDARD.encode(self.public_key()),
+            "KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY", "SigningAlgorithms": ["ECDSA_SHA_256"],
+        }))
+    }
+
     fn seal(&self, plaintext: &[u8], context: &BTreeMap<String, String>) -> Result<Vec<u8>, Fault> {
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).map_err(|_| Fault::internal())?;
@@ -254,7 +310,46 @@ pub fn key_arn() -> String {
     format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/{KEY_ID}")
 }
 
-/// Any alias names the only key; a key id or ARN must be its own.
+/// The ARN of the only key there is that signs.
+#[must_use]
+pub fn signing_key_arn() -> String {
+    format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/{SIGNING_KEY_ID}")
+}
+
+fn check_signing_key(key: &str) -> Result<(), Fault> {
+    if key == SIGNING_KEY_ID || key == signing_key_arn() {
+        return Ok(());
+    }
+    check_key(key)?;
+    let message = format!("{} key usage is ENCRYPT_DECRYPT which is not valid for Sign.", key_arn());
+    Err(Fault { code: "InvalidKeyUsageException", message })
+}
+
+fn new_signing_key() -> Result<Vec<u8>, KmsError> {
+    let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new());
+    key.map(|key| key.as_ref().to_vec()).map_err(|_| KmsError::Randomness)
+}
+
+/// The key in a file, or a new one that is kept there.
+fn kept(file: &Path, new: impl FnOnce() -> Result<Vec<u8>, KmsError>) -> Result<Vec<u8>, KmsError> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => STANDARD.decode(text.trim()).map_err(|_| KmsError::Malformed),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let key = new()?;
+            let mut options = std::fs::OpenOptions::new();
+            options.write(true).create_new(true);
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            let mut written = options.open(file).map_err(KmsError::File)?;
+            written.write_all(STANDARD.encode(&key).as_bytes()).map_err(KmsError::File)?;
+            written.sync_all().map_err(KmsError::File)?;
+            Ok(key)
+        }
+        Err(error) => Err(KmsError::File(error)),
+    }
+}
+
+/// Any alias names the only key that seals; a key id or ARN must be its own.
 fn check_key(key: &str) -> Result<(), Fault> {
     if key == KEY_ID || key == key_arn() || key.starts_with("alias/") || key.contains(":alias/") {
         return Ok(());

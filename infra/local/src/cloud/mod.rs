@@ -1,8 +1,9 @@
-//! The cloud on one machine: one endpoint that speaks the wire of DynamoDB, SQS, EventBridge Scheduler and
-//! KMS. Functions reach it through unmodified AWS SDK clients. Nothing in here knows what Storeward is about.
+//! The cloud on one machine: one endpoint that speaks the wire of DynamoDB, SQS, EventBridge Scheduler, KMS and
+//! S3. Functions reach it through unmodified AWS SDK clients. Nothing in here knows what Storeward is about.
 
 pub mod dynamodb;
 pub mod kms;
+pub mod s3;
 pub mod scheduler;
 pub mod sqs;
 
@@ -15,12 +16,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use storeward_core::time::Clock;
 use tokio::net::TcpListener;
 
 use self::dynamodb::{DatabaseError, EmbeddedDynamoDb};
 use self::kms::{Kms, KmsError};
+use self::s3::S3;
 use self::scheduler::{Scheduler, SchedulerError};
 use self::sqs::Sqs;
 
@@ -84,6 +86,7 @@ struct Inner {
     sqs: Sqs,
     scheduler: Scheduler,
     kms: Kms,
+    s3: S3,
     counts: Mutex<RequestCounts>,
 }
 
@@ -136,14 +139,15 @@ impl Cloud {
             .map_err(CloudError::Scheduler)?;
         let kms = Kms::open(&directory.join("kms.key")).map_err(CloudError::Kms)?;
         let sqs = Sqs::start(port).map_err(CloudError::Sqs)?;
-        Ok(Self::of(clock, dynamodb, sqs, scheduler, kms))
+        let s3 = S3::open(&directory.join("objects"));
+        Ok(Self::of(clock, dynamodb, sqs, scheduler, kms, s3))
     }
 
     fn in_memory(clock: Arc<dyn Clock>, sqs: Sqs) -> Result<Self, CloudError> {
         let dynamodb = EmbeddedDynamoDb::memory(clock.clone()).map_err(CloudError::DynamoDb)?;
         let scheduler = Scheduler::memory(clock.clone());
         let kms = Kms::memory().map_err(CloudError::Kms)?;
-        Ok(Self::of(clock, dynamodb, sqs, scheduler, kms))
+        Ok(Self::of(clock, dynamodb, sqs, scheduler, kms, S3::memory()))
     }
 
     fn of(
@@ -152,8 +156,9 @@ impl Cloud {
         sqs: Sqs,
         scheduler: Scheduler,
         kms: Kms,
+        s3: S3,
     ) -> Self {
-        Self(Arc::new(Inner { clock, dynamodb, sqs, scheduler, kms, counts: Mutex::default() }))
+        Self(Arc::new(Inner { clock, dynamodb, sqs, scheduler, kms, s3, counts: Mutex::default() }))
     }
 
     /// The clock schedules and expiry follow.
@@ -186,6 +191,12 @@ impl Cloud {
         &self.0.kms
     }
 
+    /// S3, to look into.
+    #[must_use]
+    pub fn s3(&self) -> &S3 {
+        &self.0.s3
+    }
+
     /// How often each operation was asked for since the start.
     #[must_use]
     pub fn counts(&self) -> RequestCounts {
@@ -208,6 +219,14 @@ impl Cloud {
         if let Some(operation) = target.strip_prefix("TrentService.") {
             self.count(&parts.headers, "KMS", operation);
             return self.0.kms.call(operation, &body);
+        }
+        if S3::owns(&parts.headers) {
+            self.count(
+                &parts.headers,
+                "S3",
+                if parts.method == Method::PUT { "PutObject" } else { "GetObject" },
+            );
+            return self.0.s3.call(&parts.method, parts.uri.path(), &parts.headers, &body);
         }
         if let Some(operation) = Scheduler::operation(&parts.method, parts.uri.path()) {
             self.count(&parts.headers, "Scheduler", operation);

@@ -10,6 +10,7 @@ pub mod publish;
 pub mod replay;
 pub mod retention;
 pub mod serve;
+pub mod verify;
 pub mod webhooks;
 
 use std::io::Write as _;
@@ -97,6 +98,8 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = publish::As::Markdown)]
         format: publish::As,
     },
+    /// Hold the ledger against its sealed, signed days: shows deleted, altered, moved and added entries.
+    VerifyLedger(verify::VerifyArgs),
     /// After a backup was restored: repeat the erasures since, in the deployment that the environment names.
     ReplayErasures {
         /// The moment restored to, or any before it, such as 2026-11-20T16:00:00Z.
@@ -164,6 +167,7 @@ async fn command(cli: Cli) -> Result<bool, Trouble> {
             retention::what_if(&what_if, data.as_deref(), json, &mut out).await.map(|()| true)
         }
         Some(Command::Policy { format }) => publish::print(&disclosure::policy(), format, &mut out),
+        Some(Command::VerifyLedger(args)) => verify::verify(&args, &mut out),
         Some(Command::ReplayErasures { restored_to }) => replay::replay(&restored_to, &mut out).await,
         Some(Command::Evaluate { what }) => {
             evaluate::evaluate(&what, &mut std::io::BufWriter::new(out), &mut std::io::stderr())

@@ -17,7 +17,11 @@ use axum::routing::post;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
+use storeward_core::data_map::Processor;
+use storeward_core::egress::Use;
 use storeward_core::time::{Clock, Timestamp};
+
+use crate::egress::Reached;
 
 use self::graphql::{Prepared, Schema, Selected};
 use self::oauth::{AppCredentials, Consent};
@@ -316,6 +320,19 @@ impl Shopify {
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         self.world().calls.iter().cloned().collect()
+    }
+
+    /// The same as the egress recorder tells it. A call that changes something, or asks for one order, shows a case.
+    #[must_use]
+    pub fn reached(&self) -> Vec<Reached> {
+        let reading =
+            |call: &Call| call.fields.iter().all(|field| matches!(field.as_str(), "shop" | "orders"));
+        let reached = |call: &Call| Reached {
+            processor: Processor::Shopify,
+            purpose: if reading(call) { Use::Reading } else { Use::Flagging },
+            bytes: [call.shop.as_bytes(), b"\n", &call.body].concat(),
+        };
+        self.world().calls.iter().map(reached).collect()
     }
 
     /// Sets how fast points come back and what a refusal looks like.

@@ -1,0 +1,282 @@
+//! The ledger as auditors meet it: every change says who made it, every read of personal data stands in the access log, and
+//! whatever is done to the table or the sealed days afterwards is found and named.
+
+use bytes::Bytes;
+use http::Request;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use storeward_core::data_map::Kind;
+use storeward_core::ledger::is_included;
+use storeward_core::ledger::seal::{Finding, SigningKey, check_documents, day_after};
+use storeward_core::time::{Clock, DAY, HOUR};
+use storeward_local::commands::verify::{Audit, Table, audit, entries_of, receipt};
+use storeward_store::{AccessNote, By, LogRange, StoreError, What};
+
+use crate::bench::{App, Bench, SHOP, order, sample};
+
+const SEAL: &str = "schedules/seal-ledger";
+const LEDGER: &str = "storeward-development-ledger";
+
+async fn seal(app: &App) -> Value {
+    app.invoke(SEAL, sample("schedules/seal-ledger/daily")).await.unwrap()
+}
+
+fn documents(bench: &Bench) -> Vec<(String, String)> {
+    let text = |body: &Bytes| String::from_utf8(body.to_vec()).unwrap();
+    bench.cloud.s3().objects().iter().map(|(name, body)| (name.clone(), text(body))).collect()
+}
+
+fn table(bench: &Bench) -> Table {
+    entries_of(&bench.cloud.dynamodb().dump(LEDGER).unwrap())
+}
+
+fn key(bench: &Bench) -> SigningKey {
+    SigningKey::read(&bench.cloud.kms().public_key()).unwrap()
+}
+
+fn audited(bench: &Bench) -> Audit {
+    audit(&documents(bench), &key(bench), Some(&table(bench)), None)
+}
+
+async fn write(bench: &Bench, operation: &str, body: Value) {
+    let request = Request::post("http://127.0.0.1:1/")
+        .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
+        .body(Bytes::from(body.to_string()))
+        .unwrap();
+    assert!(bench.cloud.call(request).await.status().is_success());
+}
+
+/// Three days with changes, and all that are over sealed.
+async fn three_days() -> (Bench, App) {
+    let bench = Bench::new().await;
+    let app = bench.app();
+    app.install().await;
+    for day in 1..=3 {
+        app.order(&format!("a{day}"), &order(day * 10, 0)).await;
+        app.order(&format!("b{day}"), &order(day * 10 + 1, 5)).await;
+        bench.drain(&app).await;
+        app.install_in(&format!("shop-{day}.myshopify.com")).await;
+        bench.advance(DAY).await;
+    }
+    // Started at 16:00: three hours and more after midnight.
+    (bench, app)
+}
+
+#[tokio::test]
+async fn given_days_with_changes_when_they_are_sealed_then_everything_is_as_sealed_and_a_second_run_adds_nothing()
+ {
+    let (bench, app) = three_days().await;
+    assert_eq!(seal(&app).await["acted_on"], 3);
+    assert_eq!(seal(&app).await["acted_on"], 0);
+    let found = audited(&bench);
+    assert_eq!(found.findings, []);
+    assert_eq!(
+        found.days.iter().map(|day| day.day.as_str()).collect::<Vec<_>>(),
+        ["2026-11-20", "2026-11-21", "2026-11-22"]
+    );
+    assert!(found.days.iter().all(|day| !day.entries.is_empty()));
+    // Every entry says who did it.
+    for standing in table(&bench).values().flatten() {
+        let entry: storeward_store::Entry = serde_json::from_str(&standing.text).unwrap();
+        assert!(entry.by.is_some(), "{entry:?}");
+    }
+    // A day too early is not sealed, an empty day is, and missed days are caught up in their order.
+    bench.advance(DAY * 3).await;
+    assert_eq!(seal(&app).await["acted_on"], 3);
+    let found = audited(&bench);
+    assert_eq!((found.findings, found.days.len()), (vec![], 6));
+}
+
+#[tokio::test]
+async fn given_a_day_that_is_just_over_when_sealing_then_it_waits_for_late_writers() {
+    let bench = Bench::new().await;
+    let app = bench.app();
+    app.install().await;
+    // 16:00 to 02:00: the day is over for two hours.
+    bench.advance(HOUR * 10).await;
+    seal(&app).await;
+    assert!(!documents(&bench).iter().any(|(name, _)| name.contains("2026-11-20")));
+    bench.advance(HOUR).await;
+    seal(&app).await;
+    assert!(documents(&bench).iter().any(|(name, _)| name.contains("2026-11-20")));
+    assert_eq!(audited(&bench).findings, []);
+}
+
+#[tokio::test]
+async fn given_a_sealed_ledger_when_the_table_is_changed_then_the_very_entry_is_named() {
+    let (bench, app) = three_days().await;
+    seal(&app).await;
+    let before = table(&bench);
+    let (day, entries) = before.iter().next().unwrap();
+    let one = entries[0].clone();
+    let keyed = json!({ "pk": { "S": one.partition }, "sk": { "S": one.name } });
+    let item = |name: &str, text: &str| {
+        json!({ "TableName": LEDGER, "Item": {
+            "pk": { "S": one.partition }, "sk": { "S": name }, "kind": { "S": "ledger" }, "entry": { "S": text },
+        }})
+    };
+    let (of, entry) = (day.clone(), one.name.clone());
+    // Deleted.
+    write(&bench, "DeleteItem", json!({ "TableName": LEDGER, "Key": keyed })).await;
+    assert_eq!(audited(&bench).findings, [Finding::Deleted { day: of.clone(), entry: entry.clone() }]);
+    // Moved: the same words, a minute earlier.
+    let earlier = one.name.replace("#0017", "#0016");
+    write(&bench, "PutItem", item(&earlier, &one.text)).await;
+    let moved = Finding::Moved { day: of.clone(), entry: entry.clone(), to: earlier.clone() };
+    assert_eq!(audited(&bench).findings, [moved]);
+    write(
+        &bench,
+        "DeleteItem",
+        json!({ "TableName": LEDGER, "Key": {
+            "pk": { "S": one.partition }, "sk": { "S": earlier },
+        }}),
+    )
+    .await;
+    // Altered.
+    write(&bench, "PutItem", item(&one.name, &one.text.replace("tests", "nobody"))).await;
+    assert_eq!(audited(&bench).findings, [Finding::Altered { day: of.clone(), entry }]);
+    write(&bench, "PutItem", item(&one.name, &one.text)).await;
+    assert_eq!(audited(&bench).findings, []);
+    // Inserted.
+    let new = format!("{}0", one.name);
+    write(&bench, "PutItem", item(&new, &one.text)).await;
+    assert_eq!(audited(&bench).findings, [Finding::Inserted { day: of, entry: new }]);
+}
+
+#[tokio::test]
+async fn given_a_receipt_when_it_is_checked_alone_then_its_path_leads_to_the_signed_root() {
+    let (bench, app) = three_days().await;
+    seal(&app).await;
+    let (found, table) = (audited(&bench), table(&bench));
+    let mut proven = 0;
+    for standing in table.values().flatten() {
+        let Some(proof) = receipt(&found, Some(&table), &standing.name) else { continue };
+        let hash = |value: &Value| hex::decode(value.as_str().unwrap()).unwrap().try_into().unwrap();
+        let path: Vec<_> = proof["path"].as_array().unwrap().iter().map(hash).collect();
+        let (index, size) = (proof["index"].as_u64().unwrap(), proof["size"].as_u64().unwrap());
+        let (index, size) = (usize::try_from(index).unwrap(), usize::try_from(size).unwrap());
+        assert!(is_included(&standing.leaf().hash, index, size, &path, &hash(&proof["root"])));
+        let mut forged = standing.clone();
+        forged.text.push(' ');
+        assert!(!is_included(&forged.leaf().hash, index, size, &path, &hash(&proof["root"])));
+        proven += 1;
+    }
+    assert!(proven >= 6, "{proven}");
+    assert_eq!(receipt(&found, Some(&table), "nothing"), None);
+}
+
+#[tokio::test]
+async fn given_a_vault_that_fails_when_sealing_then_nothing_is_lost_and_the_next_run_goes_on() {
+    use crate::support::faults::{Fault, FaultPlan};
+    let (bench, _) = three_days().await;
+    let fresh = bench.app();
+    seal(&fresh).await;
+    let undisturbed = fresh.connector.requests().len();
+    // A day is 16 reads, a signature and a put: around each of the last two, for each of the three days.
+    for at in [1, 2, 3, 19, 20, 37, 38, 39].map(|back| undisturbed - back) {
+        for fault in [Fault::CrashBefore, Fault::CrashAfter] {
+            let (bench, _) = three_days().await;
+            let failing = bench.app_through(bench.transport(), FaultPlan::none().at(at, fault));
+            let event = sample("schedules/seal-ledger/daily");
+            let _ended = failing.connector.run(failing.invoke(SEAL, event)).await;
+            seal(&bench.app()).await;
+            let found = audited(&bench);
+            assert_eq!((found.findings, found.days.len()), (vec![], 3), "request {at}, {fault:?}");
+        }
+    }
+    drop(bench);
+}
+
+#[tokio::test]
+async fn given_nobody_acting_when_something_would_change_then_it_does_not() {
+    let bench = Bench::new().await;
+    let app = bench.app();
+    let installation = app.install().await;
+    let before = bench.dump();
+    // The store as functions have it, without a front that says who acts.
+    let store = app.context("api/settings").store().await.unwrap();
+    assert_eq!(store.change_settings(&installation, &Default::default()).await, Err(StoreError::NobodyActs));
+    assert_eq!(store.uninstall(&installation, "test").await, Err(StoreError::NobodyActs));
+    assert_eq!(bench.dump(), before);
+}
+
+#[tokio::test]
+async fn given_reads_when_the_log_is_asked_then_each_is_there_for_ninety_days_and_no_address_is() {
+    let bench = Bench::new().await;
+    let app = bench.app();
+    let installation = app.install().await;
+    let (store, shop) = (app.store().await, &installation.tenant.shop);
+    let by = By::Merchant("b11d".to_owned());
+    let addresses = ["203.0.113.7", "203.0.113.7", "2001:db8::7"];
+    for ip in addresses {
+        let note = AccessNote { by: &by, route: "GET /v1/cases", status: 200, ip: Some(ip), request: None };
+        store.log_access(shop, &note).await.unwrap();
+        bench.advance(HOUR).await;
+    }
+    bench.advance(DAY).await;
+    let note =
+        AccessNote { by: &by, route: "GET /v1/cases", status: 403, ip: Some(addresses[0]), request: None };
+    store.log_access(shop, &note).await.unwrap();
+    let range =
+        |before| LogRange { since: bench.clock.now() - DAY * 30, until: bench.clock.now(), before, limit: 3 };
+    let first = store.access_log(shop, &range(None)).await.unwrap();
+    let next = first.next.clone().unwrap();
+    assert!(LogRange::is_cursor(&next));
+    let second = store.access_log(shop, &range(Some(&next))).await.unwrap();
+    let all: Vec<_> = first.entries.iter().chain(&second.entries).collect();
+    assert_eq!((all.len(), second.next), (4, None));
+    assert_eq!(all.iter().map(|entry| entry.status).collect::<Vec<_>>(), [403, 200, 200, 200]);
+    // The same address is known again on its day, and not on another.
+    assert_eq!(all[2].ip, all[3].ip);
+    assert_ne!(all[1].ip, all[2].ip);
+    assert_ne!(all[0].ip, all[3].ip);
+    let stored = format!("{:?}", bench.dump());
+    assert!(!stored.contains("203.0.113") && !stored.contains("2001:db8"));
+    // Somebody else's log is empty, and after the window everybody's.
+    let other = store.shop_id(&"other.myshopify.com".parse().unwrap());
+    assert_eq!(store.access_log(&other, &range(None)).await.unwrap().entries, []);
+    bench.advance(DAY * 91).await;
+    assert!(bench.items(Kind::Access.name()).is_empty());
+}
+
+#[tokio::test]
+async fn given_changes_when_the_trail_is_asked_then_it_says_who_and_pages_through_days() {
+    let (bench, app) = three_days().await;
+    let store = app.store().await;
+    let shop = store.shop_id(&SHOP.parse().unwrap());
+    let until = bench.clock.now();
+    let (mut seen, mut next): (Vec<storeward_store::Entry>, Option<String>) = Default::default();
+    loop {
+        let range = LogRange { since: until - DAY * 10, until, before: next.as_deref(), limit: 2 };
+        let page = store.audit_trail(&shop, &range).await.unwrap();
+        seen.extend(page.entries);
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    assert!(seen.windows(2).all(|pair| pair[0].at >= pair[1].at));
+    let formed = seen.iter().filter(|entry| entry.what == What::CaseFormed);
+    let by: Vec<_> = formed.map(|entry| entry.by.clone().unwrap()).collect();
+    assert!(!by.is_empty() && by.iter().all(|by| *by == By::system("jobs/match-order")), "{by:?}");
+    assert!(seen.iter().any(|entry| entry.what == What::Installed));
+    assert!(seen.iter().all(|entry| entry.shop == shop));
+}
+
+proptest! {
+    #[test]
+    fn days_follow_each_other(number in 0i64..40_000) {
+        let day = storeward_core::time::Timestamp(number * 86_400_000);
+        prop_assert_eq!(day_after(&day.day()), Some((day + DAY).day()));
+    }
+}
+
+#[tokio::test]
+async fn given_the_documents_alone_when_checked_then_a_missing_last_day_shows() {
+    let (bench, app) = three_days().await;
+    seal(&app).await;
+    let mut documents = documents(&bench);
+    documents.pop();
+    let (_, found) = check_documents(&documents, &key(&bench), Some("2026-11-22"));
+    assert_eq!(found, [Finding::DayMissing { day: "2026-11-22".to_owned() }]);
+}

@@ -1,0 +1,463 @@
+//! Rights requests as one thing: each kind, opened in each way, followed to its end; links, proofs, deadlines.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use storeward_core::data_map::Kind;
+use storeward_core::rights::{Corrections, OpenedBy, Person, Refusal, RightsKind, RightsState};
+use storeward_core::time::{Clock as _, DAY, HOUR, MINUTE};
+use storeward_store::{Asked, Asking, Entry, Installation, Proof, RecordRef, RequestFilter, What};
+
+use crate::bench::{App, Bench, SHOP, batch, order, sample, sample_body};
+
+const EMAIL: &str = "sample.customer@example.com";
+
+struct World {
+    bench: Bench,
+    app: App,
+    installation: Installation,
+}
+
+impl World {
+    /// A shop with a case of two orders of one person, and a third person's order.
+    async fn new() -> Self {
+        let bench = Bench::new().await;
+        let app = bench.app();
+        let installation = app.install().await;
+        app.store().await.member_opened(&installation, "42").await.unwrap();
+        for id in 1..=2 {
+            app.order(&format!("w{id}"), &order(id, 1)).await;
+            bench.drain(&app).await;
+        }
+        let mut other = order(3, 0);
+        for field in ["customer", "billing_address", "shipping_address", "phone", "contact_email"] {
+            other[field] = json!(null);
+        }
+        other["email"] = json!("someone.else@example.com");
+        app.order("w3", &other).await;
+        bench.drain(&app).await;
+        Self { bench, app, installation }
+    }
+
+    /// Asks `api/requests` as API Gateway does.
+    async fn ask(&self, key: &str, id: &str, body: &Value, headers: Value) -> (u64, Value) {
+        let store = self.app.store().await;
+        let shop = store.shop_id(&SHOP.parse().unwrap());
+        let actor = store.actor(&shop, "42");
+        let event = json!({
+            "routeKey": key, "headers": headers, "pathParameters": {"id": id}, "body": body.to_string(),
+            "requestContext": {"authorizer": {"lambda": {"shop": shop, "actor": actor}}},
+        });
+        let answer = self.app.invoke("api/requests", event).await.unwrap();
+        let body = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap_or_default();
+        (answer["statusCode"].as_u64().unwrap(), body)
+    }
+
+    async fn open(&self, body: &Value) -> Value {
+        let (status, answer) = self.ask("POST /v1/requests", "", body, json!({})).await;
+        assert_eq!(status, 202, "{answer}");
+        answer
+    }
+
+    async fn get(&self, id: &str) -> Value {
+        let (status, answer) = self.ask("GET /v1/requests/{id}", id, &Value::Null, json!({})).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    async fn link(&self, id: &str) -> (u64, Value) {
+        self.ask("POST /v1/requests/{id}/link", id, &Value::Null, json!({})).await
+    }
+
+    /// Follows a link: the whole answer.
+    async fn fetch(&self, path: &str) -> Value {
+        let token = path.strip_prefix("/v1/exports/").unwrap();
+        let event = json!({"routeKey": "GET /v1/exports/{token}", "pathParameters": {"token": token}});
+        self.app.invoke("api/exports", event).await.unwrap()
+    }
+
+    async fn asked(&self, id: &str) -> Asked {
+        let reference: RecordRef = format!("request/{id}").parse().unwrap();
+        self.app.store().await.asked(&self.installation.tenant, &reference).await.unwrap().unwrap()
+    }
+
+    async fn entries(&self, what: What) -> Vec<Entry> {
+        let day = self.bench.clock.now();
+        let entries = self.app.store().await.ledger_of(&self.installation.tenant.shop, day).await.unwrap();
+        entries.into_iter().filter(|entry| entry.what == what).collect()
+    }
+
+    async fn sweep(&self) {
+        self.app.invoke("schedules/sweep-due", sample("schedules/sweep-due/hourly")).await.unwrap();
+    }
+
+    fn sealed(&self, kind: &str) -> usize {
+        self.bench.items(kind).iter().filter(|item| item.get("sealed").is_some()).count()
+    }
+
+    fn operators(&self, kind: RightsKind, email: &str) -> Asking {
+        let person = Person { email: Some(email.to_owned().into()), ..Person::default() };
+        let mut corrections = Corrections::default();
+        if kind == RightsKind::Rectification {
+            corrections.email = Some("put.right@example.com".to_owned().into());
+        }
+        Asking { kind, by: OpenedBy::Operator, person, corrections }
+    }
+
+    /// Opens a request as an operator does.
+    async fn written_in(&self, name: &str, kind: RightsKind, email: &str) -> RecordRef {
+        let store = self.app.store().await;
+        let acceptance = store.open_request(&self.installation, name, &self.operators(kind, email)).unwrap();
+        store.commit(acceptance).await.unwrap();
+        let asked = store.asked_as(&self.installation, OpenedBy::Operator, name).await.unwrap().unwrap();
+        assert_eq!((asked.state, asked.by), (RightsState::Proving, OpenedBy::Operator));
+        asked.reference
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_merchant_asks_for_a_person_and_fetches_everything_that_is_stored() {
+    let world = World::new().await;
+    for (kind, person) in [
+        ("access", json!({"email": EMAIL})),
+        ("portability", json!({"phone": "+12025550143"})),
+        ("access", json!({"customer_id": 7_000_000_000_001_u64})),
+    ] {
+        let mut body = person.clone();
+        body["kind"] = json!(kind);
+        let opened = world.open(&body).await;
+        let id = opened["id"].as_str().unwrap();
+        assert_eq!((&opened["state"], &opened["kind"]), (&json!("received"), &json!(kind)));
+        assert_eq!(
+            (&opened["opened_by"], &opened["due_at"]),
+            (&json!("merchant"), &json!("2026-12-20T16:00:00Z"))
+        );
+        // Not before it is put together.
+        assert_eq!(world.link(id).await.0, 409);
+        world.bench.drain(&world.app).await;
+        assert_eq!(world.get(id).await["state"], "ready");
+        let (status, link) = world.link(id).await;
+        assert_eq!(status, 200, "{link}");
+        let json = world.fetch(link["json"].as_str().unwrap()).await;
+        assert_eq!(json["statusCode"], 200, "{json}");
+        let html = world.fetch(link["html"].as_str().unwrap()).await;
+        for (answer, file) in [(&json, "subject-export.json"), (&html, "subject-export.html")] {
+            let headers = &answer["headers"];
+            assert_eq!(headers["cache-control"], "no-store");
+            assert_eq!(headers["referrer-policy"], "no-referrer");
+            assert_eq!(headers["content-disposition"], format!("attachment; filename=\"{file}\""));
+            assert!(headers["content-security-policy"].as_str().unwrap().contains("default-src 'none'"));
+        }
+        // Once it was fetched it is done, and the ledger says so once.
+        let done = world.get(id).await;
+        assert_eq!((&done["state"], done["finished_at"].is_string()), (&json!("done"), true));
+        let document: Value = serde_json::from_str(json["body"].as_str().unwrap()).unwrap();
+        assert_eq!(document["format"], "storeward-subject-export-1");
+        if person["customer_id"].is_null() {
+            let page = html["body"].as_str().unwrap();
+            for said in [EMAIL, "+12025550143", "1 Example Street", "55.88", "#1"] {
+                assert!(document.to_string().contains(said), "{said}: {document}");
+                assert!(page.contains(said) || said.starts_with('+') && page.contains("&#43;"), "{said}");
+            }
+        }
+        assert!(!document.to_string().contains("someone.else"), "{document}");
+    }
+    assert_eq!(world.entries(What::ExportDelivered).await.len(), 3);
+    assert_eq!(world.entries(What::ExportLinked).await.len(), 3);
+    assert_eq!(world.entries(What::RequestOpened).await.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_fetched_is_complete_by_the_data_map() {
+    // Given something of every kind that a person's export shows.
+    let world = World::new().await;
+    let case = world.app.cases(&world.installation).await.remove(0).reference;
+    let never = storeward_core::guard::Decision::NeverThisCustomer;
+    world.app.store().await.decide(&world.installation, &case, never, None).await.unwrap();
+    world.open(&json!({"kind": "objection", "email": EMAIL})).await;
+    world.bench.drain(&world.app).await;
+    let opened = world.open(&json!({"kind": "access", "email": EMAIL})).await;
+    world.bench.drain(&world.app).await;
+    let (_, link) = world.link(opened["id"].as_str().unwrap()).await;
+    let answer = world.fetch(link["json"].as_str().unwrap()).await;
+    let document: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+    // Then each of them is in the document, as many as are stored.
+    let mut shown: BTreeMap<&str, usize> = BTreeMap::new();
+    for record in document["records"].as_array().unwrap() {
+        *shown.entry(record["kind"].as_str().unwrap()).or_default() += 1;
+        for member in ["holds", "purpose"] {
+            assert!(record["about"][member].as_str().is_some_and(|said| !said.is_empty()), "{record}");
+        }
+        assert!(record["data"].is_object(), "{record}");
+    }
+    for kind in Kind::ALL.into_iter().filter(|kind| kind.row().exported) {
+        assert!(shown.contains_key(kind.name()), "{} is missing: {shown:?}", kind.name());
+    }
+    assert_eq!(shown["order"], 2, "both orders, though they are not to be used");
+    assert_eq!(shown["exception"], world.bench.items("exception").len());
+    // And every value that its orders hold of the person.
+    let text = document.to_string();
+    let body = sample_body("webhooks/orders-create/first");
+    for address in ["billing_address", "shipping_address"] {
+        for field in ["first_name", "last_name", "address1", "city", "zip", "country_code"] {
+            let value = body[address][field].as_str().unwrap();
+            assert!(text.contains(value), "{address}.{field}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_works_for_minutes_for_one_document_and_one_link_at_a_time() {
+    let world = World::new().await;
+    let opened = world.open(&json!({"kind": "access", "email": EMAIL})).await;
+    let id = opened["id"].as_str().unwrap();
+    world.bench.drain(&world.app).await;
+    let first = world.link(id).await.1["json"].as_str().unwrap().to_owned();
+    let second = world.link(id).await.1["json"].as_str().unwrap().to_owned();
+    assert!(!second.contains("example") && !second.contains('@'), "nothing of a person in the address");
+    assert_eq!(world.fetch(&first).await["statusCode"], 404, "another one was made");
+    let mut forged = second.clone().into_bytes();
+    let at = forged.len() - ".json".len() - 1;
+    forged[at] = if forged[at] == b'0' { b'1' } else { b'0' };
+    for wrong in
+        [String::from_utf8(forged).unwrap(), "/v1/exports/.json".to_owned(), second.replace(".json", "")]
+    {
+        let answer = world.fetch(&wrong).await;
+        assert_eq!(answer["statusCode"], 404, "{answer}");
+    }
+    assert_eq!(world.get(id).await["state"], "ready", "nobody was given anything");
+    // Nothing of the secret is stored or logged in the clear.
+    let secret = second.rsplit('-').next().unwrap().trim_end_matches(".json");
+    assert!(!world.bench.dump().values().flatten().any(|item| item.to_string().contains(secret)));
+    assert_eq!(world.fetch(&second).await["statusCode"], 200);
+    world.bench.advance(MINUTE * 14).await;
+    assert_eq!(world.fetch(&second).await["statusCode"], 200, "as a page too, or again");
+    world.bench.advance(MINUTE * 2).await;
+    assert_eq!(world.fetch(&second).await["statusCode"], 404);
+    assert_eq!(world.link(id).await.0, 200, "as long as it is kept there can be another");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_merchant_has_a_person_put_right_limited_and_erased() {
+    let world = World::new().await;
+    let right = json!({"email": "put.right@example.com", "phone": "+12025550111"});
+    let steps = [
+        (json!({"kind": "rectification", "email": EMAIL, "corrections": right}), 2),
+        (json!({"kind": "restriction", "email": "put.right@example.com"}), 2),
+        (json!({"kind": "lift-restriction", "email": "put.right@example.com"}), 2),
+        (json!({"kind": "objection", "email": "put.right@example.com"}), 2),
+    ];
+    for (body, orders) in steps {
+        let opened = world.open(&body).await;
+        world.bench.drain(&world.app).await;
+        let done = world.get(opened["id"].as_str().unwrap()).await;
+        assert_eq!((&done["state"], &done["counts"]["record"]), (&json!("done"), &json!(orders)), "{done}");
+    }
+    assert_eq!((world.sealed("request"), world.bench.items("rectification").len()), (0, 1));
+    let opened = world.open(&json!({"kind": "erasure", "email": "put.right@example.com"})).await;
+    let id = opened["id"].as_str().unwrap();
+    world.bench.drain(&world.app).await;
+    assert_eq!(world.get(id).await["state"], "in-work", "the second pass is to come");
+    world.bench.advance(HOUR).await;
+    world.bench.drain(&world.app).await;
+    let done = world.get(id).await;
+    assert_eq!((&done["state"], &done["counts"]["order"]), (&json!("done"), &json!(2)), "{done}");
+    assert_eq!(world.bench.items("order").len(), 1, "the other person's");
+    assert_eq!(world.sealed("request"), 0, "whom they were about is forgotten");
+    // And after 90 days so are the requests.
+    assert_eq!(world.bench.items("request").len(), 5);
+    world.bench.advance(DAY * 91).await;
+    assert_eq!((world.bench.items("request").len(), world.bench.items("request-index").len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_list_has_all_of_them_once_page_by_page() {
+    let world = World::new().await;
+    world.app.post("webhooks/customers-data-request", sample("webhooks/customers-data-request/by-id")).await;
+    for number in 0..5 {
+        world.bench.advance(MINUTE).await;
+        world.open(&json!({"kind": "access", "email": format!("nobody.{number}@example.com")})).await;
+    }
+    world.bench.advance(MINUTE).await;
+    world.app.post("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
+    let store = world.app.store().await;
+    let (mut all, mut cursor) = (Vec::new(), None);
+    loop {
+        let filter = RequestFilter::default();
+        let page =
+            store.list_requests(&world.installation, &filter, cursor.as_deref(), 2).await.unwrap().unwrap();
+        assert!(page.requests.len() <= 2);
+        all.extend(page.requests);
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let kinds: Vec<(RightsKind, OpenedBy)> = all.iter().map(|asked| (asked.kind, asked.by)).collect();
+    let mut expected = vec![(RightsKind::Access, OpenedBy::Merchant); 5];
+    expected.insert(0, (RightsKind::Erasure, OpenedBy::Webhook));
+    expected.push((RightsKind::Access, OpenedBy::Webhook));
+    assert_eq!(kinds, expected, "the latest first");
+    let (_, page) = world.ask("GET /v1/requests", "", &Value::Null, json!({})).await;
+    assert_eq!(page["requests"].as_array().unwrap().len(), 7);
+    assert!(!page.to_string().contains("example.com"), "nothing of whom they are about: {page}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn asked_again_under_the_same_name_it_is_the_same_and_nonsense_is_refused() {
+    let world = World::new().await;
+    let headers = json!({"Idempotency-Key": "first"});
+    let body = json!({"kind": "erasure", "email": EMAIL});
+    let ask = |body: Value, headers: Value| {
+        let world = &world;
+        async move { world.ask("POST /v1/requests", "", &body, headers).await }
+    };
+    let (_, one) = ask(body.clone(), headers.clone()).await;
+    let (status, two) = ask(body, headers.clone()).await;
+    assert_eq!((status, &one["id"]), (202, &two["id"]));
+    let (status, problem) = ask(json!({"kind": "access", "email": EMAIL}), headers).await;
+    assert_eq!((status, &problem["type"]), (409, &json!("urn:storeward:problem:idempotency-key-used")));
+    let before = world.bench.items("request").len();
+    for (status, body) in [
+        (422, json!({"kind": "erasure"})),
+        (422, json!({"kind": "erasure", "email": "no address"})),
+        (422, json!({"kind": "erasure", "email": EMAIL, "phone": "12"})),
+        (422, json!({"kind": "rectification", "email": EMAIL})),
+        (422, json!({"kind": "rectification", "email": EMAIL, "corrections": {"phone": "12"}})),
+        (422, json!({"kind": "access", "email": EMAIL, "corrections": {"phone": "+12025550111"}})),
+        (400, json!({"kind": "everything", "email": EMAIL})),
+        (400, json!({"kind": "access", "name": "Sample"})),
+    ] {
+        let (answered, problem) = ask(body.clone(), json!({})).await;
+        assert_eq!(answered, status, "{body}: {problem}");
+        assert!(!problem.to_string().contains("example.com"), "{problem}");
+    }
+    let (status, _) =
+        ask(json!({"kind": "access", "email": EMAIL}), json!({"idempotency-key": "with space"})).await;
+    assert_eq!((status, world.bench.items("request").len(), before), (400, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_writes_to_an_operator_proves_it_and_then_it_is_done() {
+    let world = World::new().await;
+    let store = world.app.store().await;
+    let name_of = |kind: RightsKind| format!("ticket-{}", kind.name());
+    let kinds = [RightsKind::Access, RightsKind::Rectification, RightsKind::Restriction, RightsKind::Erasure];
+    for kind in kinds {
+        let email = if kind == RightsKind::Access || kind == RightsKind::Rectification {
+            EMAIL
+        } else {
+            "put.right@example.com"
+        };
+        let reference = world.written_in(&name_of(kind), kind, email).await;
+        // Nothing is done before it is proven, whatever the sweep does.
+        let mail = store.proof_mail(&world.installation, &reference).await.unwrap().unwrap();
+        assert_eq!(mail.to.expose(), email);
+        assert!(storeward_core::rights::is_proof_code(mail.code.expose()));
+        let again = store.proof_mail(&world.installation, &reference).await.unwrap().unwrap();
+        assert_eq!(mail.code, again.code, "the same each time it is sent");
+        let wrong = if mail.code.expose() == "000000" { "000001" } else { "000000" };
+        assert_eq!(store.prove_request(&world.installation, &reference, wrong).await.unwrap(), Proof::Wrong);
+        let proof = store.prove_request(&world.installation, &reference, mail.code.expose()).await.unwrap();
+        let Proof::Given(work) = proof else { panic!("{proof:?}") };
+        let twice = store.prove_request(&world.installation, &reference, mail.code.expose()).await.unwrap();
+        assert_eq!(twice, Proof::GivenBefore);
+        // The message is lost, and the sweep sends another.
+        assert!(work.stored);
+        world.bench.advance(HOUR * 2).await;
+        world.sweep().await;
+        world.bench.drain(&world.app).await;
+        let state = world.asked(reference.id()).await.state;
+        let expected = match kind {
+            RightsKind::Access => RightsState::Ready,
+            RightsKind::Erasure => RightsState::InWork,
+            _ => RightsState::Done,
+        };
+        assert_eq!(state, expected, "{kind:?}");
+    }
+    world.bench.live(&world.app, 2).await;
+    assert_eq!((world.bench.items("order").len(), world.sealed("request")), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_learns_from_an_operator_who_is_known_and_guessing_ends() {
+    let world = World::new().await;
+    let store = world.app.store().await;
+    // Nothing is stored about them: it looks the same, and no code goes out.
+    let nobody = world.written_in("nobody", RightsKind::Access, "nobody@example.com").await;
+    assert!(store.proof_mail(&world.installation, &nobody).await.unwrap().is_none());
+    // Five tries, and the right one is too late.
+    let guessed = world.written_in("guessed", RightsKind::Erasure, EMAIL).await;
+    let code = store.proof_mail(&world.installation, &guessed).await.unwrap().unwrap().code;
+    let wrong = if code.expose() == "111111" { "222222" } else { "111111" };
+    let mut tries = Vec::new();
+    for _ in 0..5 {
+        tries.push(store.prove_request(&world.installation, &guessed, wrong).await.unwrap());
+    }
+    assert_eq!(tries, [Proof::Wrong, Proof::Wrong, Proof::Wrong, Proof::Wrong, Proof::Over]);
+    assert_eq!(store.prove_request(&world.installation, &guessed, code.expose()).await.unwrap(), Proof::Over);
+    // A day later both are over, and nobody is named any more.
+    world.bench.advance(HOUR * 25).await;
+    world.sweep().await;
+    for reference in [&nobody, &guessed] {
+        let asked = world.asked(reference.id()).await;
+        assert_eq!((asked.state, asked.because), (RightsState::Refused, Some(Refusal::NotProven)));
+    }
+    assert_eq!(world.sealed("request"), 0);
+    let left = world
+        .bench
+        .items("subject")
+        .into_iter()
+        .filter(|row| row["sk"]["S"].as_str().unwrap().starts_with("request"));
+    assert_eq!((left.count(), world.entries(What::RequestRefused).await.len()), (0, 2));
+    assert_eq!(world.bench.items("order").len(), 3, "nothing was done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_erasure_ends_what_else_was_asked_and_names_nobody() {
+    let world = World::new().await;
+    let ready = world.open(&json!({"kind": "access", "email": EMAIL})).await;
+    world.bench.drain(&world.app).await;
+    let proving = world.written_in("proving", RightsKind::Portability, EMAIL).await;
+    let erasure = world.open(&json!({"kind": "erasure", "email": EMAIL})).await;
+    world.bench.drain(&world.app).await;
+    world.bench.advance(HOUR).await;
+    world.bench.drain(&world.app).await;
+    for id in [ready["id"].as_str().unwrap(), proving.id()] {
+        let asked = world.asked(id).await;
+        assert_eq!((asked.state, asked.because), (RightsState::Refused, Some(Refusal::Erased)), "{id}");
+    }
+    assert_eq!(world.get(erasure["id"].as_str().unwrap()).await["state"], "done");
+    assert_eq!((world.sealed("request"), world.bench.items("export").len()), (0, 0));
+    assert_eq!(world.bench.items("due").len(), 0, "nothing is watched any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_nobody_carries_out_never_lapses_silently() {
+    let world = World::new().await;
+    world.app.post("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
+    let reference = world.bench.items("request")[0]["sk"]["S"].as_str().unwrap().to_owned();
+    let queue = "storeward-development-notify-merchant";
+    let mut told = Vec::new();
+    // Nobody works: the queue of the job is left alone for 33 days.
+    for day in 1..=33 {
+        world.bench.advance(DAY).await;
+        world.sweep().await;
+        for message in world.bench.receive(queue).await {
+            let notice: Value = serde_json::from_str(message["Body"].as_str().unwrap()).unwrap();
+            assert!(!notice.to_string().contains("example.com"), "{notice}");
+            told.push((day, notice["what"]["request_due"]["stage"].as_u64().unwrap()));
+            world.app.invoke("jobs/notify-merchant", batch(&[message.clone()])).await.unwrap();
+            world.bench.delete(queue, &message).await;
+        }
+    }
+    assert_eq!(told, [(23, 1), (27, 2), (30, 3), (31, 4), (32, 5), (33, 6)]);
+    assert_eq!(world.get(&reference).await["warning"], "overdue by 3 days");
+    // When it is carried out at last, it is quiet.
+    world.bench.drain(&world.app).await;
+    world.bench.advance(HOUR).await;
+    world.bench.drain(&world.app).await;
+    assert_eq!(world.get(&reference).await["state"], "done");
+    world.bench.live(&world.app, 49).await;
+    assert!(world.entries(What::RequestWarned).await.is_empty());
+}
