@@ -16,6 +16,8 @@ pub enum Kind {
     Shop,
     /// Who of a merchant's staff has which role.
     Member,
+    /// That an operator's password was set less than 90 days ago.
+    OperatorPassword,
     /// The list of installations, for whoever has to go through all of them.
     Directory,
     /// A shop's data and index keys, wrapped.
@@ -362,9 +364,10 @@ pub struct Row {
 
 impl Kind {
     /// Every kind, in the order of the map.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Shop,
         Self::Member,
+        Self::OperatorPassword,
         Self::Directory,
         Self::Keys,
         Self::Delivery,
@@ -396,6 +399,7 @@ impl Kind {
         match self {
             Self::Shop => "shop",
             Self::Member => "member",
+            Self::OperatorPassword => "operator-password",
             Self::Directory => "directory",
             Self::Keys => "keys",
             Self::Delivery => "delivery",
@@ -451,6 +455,20 @@ impl Kind {
                 legal_basis: LegalBasis::Contract,
                 categories: &[MerchantAccount],
                 retention: Retention::UntilPurge,
+                erasure: Erasure::Keep,
+                bucketed: false,
+                exported: false,
+                processors: &[Processor::CloudHost],
+            },
+            // Promise DG62: it ends with the password's time, and without it nobody comes in.
+            Self::OperatorPassword => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "blinded name of an operator, and when the password was set",
+                purpose: Purpose::Operation,
+                legal_basis: LegalBasis::LegalObligation,
+                categories: &[Pseudonym],
+                retention: Retention::Window(Duration::from_hours(90 * 24)),
                 erasure: Erasure::Keep,
                 bucketed: false,
                 exported: false,
