@@ -26,6 +26,7 @@ pub const FUNCTIONS: &[Function] = &[
     oauth_callback::FUNCTION,
     oauth_install::FUNCTION,
     operator_authorizer::FUNCTION,
+    operator_sign_in::FUNCTION,
     orders_cancelled::FUNCTION,
     notify_merchant::FUNCTION,
     orders_create::FUNCTION,

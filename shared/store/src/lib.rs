@@ -24,6 +24,7 @@ mod limits;
 mod links;
 mod members;
 mod notices;
+mod operators;
 mod orders;
 mod processors;
 mod purge;
