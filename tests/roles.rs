@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use serde_json::{Value, json};
+use storeward_core::data_map::Kind;
 use storeward_core::members::{Changing, Members};
 use storeward_core::roles::{OperatorPermission, OperatorRole, Permission, Role};
 use storeward_core::time::{DAY, Timestamp};
@@ -69,10 +70,21 @@ impl Local {
     }
 
     /// Everything that is stored.
+    /// Everything but the access log, which also has who was turned away.
     fn dump(&self) -> BTreeMap<String, Vec<Value>> {
         let database = self.stack().cloud().dynamodb();
-        let tables = database.tables().unwrap();
-        tables.into_iter().map(|table| (table.clone(), database.dump(&table).unwrap())).collect()
+        let stored = |table: &str| {
+            let items = database.dump(table).unwrap().into_iter();
+            items.filter(|item| item["kind"]["S"] != Kind::Access.name()).collect()
+        };
+        database.tables().unwrap().into_iter().map(|table| (table.clone(), stored(&table))).collect()
+    }
+
+    /// How many entries the access log has.
+    fn accesses(&self) -> usize {
+        let database = self.stack().cloud().dynamodb();
+        let items = database.tables().unwrap().into_iter().flat_map(|table| database.dump(&table).unwrap());
+        items.filter(|item| item["kind"]["S"] == Kind::Access.name()).count()
     }
 
     async fn ask(&self, key: &str, token: &str, body: &str) -> (u16, Value) {
@@ -139,7 +151,7 @@ async fn each_role_gets_what_the_table_allows_on_each_route_and_nothing_else() {
     let mut refused = 0;
     for route in MERCHANTS.iter().flat_map(|(_, routes)| *routes) {
         for (user, role) in (1..).zip(Role::ALL) {
-            let before = local.dump();
+            let (before, accesses) = (local.dump(), local.accesses());
             // When the route is asked for with a body that no route takes.
             let (status, said) =
                 local.ask_as(&user.to_string(), &named(route.key), &json!({ "not": "known" })).await;
@@ -147,11 +159,12 @@ async fn each_role_gets_what_the_table_allows_on_each_route_and_nothing_else() {
             if role.may(route.needs) {
                 assert!(![401, 403].contains(&status), "{case}");
             } else {
-                // Then it says what is lacking, and nothing was written.
+                // Then it says what is lacking, and nothing was written but that.
                 refused += 1;
                 assert_eq!((status, kind_of(&said)), (403, "forbidden"), "{case}");
                 assert!(said["detail"].as_str().unwrap().contains(route.needs.name()), "{case}");
                 assert!(local.dump() == before, "{case}: it wrote");
+                assert_eq!(local.accesses(), accesses + 1, "{case}: the access log has who was turned away");
             }
         }
     }
@@ -163,7 +176,7 @@ async fn each_operators_role_gets_what_the_table_allows_on_each_route_and_nothin
     let local = Local::new().await;
     for route in OPERATORS.iter().flat_map(|(_, routes)| *routes) {
         for role in OperatorRole::ALL {
-            let before = local.dump();
+            let (before, accesses) = (local.dump(), local.accesses());
             let (status, said) = local.ask_operator(role, &named(route.key), r#"{"not":"known"}"#).await;
             let case = format!("{} as {}: {status} {said}", route.key, role.name());
             if role.may(route.needs) {
@@ -172,6 +185,7 @@ async fn each_operators_role_gets_what_the_table_allows_on_each_route_and_nothin
                 assert_eq!((status, kind_of(&said)), (403, "forbidden"), "{case}");
                 assert!(said["detail"].as_str().unwrap().contains(route.needs.name()), "{case}");
                 assert!(local.dump() == before, "{case}: it wrote");
+                assert_eq!(local.accesses(), accesses + 1, "{case}: the access log has who was turned away");
             }
         }
         // Whoever is no operator is nobody there, a merchant's owner included; and no operator is a merchant's.
@@ -429,9 +443,15 @@ fn what_stages_have_is_called_by_their_stage() {
             if name.is_null() {
                 continue;
             }
-            named += 1;
             let serde_norway::Value::Tagged(sub) = name else { panic!("{id:?}: {name:?}") };
             let text = sub.value.as_str().unwrap();
+            // Whatever points at something of this template points at what has its name here.
+            if sub.tag == "GetAtt" || sub.tag == "Ref" {
+                let target = text.split('.').next().unwrap();
+                assert!(!resources()[target].is_null(), "{id:?}: {text}");
+                continue;
+            }
+            named += 1;
             assert!(sub.tag == "Sub" && text.contains("${Stage}"), "{id:?}: {text}");
         }
     }
