@@ -640,7 +640,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     life.bench.advance(HOUR * 24).await;
     life.invoke("schedules/seal-ledger", sample("schedules/seal-ledger/daily")).await;
 
-    life.compare(|function| !API.contains(&function));
+    life.compare(|function| !API.contains(&function) && !OPERATORS.contains(&function));
 }
 
 impl Watched<'_> {
@@ -682,6 +682,9 @@ impl Watched<'_> {
         serde_json::from_str(answer["body"].as_str().unwrap()).unwrap_or_default()
     }
 }
+
+/// The functions of the operators' API.
+const OPERATORS: [&str; 3] = ["api/operator-authorizer", "operator/shops", "triggers/operator-sign-in"];
 
 /// The functions of the merchants' API.
 const API: [&str; 10] = [
@@ -771,6 +774,57 @@ async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
     life.ask("api/members", "DELETE /v1/members/{id}", &colleague, &none).await;
     life.asked().await;
     life.compare(|function| API.contains(&function));
+}
+
+#[tokio::test]
+async fn every_function_of_the_operators_api_may_do_what_it_does_and_nothing_else() {
+    // The issuer is asked over a socket.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut bench = Bench::new().await;
+    let issuer =
+        storeward_local::issuer::Issuer::new(port, std::sync::Arc::new(bench.clock.clone())).unwrap();
+    let router = axum::Router::new().nest(storeward_local::issuer::PATH, issuer.router());
+    let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    for function in &mut bench.template.functions {
+        for (variable, value) in [
+            ("STOREWARD_OPERATOR_ISSUER", storeward_local::issuer::name(port)),
+            ("STOREWARD_OPERATOR_AUDIENCE", storeward_local::issuer::AUDIENCE.to_owned()),
+            ("STOREWARD_OPERATOR_ROLE_CLAIM", storeward_local::issuer::ROLE_CLAIM.to_owned()),
+        ] {
+            if let Some(set) = function.environment.get_mut(variable) {
+                *set = value;
+            }
+        }
+    }
+    let installation = bench.app().install().await;
+    let wire = Wire::default();
+    let app = bench.app_through(wire.tap(bench.transport()), FaultPlan::none());
+    let roles = Roles::new(&bench);
+    let mut life = Watched { bench: &bench, app, wire, roles, used: BTreeMap::new() };
+    let mut event = sample("api/operator-authorizer/token");
+    let token = issuer.token(storeward_core::roles::OperatorRole::Support);
+    event["identitySource"] = json!([format!("Bearer {token}")]);
+    let answer = life.app.invoke("api/operator-authorizer", event).await.unwrap();
+    assert_eq!(answer["context"]["role"], "support", "{answer}");
+    life.book("api/operator-authorizer");
+    for name in ["me", "lookup", "read"] {
+        let mut event = sample(&format!("operator/shops/{name}"));
+        if name == "read" {
+            event["pathParameters"]["shop"] = json!(installation.tenant.shop);
+        }
+        let answer = life.app.invoke("operator/shops", event).await.unwrap();
+        assert_eq!(answer["statusCode"], 200, "{answer}");
+        life.book("operator/shops");
+    }
+    for name in ["first", "signed-in", "asked", "reset"] {
+        let event = sample(&format!("triggers/operator-sign-in/{name}"));
+        let answer = life.app.invoke("triggers/operator-sign-in", event.clone()).await.unwrap();
+        assert_eq!(answer, event, "the pool is given its event back");
+        life.book("triggers/operator-sign-in");
+    }
+    serving.abort();
+    life.compare(|function| OPERATORS.contains(&function));
 }
 
 impl Roles {
