@@ -368,7 +368,7 @@ const BROWSERS: [(&str, &str, bool); 3] = [
 ];
 
 /// Every function of the merchants' API that asks who is calling, with its routes.
-pub const MERCHANTS: [(&str, &[Route]); 8] = [
+pub const MERCHANTS: [(&str, &[Route]); 9] = [
     (cases::FUNCTION.name, cases::ROUTES),
     (exceptions::FUNCTION.name, exceptions::ROUTES),
     (incidents::FUNCTION.name, incidents::ROUTES),
@@ -376,6 +376,7 @@ pub const MERCHANTS: [(&str, &[Route]); 8] = [
     (processors::FUNCTION.name, processors::ROUTES),
     (requests::FUNCTION.name, requests::ROUTES),
     (savings::FUNCTION.name, savings::ROUTES),
+    (service::FUNCTION.name, service::ROUTES),
     (settings::FUNCTION.name, settings::ROUTES),
 ];
 

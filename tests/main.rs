@@ -14,6 +14,7 @@ mod consent;
 mod crashes;
 mod demo;
 mod egress;
+mod ending;
 mod erasing_at_scale;
 mod flagging;
 mod front;

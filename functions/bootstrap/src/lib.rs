@@ -39,6 +39,7 @@ pub const FUNCTIONS: &[Function] = &[
     rectify_subject::FUNCTION,
     redact_subject::FUNCTION,
     savings::FUNCTION,
+    service::FUNCTION,
     seal_ledger::FUNCTION,
     settings::FUNCTION,
     shop_redact::FUNCTION,
