@@ -331,11 +331,11 @@ async fn two_owners_who_take_each_others_role_at_once_leave_one() {
     assert_eq!(Changing::Unchanged, Members::default().set_newcomers(Role::Viewer).unwrap());
 }
 
+/// A permission with the routes that need it and which roles have it.
+type Needed<R> = (&'static str, Vec<&'static str>, Box<dyn Fn(R) -> bool>);
+
 /// The roles as columns, with a cross where one has the permission, and the routes that need it.
-fn table<R: Copy>(
-    roles: &[(R, &str)],
-    permissions: &[(&str, Vec<&'static str>, Box<dyn Fn(R) -> bool>)],
-) -> String {
+fn table<R: Copy>(roles: &[(R, &str)], permissions: &[Needed<R>]) -> String {
     let mut text = String::from("| permission |");
     for (_, name) in roles {
         write!(text, " {name} |").unwrap();
@@ -426,7 +426,7 @@ fn what_stages_have_is_called_by_their_stage() {
     // Promise DG63: of two stages in one account, nothing is the other's.
     let names =
         ["TableName", "QueueName", "FunctionName", "LogGroupName", "AliasName", "UserPoolName", "ClientName"];
-    let mut named = 0;
+    let mut checked = 0;
     for (id, resource) in resources().as_mapping().unwrap() {
         for name in names {
             let name = &resource["Properties"][name];
@@ -434,13 +434,13 @@ fn what_stages_have_is_called_by_their_stage() {
             if name.is_null() || resource["Type"].as_str() == Some("AWS::Lambda::Permission") {
                 continue;
             }
-            named += 1;
+            checked += 1;
             let serde_norway::Value::Tagged(sub) = name else { panic!("{id:?}: {name:?}") };
             let text = sub.value.as_str().unwrap();
             assert!(sub.tag == "Sub" && text.contains("${Stage}"), "{id:?}: {text}");
         }
     }
-    assert!(named > 60, "{named}");
+    assert!(checked > 60, "{checked}");
 }
 
 #[tokio::test]

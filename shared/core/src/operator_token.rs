@@ -1,4 +1,4 @@
-//! Operators' tokens: what an `OpenID` Connect issuer says about who of our own staff is asking. Signature, issuer,
+//! Operators' tokens: what an OpenID Connect issuer says about who of our own staff is asking. Signature, issuer,
 //! audience, time, second factor and role are checked here; where the issuer's keys come from is the host's.
 //!
 //! Own code instead of a JWT library, as for session tokens: the libraries read the machine's clock, and those over `ring`
