@@ -642,10 +642,6 @@ mod tests {
             .collect();
         let many = IssuerKeys::read(&json!({ "keys": many })).unwrap();
         assert!(many.has("31") && !many.has("32"));
-        use OperatorTokenFault::{
-            Algorithm, Audience, Expired, Issuer, Malformed, NotYetValid, Role, SecondFactor, Signature,
-            TooLong, UnknownKey, Use,
-        };
         let all = [
             Malformed,
             Algorithm,
