@@ -24,6 +24,7 @@ mod leaks;
 pub mod ledger;
 mod ledgers;
 mod limits;
+mod mutants;
 pub mod notifying;
 pub mod parsers;
 mod privileges;
