@@ -26,7 +26,7 @@ const OTHER: &str = "other-shop.myshopify.com";
 const NOTHING: &str = "00112233445566778899aabbccddeeff";
 
 /// A session token of a shop's admin, as Shopify signs it; `twist` makes it another one before it is signed.
-fn token(shop: &str, secret: &str, now: Timestamp, twist: impl Fn(&mut Value)) -> String {
+pub fn token(shop: &str, secret: &str, now: Timestamp, twist: impl Fn(&mut Value)) -> String {
     let mut claims = json!({
         "iss": format!("https://{shop}/admin"), "dest": format!("https://{shop}"), "aud": CLIENT_ID, "sub": "42",
         "exp": now.seconds() + 60, "nbf": now.seconds(), "iat": now.seconds(), "jti": "test", "sid": "test",

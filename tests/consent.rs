@@ -68,7 +68,7 @@ impl World {
     }
 
     /// A shop that installed the app by its redirects.
-    async fn connected() -> (Self, App, Installation) {
+    pub(crate) async fn connected() -> (Self, App, Installation) {
         let world = Self::new().await;
         let app = world.bench.app();
         let (query, cookie) = world.consent(&app, SHOP).await;
@@ -100,7 +100,7 @@ impl World {
     }
 
     /// Whether Shopify answers who calls with this token.
-    async fn works(&self, token: &AccessToken) -> bool {
+    pub(crate) async fn works(&self, token: &AccessToken) -> bool {
         let path = format!("/{SHOP}/admin/api/2026-10/graphql.json");
         let headers = [("content-type", "application/json"), ("x-shopify-access-token", token.expose())];
         let query = r#"{"query":"{ shop { name } }"}"#;

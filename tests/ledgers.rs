@@ -49,7 +49,7 @@ fn grouped(path: &str) -> BTreeSet<String> {
 }
 
 /// Holds a committed document against what it is made of. The new text is left where it can be copied from.
-fn assert_document(path: &str, text: &str) {
+pub fn assert_document(path: &str, text: &str) {
     let committed = std::fs::read_to_string(root().join(path)).unwrap_or_default();
     if committed != text {
         let fresh = root().join("target").join(path);
@@ -210,6 +210,7 @@ async fn life() -> (Bench, Vec<(String, Value)>) {
     let installation = store.install(&profile).await.unwrap();
     // One mail a day: nothing goes out at once, and the day's digest is listed.
     store.member_opened(&installation, "42").await.unwrap();
+    store.operator_password_set(&store.operator("test-issuer", "test"), "test").await.unwrap();
     let settings = GuardSettings { alert: Alert::Digest, ..GuardSettings::default() };
     assert!(store.change_settings(&installation, &settings).await.unwrap());
     look(&mut seen);
@@ -293,13 +294,15 @@ fn began(kind: Kind, item: &Value) -> Option<i64> {
         Kind::Request | Kind::Rectification | Kind::Export => number(item, "received_at"),
         Kind::Tombstone => number(item, "erased_at"),
         Kind::Digest => number(item, "due_at"),
+        Kind::OperatorPassword => number(item, "set_at"),
         Kind::Match => sort.split('#').next().unwrap().parse().ok(),
         Kind::Due => number(item, "at").or_else(|| number(item, "hour").map(|hour| hour * 3_600_000)),
         Kind::Case => number(item, "opened_at").or_else(|| {
             let day = item["opened_day"]["S"].as_str()?;
             Some(storeward_core::time::Timestamp::parse_rfc3339(&format!("{day}T23:59:59Z"))?.millis())
         }),
-        _ => None,
+        // Whatever else ends says in the open since when it is kept.
+        _ => Some(storeward_core::retention::Lives::read(item["lives"]["S"].as_str()?).began()? * 1000),
     }
 }
 
@@ -365,7 +368,7 @@ const BROWSERS: [(&str, &str, bool); 3] = [
 ];
 
 /// Every function of the merchants' API that asks who is calling, with its routes.
-pub const MERCHANTS: [(&str, &[Route]); 8] = [
+pub const MERCHANTS: [(&str, &[Route]); 9] = [
     (cases::FUNCTION.name, cases::ROUTES),
     (exceptions::FUNCTION.name, exceptions::ROUTES),
     (incidents::FUNCTION.name, incidents::ROUTES),
@@ -373,6 +376,7 @@ pub const MERCHANTS: [(&str, &[Route]); 8] = [
     (processors::FUNCTION.name, processors::ROUTES),
     (requests::FUNCTION.name, requests::ROUTES),
     (savings::FUNCTION.name, savings::ROUTES),
+    (service::FUNCTION.name, service::ROUTES),
     (settings::FUNCTION.name, settings::ROUTES),
 ];
 

@@ -8,12 +8,13 @@
 )]
 #![expect(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "nobody but these tests calls it")]
 
-mod api;
+pub mod api;
 pub mod bench;
 mod consent;
 mod crashes;
 mod demo;
 mod egress;
+mod ending;
 mod erasing_at_scale;
 mod flagging;
 mod front;
@@ -35,6 +36,7 @@ mod requests_of_people;
 mod restoring;
 mod retention;
 mod rights;
+mod roles;
 mod scenarios;
 mod simulation;
 mod simultaneous;

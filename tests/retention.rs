@@ -15,6 +15,9 @@ use storeward_store::{Applied, CaseFilter, Deciding, Installation, OrderRecord, 
 
 use crate::bench::{App, Bench, SHOP, delivery, order, root, sample, sample_body};
 
+/// Who opened the app first, and owns it.
+const OWNER: &str = "42";
+
 /// A deployment that keeps things as these two settings say.
 fn deploy(bench: &mut Bench, preset: &str, days: &str) {
     for function in &mut bench.template.functions {
@@ -32,6 +35,7 @@ fn deploy(bench: &mut Bench, preset: &str, days: &str) {
 async fn shop(bench: &Bench) -> (App, Installation) {
     let app = bench.app();
     let installation = app.install().await;
+    app.store().await.member_opened(&installation, OWNER).await.unwrap();
     place(bench, &app, 1, "2026-11-20T15:00:00Z").await;
     place(bench, &app, 2, "2026-11-20T15:01:00Z").await;
     let cases = app.cases(&installation).await;
@@ -93,6 +97,7 @@ async fn sweep(app: &App) {
 async fn ask(app: &App, key: &str, body: &Value) -> (u64, Value) {
     let shop = app.store().await.shop_id(&SHOP.parse().unwrap());
     let mut event = sample("api/settings/replace");
+    event["requestContext"]["authorizer"]["lambda"]["actor"] = json!(app.store().await.actor(&shop, OWNER));
     event["routeKey"] = json!(key);
     event["body"] = json!(body.to_string());
     event["requestContext"]["authorizer"]["lambda"]["shop"] = json!(shop);
@@ -424,7 +429,8 @@ async fn an_uninstalled_shop_shows_nothing_after_48_hours_even_when_its_purge_is
 async fn what_cannot_be_chosen_is_said_and_nothing_is_changed() {
     let bench = Bench::new().await;
     let app = bench.app();
-    app.install().await;
+    let installation = app.install().await;
+    app.store().await.member_opened(&installation, OWNER).await.unwrap();
     let (_, before) = ask(&app, "GET /v1/retention", &Value::Null).await;
     assert_eq!(
         before["order"],

@@ -91,6 +91,8 @@ pub struct Template {
     pub schedule_groups: Vec<String>,
     /// HTTP APIs: who may call their routes, and how often.
     pub apis: Vec<Api>,
+    /// Where on loopback it is served.
+    pub port: u16,
 }
 
 /// An HTTP API of API Gateway.
@@ -233,6 +235,7 @@ impl Template {
             functions: Vec::new(),
             schedule_groups: Vec::new(),
             apis: Vec::new(),
+            port,
         };
         for (id, resource) in resolver.resources()? {
             match resource.kind {

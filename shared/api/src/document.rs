@@ -8,6 +8,7 @@ use storeward_core::data_map::Processor;
 use storeward_host::ProblemKind;
 
 use crate::incidents::BreachesBody;
+use crate::service::{EndingBody, EndingRequest, HandoverBody};
 use crate::types::{
     CaseBody, CasesBody, DecisionRequest, ExceptionsBody, InstructionsBody, InstructionsRequest, LinkBody,
     MembersBody, NewcomersRequest, OpenRequest, PreviewBody, PreviewRequest, ProcessorBody, ProcessorsBody,
@@ -95,6 +96,17 @@ const CASE_FILTER: [Parameter; 5] = [
         about: "The `next` of the page before, with the same filter.",
         kind: Kind::Cursor,
     },
+];
+
+/// The parameters of a page of everything.
+const HANDOVER: &[Parameter] = &[
+    Parameter {
+        name: "limit",
+        place: "query",
+        about: "At most this many records on a page.",
+        kind: Kind::Number { default: 100, most: 500 },
+    },
+    Parameter { name: "cursor", place: "query", about: "The `next` of the page before.", kind: Kind::Cursor },
 ];
 
 const IF_MATCH: Parameter = Parameter {
@@ -455,6 +467,28 @@ pub const OPERATIONS: &[Operation] = &[
         body: None,
         answer: (200, "The months, the latest first.", Some(schema::<SavingsBody>)),
         problems: &[ProblemKind::InvalidParameter],
+    },
+    Operation {
+        key: "GET /v1/service/export",
+        function: "api/service",
+        public: false,
+        id: "exportShop",
+        summary: "Everything that is stored for the shop, page by page",
+        parameters: HANDOVER,
+        body: None,
+        answer: (200, "A page.", Some(schema::<HandoverBody>)),
+        problems: &[ProblemKind::InvalidParameter],
+    },
+    Operation {
+        key: "POST /v1/service/ending",
+        function: "api/service",
+        public: false,
+        id: "endService",
+        summary: "Uninstall the app and delete everything that is stored for the shop; this cannot be taken back",
+        parameters: &[],
+        body: Some(schema::<EndingRequest>),
+        answer: (202, "It is uninstalled, and will be deleted.", Some(schema::<EndingBody>)),
+        problems: &[ProblemKind::InvalidBody, ProblemKind::RequestTooLarge],
     },
     Operation {
         key: "GET /v1/incidents",

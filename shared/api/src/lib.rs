@@ -3,12 +3,14 @@
 
 mod document;
 mod incidents;
+mod service;
 mod types;
 
 pub use document::{OPERATIONS, Operation, document, subject_export_schema};
 pub use incidents::{
     BreachBody, BreachesBody, IncidentBody, IncidentsBody, NewIncidentBody, ReachedBody, WordsBody,
 };
+pub use service::{EndingBody, EndingRequest, HandoverBody, HandoverRecord};
 pub use types::{
     ActivityBody, CaseBody, CasesBody, CorrectionsBody, DecisionBody, DecisionRequest, ExceptionBody,
     ExceptionsBody, ExplanationBody, InstructionsBody, InstructionsRequest, KeptFor, LinkBody, MemberBody,

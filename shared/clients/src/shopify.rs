@@ -409,6 +409,21 @@ impl Shopify {
         }
     }
 
+    /// Uninstalls the app from the shop (`appUninstall`): its tokens, webhooks and links end at Shopify.
+    ///
+    /// # Errors
+    /// `Unauthorized` when it was uninstalled before, `Rejected` with Shopify's code, else as Shopify answers.
+    pub async fn uninstall(&self, shop: &ShopDomain, token: &str) -> Result<(), ClientError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Data {
+            app_uninstall: Option<Changed>,
+        }
+        const QUERY: &str = "mutation { appUninstall { userErrors { code field message } } }";
+        let data: Data = self.graphql(shop, token, Use::Access, QUERY, object([]), 10.0).await?;
+        accepted(data.app_uninstall)
+    }
+
     /// Adds tags to an order (`tagsAdd`); tags that it has already stay as they are, so repeating is harmless.
     ///
     /// # Errors

@@ -16,6 +16,8 @@ pub enum Kind {
     Shop,
     /// Who of a merchant's staff has which role.
     Member,
+    /// That an operator's password was set less than 90 days ago.
+    OperatorPassword,
     /// The list of installations, for whoever has to go through all of them.
     Directory,
     /// A shop's data and index keys, wrapped.
@@ -362,9 +364,10 @@ pub struct Row {
 
 impl Kind {
     /// Every kind, in the order of the map.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Shop,
         Self::Member,
+        Self::OperatorPassword,
         Self::Directory,
         Self::Keys,
         Self::Delivery,
@@ -396,6 +399,7 @@ impl Kind {
         match self {
             Self::Shop => "shop",
             Self::Member => "member",
+            Self::OperatorPassword => "operator-password",
             Self::Directory => "directory",
             Self::Keys => "keys",
             Self::Delivery => "delivery",
@@ -451,6 +455,20 @@ impl Kind {
                 legal_basis: LegalBasis::Contract,
                 categories: &[MerchantAccount],
                 retention: Retention::UntilPurge,
+                erasure: Erasure::Keep,
+                bucketed: false,
+                exported: false,
+                processors: &[Processor::CloudHost],
+            },
+            // Promise DG62: it ends with the password's time, and without it nobody comes in.
+            Self::OperatorPassword => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "blinded name of an operator, and when the password was set",
+                purpose: Purpose::Operation,
+                legal_basis: LegalBasis::LegalObligation,
+                categories: &[Pseudonym],
+                retention: Retention::Window(Duration::from_hours(90 * 24)),
                 erasure: Erasure::Keep,
                 bucketed: false,
                 exported: false,
@@ -826,9 +844,12 @@ mod tests {
             for processor in row.processors {
                 let gets = Register::CURRENT.may_get(*processor);
                 let of_it = holds.without(holds.without(gets));
-                // The host keeps all of it; the others get some.
-                let enough =
-                    if *processor == Processor::CloudHost { gets.covers(holds) } else { !of_it.is_empty() };
+                // The host keeps all of it; the others get some, unless there is nothing about anybody in it.
+                let enough = if *processor == Processor::CloudHost {
+                    gets.covers(holds)
+                } else {
+                    holds.is_empty() || !of_it.is_empty()
+                };
                 assert!(enough, "{:?} may not get anything of {:?}", processor, row.kind);
                 let known = listed.entry(*processor).or_default();
                 *known = known.and(of_it);
@@ -865,5 +886,55 @@ mod tests {
         assert_eq!(Kind::Order.row().retention, Retention::Window(DAY * 60));
         assert_eq!(Kind::Match.row().retention, Retention::Window(DAY * 30));
         assert!(PURGE_AFTER + LONGEST_WRITER < PURGE_DEADLINE);
+    }
+
+    #[test]
+    fn the_words_are_those_of_the_published_map() {
+        assert_eq!(Purpose::ALL.map(Purpose::label), ["operation", "duplicates", "rights"]);
+        for purpose in Purpose::ALL {
+            assert_eq!(serde_json::to_value(purpose).unwrap(), purpose.label());
+        }
+        let about = Purpose::ALL.map(Purpose::about);
+        assert!(
+            about.iter().zip(["service", "twice", "people ask"]).all(|(about, word)| about.contains(word))
+        );
+        let bases = [LegalBasis::Contract, LegalBasis::LegitimateInterest, LegalBasis::LegalObligation];
+        assert_eq!(
+            bases.map(|basis| (basis.words(), basis.article())),
+            [
+                ("contract", "GDPR Art. 6(1)(b)"),
+                ("legitimate interest", "GDPR Art. 6(1)(f)"),
+                ("legal obligation", "GDPR Art. 6(1)(c)"),
+            ]
+        );
+        for category in Category::ALL {
+            assert_eq!(category.words(), category.name().replace('-', " "));
+            let whose =
+                if category == Category::MerchantAccount { "merchants" } else { "customers of merchants" };
+            assert_eq!(category.whose(), whose);
+        }
+        for processor in Processor::ALL {
+            assert_eq!(processor.words(), processor.name().replace('-', " "));
+        }
+        let erasures = [Erasure::Delete, Erasure::Anonymise, Erasure::Keep];
+        assert_eq!(erasures.map(Erasure::words), ["deletes it", "anonymises it", "leaves it"]);
+    }
+
+    #[test]
+    fn lengths_are_told_in_days_where_they_are_whole() {
+        for (hours, words) in
+            [(0, "0 days"), (1, "1 hours"), (24, "1 days"), (25, "25 hours"), (48, "2 days")]
+        {
+            assert_eq!(length(Duration::from_hours(hours)), words);
+        }
+        let known = [
+            (Retention::UntilPurge, "until the purge"),
+            (Retention::Window(DAY * 30), "30 days"),
+            (Retention::WithRecord, "as long as its record"),
+            (Retention::Permanent, "without end"),
+        ];
+        for (retention, words) in known {
+            assert_eq!(retention.words(), words);
+        }
     }
 }

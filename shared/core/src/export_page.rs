@@ -113,7 +113,7 @@ mod tests {
             "<tr><th>email</th><td>sample.customer@example.com</td></tr>",
             "<tr><th>shipping address / first name</th><td>Sample</td></tr>",
             "<tr><th>orders / 2 / name</th><td>#2</td></tr>",
-            "<tr><th>total</th><td>7</td></tr><tr>",
+            "<tr><th>total</th><td>7</td></tr>",
             "<td>false</td>",
             "Asked for on 2026-11-20T16:00:00Z, put together on 2026-11-20T16:01:00Z",
         ] {

@@ -267,7 +267,7 @@ pub fn about(number: u64) -> u64 {
     while number / unit >= 100 {
         unit *= 10;
     }
-    number / unit * unit + if number % unit * 2 >= unit && unit > 1 { unit } else { 0 }
+    number / unit * unit + if number % unit * 2 >= unit { unit } else { 0 }
 }
 
 /// The notice to one merchant: every element that is promised (SO67).
@@ -435,6 +435,9 @@ mod tests {
             (100, 100),
             (994, 990),
             (995, 1000),
+            (105, 110),
+            (1004, 1000),
+            (1005, 1000),
             (1250, 1300),
             (1249, 1200),
         ] {
@@ -461,6 +464,31 @@ mod tests {
             2,
             "who is nobody known is someone"
         );
+    }
+
+    #[test]
+    fn a_breach_of_which_nothing_was_found_reached_nothing() {
+        let records = |count| BTreeMap::from([(Kind::Order, count), (Kind::Case, 0)]);
+        assert!(Extent::default().is_nothing());
+        assert!(Extent { records: records(0), people: 0 }.is_nothing());
+        assert!(!Extent { records: records(1), people: 0 }.is_nothing());
+    }
+
+    #[test]
+    fn severities_are_called_what_is_stored_of_them_and_faults_say_what_to_do() {
+        for severity in [Severity::Low, Severity::Medium, Severity::High, Severity::Critical] {
+            assert_eq!(serde_json::to_value(severity).unwrap(), severity.name());
+        }
+        assert_eq!(
+            [Fault::Missing("nature"), Fault::TooLong("contact"), Fault::Times]
+                .map(|fault| fault.to_string()),
+            [
+                "nature: say it before merchants are told",
+                "contact: at most 4000 characters",
+                "from, until, aware_at: in this order, and not in the future",
+            ]
+        );
+        assert_eq!(format!("{:?}", words()), "Words", "what an operator says is not shown");
     }
 
     proptest! {

@@ -177,4 +177,33 @@ mod tests {
             assert_eq!(serde_json::to_value(activity).unwrap(), activity.name());
         }
     }
+
+    #[test]
+    fn what_is_switched_on_is_allowed_and_each_switch_denies_what_it_is_for() {
+        let mut on = GuardSettings::default();
+        for activity in Activity::ALL {
+            activity.set(&mut on, true);
+        }
+        for switched_off in Activity::ALL {
+            let mut settings = on.clone();
+            switched_off.set(&mut settings, false);
+            for activity in Activity::ALL {
+                assert!(on.allow(activity), "{activity:?}");
+                let denied = activity == switched_off || activity.needs() == Some(switched_off);
+                assert_eq!(settings.allow(activity), !denied, "{activity:?} without {switched_off:?}");
+            }
+        }
+        assert_eq!(Activity::DetectDuplicates.needs(), None);
+    }
+
+    #[test]
+    fn each_activity_says_what_it_is_for_and_what_it_touches() {
+        let purposes: std::collections::BTreeSet<&str> = Activity::ALL.map(Activity::purpose).into();
+        assert_eq!(purposes.len(), Activity::ALL.len());
+        assert!(purposes.iter().all(|purpose| purpose.split(' ').count() > 4), "a sentence each");
+        for activity in Activity::ALL {
+            let kinds = activity.kinds();
+            assert!(kinds.contains(&Kind::Order) || kinds.contains(&Kind::Case), "{activity:?}");
+        }
+    }
 }

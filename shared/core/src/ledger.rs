@@ -126,6 +126,25 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_days_root_is_chained_to_the_day_before_and_to_its_date() {
+        let (previous, today) = (root(&[leaf(b"a")]), root(&[leaf(b"b")]));
+        let chain = chained(&previous, "2026-11-01", &today);
+        // SHA-256 of the byte 2, the chain of the day before, the date and the root, one after the other.
+        let mut bytes = vec![2];
+        bytes.extend_from_slice(&previous);
+        bytes.extend_from_slice(b"2026-11-01");
+        bytes.extend_from_slice(&today);
+        assert_eq!(chain.as_slice(), digest(&SHA256, &bytes).as_ref());
+        for other in [
+            chained(&today, "2026-11-01", &today),
+            chained(&previous, "2026-11-02", &today),
+            chained(&previous, "2026-11-01", &previous),
+        ] {
+            assert_ne!(other, chain);
+        }
+    }
+
     proptest! {
         #[test]
         fn a_path_leads_from_its_leaf_to_its_root_and_from_nowhere_else(

@@ -27,3 +27,16 @@ impl Limit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_those_that_are_stored() {
+        assert_eq!(Limit::ALL.map(Limit::name), ["restricted", "objected"]);
+        for limit in Limit::ALL {
+            assert_eq!(serde_json::to_value(limit).unwrap(), limit.name());
+        }
+    }
+}

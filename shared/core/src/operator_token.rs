@@ -377,3 +377,330 @@ impl KnownKeys {
         self.fetched_at.filter(|fetched| now < *fetched + KEYS_STALE).map(|_| &self.keys)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use ring::hmac;
+    use ring::rand::SystemRandom;
+    use ring::signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
+    };
+    use serde_json::json;
+
+    use super::*;
+    use crate::time::MINUTE;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    const NOW: Timestamp = Timestamp(1_795_348_800_000);
+    const ISSUER: &str = "https://issuer.example.com/pool";
+    const AUDIENCE: &str = "test-client";
+    const EXPECTED: Expected<'_> =
+        Expected { issuer: ISSUER, audience: AUDIENCE, role_claim: "cognito:groups", mfa_claim: false };
+
+    fn rsa() -> RsaKeyPair {
+        RsaKeyPair::from_pkcs8(include_bytes!("../testdata/test-only-rsa.pk8")).unwrap()
+    }
+
+    fn p256() -> EcdsaKeyPair {
+        let der = include_bytes!("../testdata/test-only-p256.pk8");
+        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, &SystemRandom::new()).unwrap()
+    }
+
+    fn modulus() -> Vec<u8> {
+        RsaPublicKeyComponents::<Vec<u8>>::from(rsa().public()).n
+    }
+
+    fn encode(bytes: impl AsRef<[u8]>) -> String {
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// What the issuer publishes: a key of each kind, and some that are nothing to us.
+    fn published() -> Value {
+        let p256 = p256();
+        let (n, e) = (encode(modulus()), encode([1, 0, 1]));
+        let point = p256.public_key().as_ref();
+        let (x, y) = (encode(&point[1..33]), encode(&point[33..]));
+        json!({ "keys": [
+            { "kty": "RSA", "kid": "r", "use": "sig", "alg": "RS256", "n": n, "e": e },
+            { "kty": "EC", "kid": "p", "crv": "P-256", "x": x, "y": y },
+            { "kty": "RSA", "kid": "encrypting", "use": "enc", "n": n, "e": e },
+            { "kty": "RSA", "kid": "pss", "alg": "PS256", "n": n, "e": e },
+            { "kty": "EC", "kid": "es384", "crv": "P-384", "x": x, "y": y },
+            { "kty": "EC", "kid": "es384-by-name", "alg": "ES384", "crv": "P-256", "x": x, "y": y },
+            { "kty": "EC", "kid": "short-x", "crv": "P-256", "x": encode([1; 31]), "y": y },
+            { "kty": "EC", "kid": "short-y", "crv": "P-256", "x": x, "y": encode([1; 31]) },
+            { "kty": "oct", "kid": "secret", "k": "AAAA" },
+            { "kty": "RSA", "n": n, "e": e },
+            "nonsense",
+        ] })
+    }
+
+    fn keys() -> IssuerKeys {
+        IssuerKeys::read(&published()).unwrap()
+    }
+
+    fn header(alg: &str, kid: &str) -> Value {
+        json!({ "alg": alg, "kid": kid, "typ": "JWT" })
+    }
+
+    fn claims() -> Value {
+        let now = NOW.seconds();
+        json!({
+            "iss": ISSUER, "sub": "test-subject", "token_use": "access", "client_id": AUDIENCE, "iat": now,
+            "exp": now + 900, "cognito:groups": ["support"], "username": "test-subject",
+        })
+    }
+
+    fn sign(header: &Value, claims: &str) -> String {
+        let message = format!("{}.{}", encode(header.to_string()), encode(claims));
+        let random = SystemRandom::new();
+        let signature = if header["kid"] == "p" {
+            p256().sign(&random, message.as_bytes()).unwrap().as_ref().to_vec()
+        } else {
+            let key = rsa();
+            let mut signature = vec![0; key.public().modulus_len()];
+            key.sign(&RSA_PKCS1_SHA256, &random, message.as_bytes(), &mut signature).unwrap();
+            signature
+        };
+        format!("{message}.{}", encode(signature))
+    }
+
+    fn with(changes: &Value) -> String {
+        let mut claims = claims();
+        for (name, value) in changes.as_object().unwrap() {
+            if value.is_null() {
+                claims.as_object_mut().unwrap().remove(name);
+            } else {
+                claims[name] = value.clone();
+            }
+        }
+        sign(&header("ES256", "p"), &claims.to_string())
+    }
+
+    fn verify(token: &str) -> Result<OperatorToken, OperatorTokenFault> {
+        OperatorToken::verify(token, &EXPECTED, &keys(), NOW)
+    }
+
+    fn fault(changes: &Value) -> Option<OperatorTokenFault> {
+        verify(&with(changes)).err()
+    }
+
+    #[test]
+    fn given_a_genuine_token_of_either_algorithm_when_verified_then_it_names_subject_and_role() {
+        for (alg, kid) in [("RS256", "r"), ("ES256", "p")] {
+            let token = sign(&header(alg, kid), &claims().to_string());
+            assert_eq!(key_named(&token).as_deref(), Some(kid));
+            let verified = verify(&token).unwrap();
+            assert_eq!(verified.subject.expose(), "test-subject");
+            assert_eq!((verified.role, verified.expires_at), (OperatorRole::Support, NOW + MINUTE * 15));
+        }
+    }
+
+    #[test]
+    fn given_another_header_then_the_key_decides_what_counts() {
+        use OperatorTokenFault::{Algorithm, Malformed, Signature, UnknownKey};
+        let verify_header = |header: &Value| verify(&sign(header, &claims().to_string())).unwrap_err();
+        for alg in ["none", "None", "HS256", "rs256", "RS512", "PS256", "ES384", "EdDSA", ""] {
+            assert_eq!(verify_header(&header(alg, "r")), Algorithm, "{alg}");
+        }
+        // A key of the other kind does not sign with this one's algorithm.
+        assert_eq!(verify_header(&header("ES256", "r")), Algorithm);
+        assert_eq!(verify_header(&header("RS256", "p")), Algorithm);
+        for kid in ["", "R", "encrypting", "pss", "es384", "es384-by-name", "short-x", "short-y", "secret"] {
+            assert_eq!(verify_header(&header("RS256", kid)), UnknownKey, "{kid}");
+            assert!(!keys().has(kid), "{kid}");
+        }
+        assert!(keys().has("r") && keys().has("p"));
+        let mut odd = header("RS256", "r");
+        odd["crit"] = json!(["b64"]);
+        assert_eq!(verify_header(&odd), Algorithm);
+        odd = header("RS256", "r");
+        odd["typ"] = json!("JOSE");
+        assert_eq!(verify_header(&odd), Algorithm);
+        assert_eq!(verify_header(&json!({ "alg": "RS256" })), Malformed);
+        odd["typ"] = json!("at+JWT");
+        assert!(verify(&sign(&odd, &claims().to_string())).is_ok());
+        odd.as_object_mut().unwrap().remove("typ");
+        assert!(verify(&sign(&odd, &claims().to_string())).is_ok());
+        // Signed with what anyone can read: the public key as a secret.
+        let message =
+            format!("{}.{}", encode(header("HS256", "r").to_string()), encode(claims().to_string()));
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &modulus()), message.as_bytes());
+        assert_eq!(verify(&format!("{message}.{}", encode(tag))), Err(Algorithm));
+        // Signed by the other key, and not signed at all.
+        let foreign = sign(&header("ES256", "p"), &claims().to_string());
+        let (message, signature) = foreign.rsplit_once('.').unwrap();
+        let claimed =
+            format!("{}.{}", encode(header("RS256", "r").to_string()), encode(claims().to_string()));
+        assert_eq!(verify(&format!("{claimed}.{signature}")), Err(Signature));
+        assert_eq!(verify(&format!("{message}.")), Err(Signature));
+    }
+
+    #[test]
+    fn given_a_claim_that_is_wrong_then_the_token_is_refused_for_that() {
+        use OperatorTokenFault::{Audience, Issuer, Malformed, Role, Use};
+        for issuer in ["https://issuer.example.com/pool/", "https://issuer.example.com", "", "x"] {
+            assert_eq!(fault(&json!({ "iss": issuer })), Some(Issuer), "{issuer}");
+        }
+        for audience in [
+            json!({ "client_id": "another" }),
+            json!({ "client_id": null }),
+            json!({ "aud": "another" }),
+            json!({ "aud": ["another"] }),
+            json!({ "aud": [] }),
+            json!({ "aud": 7 }),
+        ] {
+            assert_eq!(fault(&audience), Some(Audience), "{audience}");
+        }
+        assert_eq!(fault(&json!({ "aud": AUDIENCE, "client_id": null, "token_use": "id" })), None);
+        assert_eq!(fault(&json!({ "aud": ["another", AUDIENCE], "token_use": null })), None);
+        for word in ["refresh", "", "Access"] {
+            assert_eq!(fault(&json!({ "token_use": word })), Some(Use), "{word}");
+        }
+        for groups in [
+            json!(null),
+            json!([]),
+            json!(["others"]),
+            json!(["Admin"]),
+            json!(["support", "admin"]),
+            json!("owner"),
+            json!({ "admin": true }),
+            json!(7),
+        ] {
+            assert_eq!(fault(&json!({ "cognito:groups": groups })), Some(Role), "{groups}");
+        }
+        for (groups, role) in [
+            (json!("security"), OperatorRole::Security),
+            (json!(["others", "admin", "admin"]), OperatorRole::Admin),
+        ] {
+            assert_eq!(verify(&with(&json!({ "cognito:groups": groups }))).unwrap().role, role);
+        }
+        for name in ["iss", "sub", "exp", "iat"] {
+            assert_eq!(fault(&json!({ name: null })), Some(Malformed), "{name}");
+        }
+        assert_eq!(fault(&json!({ "sub": "" })), Some(Malformed));
+        let twice = claims().to_string().replacen('{', "{\"iss\":\"https://example.com\",", 1);
+        assert_eq!(verify(&sign(&header("ES256", "p"), &twice)), Err(Malformed));
+        for text in ["", ".", "..", "a.b", "a.b.c", &"a".repeat(9000)] {
+            assert_eq!(verify(text), Err(Malformed), "{text}");
+            assert_eq!(key_named(text), None);
+        }
+        let long = with(&json!({ "note": "a".repeat(9000) }));
+        assert_eq!((verify(&long), key_named(&long)), (Err(Malformed), None));
+    }
+
+    #[test]
+    fn given_a_token_at_the_edges_of_its_time_then_ten_seconds_are_allowed_and_an_hour_is_the_most() {
+        use OperatorTokenFault::{Expired, NotYetValid, TooLong};
+        let (now, keys) = (NOW.seconds(), keys());
+        let at = |token: &str, time: Timestamp| OperatorToken::verify(token, &EXPECTED, &keys, time).err();
+        let token = with(&json!({}));
+        let ends = NOW + MINUTE * 15 + LEEWAY;
+        assert_eq!(at(&token, ends - Duration::from_millis(1)), None);
+        assert_eq!(at(&token, ends), Some(Expired));
+        assert_eq!(at(&token, NOW - LEEWAY), None);
+        assert_eq!(at(&token, NOW - LEEWAY - Duration::from_millis(1)), Some(NotYetValid));
+        let later = with(&json!({ "nbf": now + 60 }));
+        assert_eq!(at(&later, NOW + SECOND * 49), Some(NotYetValid));
+        assert_eq!(at(&later, NOW + SECOND * 50), None);
+        assert_eq!(at(&with(&json!({ "nbf": now - 600 })), NOW - SECOND * 11), Some(NotYetValid));
+        assert_eq!(at(&with(&json!({ "exp": now + 3600 })), NOW), None);
+        assert_eq!(at(&with(&json!({ "exp": now + 3601 })), NOW), Some(TooLong));
+    }
+
+    #[test]
+    fn given_who_makes_sure_of_the_second_factor_then_a_token_without_it_is_refused() {
+        let by_claim = Expected { mfa_claim: true, ..EXPECTED };
+        let without = OperatorTokenFault::SecondFactor;
+        for (amr, by_issuer_fault, by_claim_fault) in [
+            (json!(null), None, Some(without)),
+            (json!(["pwd"]), Some(without), Some(without)),
+            (json!([]), Some(without), Some(without)),
+            (json!(["pwd", "mfa"]), None, None),
+        ] {
+            let token = with(&json!({ "amr": amr }));
+            assert_eq!(verify(&token).err(), by_issuer_fault, "{amr}");
+            assert_eq!(OperatorToken::verify(&token, &by_claim, &keys(), NOW).err(), by_claim_fault, "{amr}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_set_of_keys_is_none_and_each_fault_says_something_else() {
+        for odd in [json!({}), json!([]), json!({ "keys": {} }), json!("x")] {
+            assert_eq!(IssuerKeys::read(&odd), None, "{odd}");
+        }
+        let one = published()["keys"][0].clone();
+        let many: Vec<Value> = (0..40)
+            .map(|number| {
+                let mut key = one.clone();
+                key["kid"] = json!(format!("{number}"));
+                key
+            })
+            .collect();
+        let many = IssuerKeys::read(&json!({ "keys": many })).unwrap();
+        assert!(many.has("31") && !many.has("32"));
+        use OperatorTokenFault::{
+            Algorithm, Audience, Expired, Issuer, Malformed, NotYetValid, Role, SecondFactor, Signature,
+            TooLong, UnknownKey, Use,
+        };
+        let all = [
+            Malformed,
+            Algorithm,
+            UnknownKey,
+            Signature,
+            Issuer,
+            Audience,
+            Use,
+            Expired,
+            NotYetValid,
+            TooLong,
+            SecondFactor,
+            Role,
+        ];
+        let said: std::collections::BTreeSet<String> = all.iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), all.len());
+    }
+
+    #[test]
+    fn given_keys_then_they_are_asked_for_again_when_old_or_unknown_and_never_twice_a_minute() {
+        let mut known = KnownKeys::default();
+        assert!(known.wants("r", NOW) && known.usable(NOW).is_none());
+        known.asked(NOW);
+        // No answer: asked again after the pause, and not before.
+        assert!(!known.wants("r", NOW + KEYS_PAUSE - SECOND));
+        assert!(known.wants("r", NOW + KEYS_PAUSE));
+        known.take(keys(), NOW);
+        let usable = |known: &KnownKeys, time| known.usable(time).is_some_and(|keys| keys.has("r"));
+        assert!(!known.wants("r", NOW + KEYS_PAUSE) && usable(&known, NOW));
+        assert!(known.wants("unknown", NOW + KEYS_PAUSE));
+        assert!(!known.wants("r", NOW + KEYS_FRESH - SECOND));
+        assert!(known.wants("r", NOW + KEYS_FRESH));
+        known.asked(NOW + KEYS_FRESH);
+        assert!(!known.wants("r", NOW + KEYS_FRESH) && usable(&known, NOW + KEYS_STALE - SECOND));
+        assert!(!usable(&known, NOW + KEYS_STALE));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_token_with_any_character_changed_is_refused(
+            at in any::<prop::sample::Index>(),
+            to in "[A-Za-z0-9._-]",
+        ) {
+            let token = with(&json!({}));
+            let at = at.index(token.len());
+            prop_assume!(token[at..=at] != to);
+            let altered = format!("{}{to}{}", &token[..at], &token[at + 1..]);
+            prop_assert!(verify(&altered).is_err());
+        }
+
+        #[test]
+        fn no_text_is_more_than_refused(text in ".{0,300}", claims in ".{0,100}") {
+            prop_assert!(verify(&text).is_err());
+            prop_assert!(verify(&sign(&header("ES256", "p"), &claims)).is_err());
+        }
+    }
+}

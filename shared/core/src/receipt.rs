@@ -193,6 +193,38 @@ mod tests {
         assert_eq!(unchecked.verify(), Err(Fault::NothingChecked));
     }
 
+    #[test]
+    fn a_fault_says_what_is_wrong() {
+        let faults = [Fault::Altered, Fault::SomethingLeft("order".to_owned()), Fault::NothingChecked];
+        assert_eq!(
+            faults.map(|fault| fault.to_string()),
+            [
+                "the receipt was altered: its digest is not that of its content",
+                "items of the kind order were left",
+                "the receipt names no check",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_sentence_tells_what_was_read_what_followed_from_it_and_that_keys_went() {
+        assert_eq!(
+            receipt(0).sentence(),
+            "16 partitions of 1 kinds read again: nothing found; 1 kinds deleted before what leads to them, of which \
+             nothing is left"
+        );
+        let checks = vec![
+            Check::new(Kind::Order, How::ReadAgain, 16, 0),
+            Check::new(Kind::Case, How::ReadAgain, 2, 0),
+            Check::new(Kind::Keys, How::WithThisReceipt, 0, 0),
+        ];
+        let shop =
+            Receipt::new(Erased::Installation, "purge", None, Timestamp(2), BTreeMap::new(), checks.clone());
+        assert_eq!(shop.sentence(), "18 partitions of 2 kinds read again: nothing found; keys destroyed");
+        let of_person = Receipt::new(Erased::Person, "a", None, Timestamp(2), BTreeMap::new(), checks);
+        assert_eq!(of_person.sentence(), "18 partitions of 2 kinds read again: nothing found");
+    }
+
     proptest! {
         #[test]
         fn whatever_is_altered_shows(field in 0..7usize, by in 1u64..1000) {

@@ -25,6 +25,8 @@ pub struct Invocation {
 pub enum InvokeError {
     /// The event is not of the kind this function is for.
     NotMyEvent(&'static str),
+    /// What the caller asked for is refused, and the caller shows somebody this.
+    Refused(&'static str),
     /// The work could not be done.
     Failed(HostError),
 }
@@ -35,6 +37,7 @@ impl fmt::Display for InvokeError {
             Self::NotMyEvent(expected) => {
                 write!(f, "the event is not {expected}: check the function's trigger")
             }
+            Self::Refused(why) => f.write_str(why),
             Self::Failed(error) => error.fmt(f),
         }
     }

@@ -449,7 +449,7 @@ impl Store {
     }
 }
 
-fn about(kind: Kind, data: Value) -> ExportRecord {
+pub(crate) fn about(kind: Kind, data: Value) -> ExportRecord {
     let row = kind.row();
     let until = match row.retention {
         storeward_core::data_map::Retention::Window(window) => {

@@ -18,7 +18,7 @@ use crate::keyspace::Key;
 pub(crate) const EXPIRES_AT: &str = "expires_at";
 /// What keeps an item and since when: its end is computed from it at every read, under the policy of that moment.
 pub(crate) const LIVES: &str = "lives";
-const SEALED: &str = "sealed";
+pub(crate) const SEALED: &str = "sealed";
 
 pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())

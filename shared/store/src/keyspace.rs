@@ -158,6 +158,8 @@ pub(crate) enum Place {
     Installation,
     /// In the ledger, which outlives the installation.
     Ledger,
+    /// By itself: it is no installation's.
+    Deployment,
 }
 
 /// Where the items of `kind` stand.
@@ -171,6 +173,7 @@ pub(crate) const fn place(kind: Kind) -> Place {
         Kind::Due => Place::Hours,
         Kind::Shop | Kind::Member | Kind::Directory | Kind::Keys | Kind::Progress => Place::Installation,
         Kind::Ledger | Kind::Access | Kind::Incident => Place::Ledger,
+        Kind::OperatorPassword => Place::Deployment,
         Kind::Delivery
         | Kind::Order
         | Kind::Case
@@ -327,6 +330,11 @@ pub(crate) fn members_partition(shop: &ShopId) -> String {
 /// The members of an installation.
 pub(crate) fn members(tenant: &Tenant) -> Key {
     Key { kind: Kind::Member, pk: members_partition(&tenant.shop), sk: tenant.generation.to_string() }
+}
+
+/// That an operator's password was set, by the operator's blinded name.
+pub(crate) fn operator_password(operator: &str) -> Key {
+    Key { kind: Kind::OperatorPassword, pk: format!("operator-password#{operator}"), sk: "set".to_owned() }
 }
 
 /// An installation's wrapped keys.

@@ -33,6 +33,8 @@ pub enum What {
     RetentionApplied,
     /// The merchant switched something on or off that is done with its data.
     InstructionChanged,
+    /// An operator set a password.
+    OperatorPasswordSet,
     /// A member of the merchant's staff opened the app for the first time.
     MemberCame,
     /// The merchant gave a member another role, or newcomers.

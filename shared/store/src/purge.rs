@@ -314,7 +314,7 @@ impl Store {
                 }
                 Place::WithItsRecord => Check::new(kind, How::NothingLeadsToIt, 0, 0),
                 Place::Installation => Check::new(kind, How::WithThisReceipt, 0, 0),
-                Place::Ledger => Check::new(kind, How::Stays, 0, 0),
+                Place::Ledger | Place::Deployment => Check::new(kind, How::Stays, 0, 0),
             });
         }
         Ok((checks, own))

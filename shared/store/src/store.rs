@@ -586,6 +586,18 @@ pub(crate) fn key_attributes(key: &Key) -> HashMap<String, AttributeValue> {
 #[derive(Clone, Debug)]
 pub(crate) struct PageKey(HashMap<String, AttributeValue>);
 
+impl PageKey {
+    /// Behind this item.
+    pub(crate) fn after(key: &Key) -> Self {
+        Self(key_attributes(key))
+    }
+
+    /// The sort key of the item that the page ended with.
+    pub(crate) fn sort(&self) -> Option<String> {
+        self.0.get("sk").and_then(|sk| sk.as_s().ok()).cloned()
+    }
+}
+
 /// Which part of a partition.
 #[derive(Clone, Debug)]
 pub(crate) enum Range {

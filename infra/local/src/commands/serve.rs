@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::history::{self, ACCESS_TOKEN, SHOP};
 use super::webhooks::SECRET;
 use super::{PORT, ServeArgs, Trouble};
+use crate::issuer;
 use crate::resend;
 use crate::runtime::bundle::{Bundle, CLIENT_ID, Keep, Options};
 use crate::shopify::API_VERSION;
@@ -189,6 +190,8 @@ fn welcome(port: u16, template: &Template, args: &ServeArgs) -> String {
         name = "";
     }
     line("API", &format!("{here}/api/  (described at {here}/api/v1/openapi.json)"));
+    line("Operators' API", &format!("{here}/operator/v1/"));
+    line("Test issuer", &format!("{here}{}  (operators' tokens, for whoever asks)", issuer::PATH));
     line("Simulated Shopify", &format!("{here}/<shop>/admin/api/{API_VERSION}/graphql.json"));
     line(
         "Simulated Resend",
@@ -224,6 +227,15 @@ fn welcome(port: u16, template: &Template, args: &ServeArgs) -> String {
             &format!(
                 "curl -sS {here}/api/v1/cases -H \"Authorization: Bearer $(curl -sS \\\n    \
                  {here}/{SHOP}/admin/apps/{CLIENT_ID} | sed 's/.*\"id_token\":\"//; s/\".*//')\""
+            ),
+        );
+        hint(
+            "what an operator sees of that shop, with a token of the test issuer (support, security or admin)",
+            &format!(
+                "curl -sS {here}/operator/v1/shops/lookup -d '{{\"domain\":\"{SHOP}\"}}' \\\n    \
+                 -H \"Authorization: Bearer $(curl -sS {here}{}/token -d role=support | \\\n    \
+                 sed 's/.*\"access_token\":\"//; s/\".*//')\"",
+                issuer::PATH
             ),
         );
         hint("the shop uninstalls the app", &deliver("app-uninstalled/plain"));

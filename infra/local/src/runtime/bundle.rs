@@ -17,6 +17,7 @@ use super::functions::{DeployedFunctions, FunctionsError};
 use super::{LocalStack, StackError};
 use crate::cloud::kms::{Kms, KmsError};
 use crate::cloud::{Cloud, CloudError};
+use crate::issuer;
 use crate::resend;
 use crate::shopify::oauth::AppCredentials;
 use crate::shopify::{SchemaError, Shopify};
@@ -24,9 +25,6 @@ use crate::template::{Template, TemplateError};
 
 /// The app's client id in the local run: visibly no real one.
 pub const CLIENT_ID: &str = "test-client-id";
-
-/// Whom operators' tokens are made for in the local run.
-pub const OPERATOR_AUDIENCE: &str = "test-operators";
 
 /// Whom mail comes from on this machine.
 const MAIL_FROM: &str = "Storeward <alerts@storeward.example.com>";
@@ -146,9 +144,9 @@ impl Bundle {
             ("AppUrl".to_owned(), app_url.clone()),
             ("ResendKeyCiphertext".to_owned(), resend_key),
             ("MailFrom".to_owned(), MAIL_FROM.to_owned()),
-            ("OperatorIssuer".to_owned(), format!("{app_url}/_issuer")),
-            ("OperatorAudience".to_owned(), OPERATOR_AUDIENCE.to_owned()),
-            ("OperatorRoleClaim".to_owned(), "groups".to_owned()),
+            ("OperatorIssuer".to_owned(), issuer::name(port)),
+            ("OperatorAudience".to_owned(), issuer::AUDIENCE.to_owned()),
+            ("OperatorRoleClaim".to_owned(), issuer::ROLE_CLAIM.to_owned()),
         ]);
         parameters.extend(options.parameters);
         let template =

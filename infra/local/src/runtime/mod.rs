@@ -33,6 +33,7 @@ use crate::cloud::dynamodb::DatabaseError;
 use crate::cloud::scheduler::{Firing, SchedulerError};
 use crate::cloud::sqs::{SqsFault, queue_arn};
 use crate::cloud::{Cloud, require_loopback};
+use crate::issuer::{self, Issuer};
 use crate::resend::{self, Resend};
 use crate::shopify::Shopify;
 use crate::template::{Function, QueueMapping, Template};
@@ -151,6 +152,7 @@ struct Inner {
     cloud: Cloud,
     shopify: Shopify,
     resend: Resend,
+    issuer: Option<Issuer>,
     template: Template,
     functions: Arc<dyn Functions>,
     /// The hand of the clock, where it can be moved.
@@ -227,10 +229,12 @@ impl LocalStack {
         }
         let hour = cloud.clock().now().hour();
         let resend = Resend::new(cloud.clock().clone());
+        let issuer = Issuer::new(template.port, cloud.clock().clone());
         Ok(Self(Arc::new(Inner {
             cloud,
             shopify,
             resend,
+            issuer,
             template,
             functions,
             hand,
@@ -239,6 +243,12 @@ impl LocalStack {
             wake: Notify::new(),
             buckets: gateway::Buckets::default(),
         })))
+    }
+
+    /// The issuer of operators' tokens.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&Issuer> {
+        self.0.issuer.as_ref()
     }
 
     /// The cloud the bundle runs on.
@@ -337,6 +347,7 @@ impl LocalStack {
             .merge(control::router())
             .with_state(self.clone())
             .nest(resend::PATH, self.0.resend.router())
+            .nest(issuer::PATH, self.0.issuer.as_ref().map(Issuer::router).unwrap_or_default())
             .merge(self.0.shopify.router())
             .fallback_service(self.0.cloud.router())
     }

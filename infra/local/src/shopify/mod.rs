@@ -266,10 +266,14 @@ impl Shopify {
     /// Uninstalls the app: the token is void from now on.
     pub fn uninstall(&self, domain: &str) {
         if let Some(shop) = self.world().shops.get_mut(domain) {
-            shop.installed = false;
-            shop.profile.access_token.clear();
-            shop.consent.revoke();
+            shop.end();
         }
+    }
+
+    /// Whether the app is installed in a shop.
+    #[must_use]
+    pub fn is_installed(&self, domain: &str) -> bool {
+        self.world().shops.get(domain).is_some_and(|shop| shop.installed)
     }
 
     /// Puts an order into a shop. Answers whether the shop exists.
@@ -519,6 +523,10 @@ impl Shop {
                 self.require("orders", "read_orders")?;
                 orders::changed(self.orders.values(), &field.arguments)
             }
+            "appUninstall" => {
+                self.end();
+                Ok(json!({ "app": { "id": "gid://shopify/App/1" }, "userErrors": [] }))
+            }
             "tagsAdd" => {
                 self.require("tagsAdd", "write_orders")?;
                 self.tags_add(&field.arguments)
@@ -540,6 +548,13 @@ impl Shop {
                 Err(fault("INTERNAL_SERVER_ERROR", &format!("{other} is in the schema and not simulated")))
             }
         }
+    }
+
+    /// The app is uninstalled: nothing that was granted counts any more.
+    fn end(&mut self) {
+        self.installed = false;
+        self.profile.access_token.clear();
+        self.consent.revoke();
     }
 
     fn require(&self, field: &str, scope: &str) -> Result<(), Value> {

@@ -431,7 +431,7 @@ mod tests {
     }
 
     fn entry(day: usize, at: usize, text: &str) -> Standing {
-        let name = format!("aa#{:015}#{day}-{at}", at);
+        let name = format!("aa#{at:015}#{day}-{at}");
         Standing { partition: format!("ledger#{day}"), name, text: text.to_owned() }
     }
 
@@ -460,6 +460,57 @@ mod tests {
         for wrong in [&der[..der.len() - 1], b"", b"key"] {
             assert_eq!(SigningKey::read(wrong), Err(NotAKey));
         }
+        // As long as a point and compressed, or a point and too long.
+        let point = SPKI_P256.len();
+        let compressed = [&der[..point], &[2], &der[point + 1..]].concat();
+        let too_long = [&der[..], &[0]].concat();
+        assert_eq!(
+            [compressed, too_long].map(|wrong| SigningKey::read(&wrong)),
+            [Err(NotAKey), Err(NotAKey)]
+        );
+        assert!(NotAKey.to_string().contains("give the output of KMS GetPublicKey"));
+    }
+
+    #[test]
+    fn findings_are_told_by_day_and_by_shop_time_and_id() {
+        let (day, entry) = ("2026-12-30".to_owned(), "aa#000001798588800000#7".to_owned());
+        let named = "7 of shop aa at 2026-12-30T00:00:00Z";
+        let of = |finding: Finding| finding.to_string();
+        for (finding, words) in [
+            (Finding::Unreadable { document: "x.json".to_owned() }, "x.json: not a sealed day".to_owned()),
+            (Finding::DayTwice { day: day.clone() }, format!("{day}: there are two documents of this day")),
+            (
+                Finding::Deleted { day: day.clone(), entry: entry.clone() },
+                format!("{day}: deleted entry {named}"),
+            ),
+            (
+                Finding::Moved { day: day.clone(), entry, to: "elsewhere#x#7".to_owned() },
+                format!("{day}: moved entry {named}, now at elsewhere#x#7"),
+            ),
+        ] {
+            assert_eq!(of(finding), words);
+        }
+    }
+
+    #[test]
+    fn two_documents_of_a_day_and_one_that_is_none_are_found_and_a_copy_is_not() {
+        let signer = Signer::new();
+        let days = chain(&vec![vec![entry(0, 0, "a")], vec![entry(1, 0, "b")]]);
+        let sealed: Vec<_> = days.iter().map(|day| signer.seal(day)).collect();
+        let check =
+            |documents: &[(String, String)], until| check_documents(documents, &signer.key(), until).1;
+        let copied = [sealed.clone(), vec![sealed[0].clone()]].concat();
+        assert_eq!(check(&copied, None), []);
+        let other = Day::of(days[1].day.clone(), days[1].previous, Vec::new(), Timestamp::default());
+        let twice = [sealed.clone(), vec![signer.seal(&other)]].concat();
+        assert_eq!(check(&twice, None), [Finding::DayTwice { day: other.day }]);
+        let unread = [sealed.clone(), vec![("x.json".to_owned(), "{}".to_owned())]].concat();
+        assert_eq!(check(&unread, None), [Finding::Unreadable { document: "x.json".to_owned() }]);
+        // Of the newest days none may be missing; nothing is asked of those after.
+        let missing = |day: &str| Finding::DayMissing { day: day.to_owned() };
+        assert_eq!(check(&sealed, Some("2027-01-02")), [missing("2027-01-01"), missing("2027-01-02")]);
+        assert_eq!(check(&sealed, Some("2026-12-30")), []);
+        assert_eq!(day_after("2026-12-32"), None);
     }
 
     proptest! {
@@ -542,7 +593,7 @@ mod tests {
                 2 => documents[at] = Signer::new().seal(&days[at]),
                 // Even the holder of the key cannot exchange a day without the ones after it.
                 3 => {
-                    let changed = vec![entry(99, 0, "made up")];
+                    let changed = [entry(99, 0, "made up")];
                     let forged = Day::of(
                         days[at].day.clone(), days[at].previous,
                         changed.iter().map(Standing::leaf).collect(), Timestamp::default(),

@@ -1,0 +1,81 @@
+//! The end of the service, as the merchant chooses (promises SO23, SO26): everything is given back, page by page, and
+//! everything is deleted. Uninstalling the app deletes everything too; this does it at once, and from within the app.
+
+use storeward_api::{EndingBody, EndingRequest, HandoverBody};
+use storeward_clients::ClientError;
+use storeward_core::data_map::LONGEST_WRITER;
+use storeward_core::roles::Permission;
+use storeward_host::{
+    ApiError, ApiReply, ApiRequest, Context, Function, HostError, Problem, ProblemKind, PurgeOrder, Queue,
+    Route, Setting, api,
+};
+
+/// Why the purge happens: for the ledger.
+const WHY: &str = "the merchant's request";
+
+/// The function's routes.
+pub const ROUTES: &[Route] = &[
+    Route {
+        key: "GET /v1/service/export",
+        personal: true,
+        needs: Permission::EndService,
+        handle: |ctx, request| Box::pin(hand_over(ctx, request)),
+    },
+    Route {
+        key: "POST /v1/service/ending",
+        personal: false,
+        needs: Permission::EndService,
+        handle: |ctx, request| Box::pin(end(ctx, request)),
+    },
+];
+
+/// The function.
+pub const FUNCTION: Function = Function {
+    name: "api/service",
+    needs: &[&Setting::STORE, &Setting::ADMIN, &[Setting::PurgeShopQueueUrl, Setting::Log]],
+    run: |ctx, invocation| Box::pin(api(ctx, invocation, "api/service", ROUTES)),
+};
+
+async fn hand_over(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
+    request.know(&["cursor", "limit"])?;
+    let limit = request.number("limit", 100, 500)?;
+    let page =
+        ctx.store().await?.hand_over(&request.installation, request.parameter("cursor"), limit).await?;
+    let wrong = || {
+        let detail = "cursor: send the `next` of the page before, or begin without one";
+        Problem::new(ProblemKind::InvalidParameter, detail)
+    };
+    ApiReply::ok(&HandoverBody::from(page.ok_or_else(wrong)?))
+}
+
+/// Ends the installation: access is revoked at Shopify first, because afterwards there is nothing left to revoke it with. Should
+/// this end in between, Shopify's own `app/uninstalled` does the rest.
+async fn end(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
+    request.know(&[])?;
+    let EndingRequest { confirm } = request.body()?;
+    let installation = &request.installation;
+    let domain = installation.profile()?.domain;
+    if confirm.trim().to_lowercase() != domain.as_str() {
+        let detail =
+            "confirm: write the shop's permanent domain, name.myshopify.com; everything will be deleted";
+        return Err(Problem::new(ProblemKind::InvalidBody, detail).into());
+    }
+    if let Some(access) = ctx.admin_access(installation).await? {
+        let shopify = ctx.shopify_for(installation).await?;
+        match shopify.uninstall(&access.domain, access.token.expose()).await {
+            // Uninstalled already: the webhook is on its way.
+            Ok(()) | Err(ClientError::Unauthorized) => {}
+            Err(error) => return Err(HostError::from(error).into()),
+        }
+    }
+    let store = ctx.store().await?;
+    // The tokens as they are now: asking for access may have renewed them.
+    let Some(installation) = store.tenant(&installation.tenant).await? else {
+        return Err(Problem::not_found().into());
+    };
+    store.uninstall(&installation, WHY).await?;
+    // What began before may still be writing: the purge waits for that, and the sweep makes sure of it.
+    let order = PurgeOrder { tenant: installation.tenant.clone(), why: WHY.to_owned() };
+    ctx.send(Queue::PurgeShop, &order, LONGEST_WRITER).await?;
+    ApiReply::accepted(&EndingBody { deleted_after: (ctx.now() + LONGEST_WRITER).to_rfc3339() })
+}

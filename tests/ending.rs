@@ -1,0 +1,173 @@
+//! The end of the service as the merchant chooses: everything given back, complete and once; everything deleted, whatever
+//! happens on the way; and nothing seen of the shop from the first moment on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use storeward_core::guard::Decision;
+use storeward_core::time::{HOUR, MINUTE};
+use storeward_store::{Installation, What};
+
+use crate::bench::{App, SHOP, order, sample};
+use crate::consent::World;
+use crate::support::connector::Outcome;
+use crate::support::faults::{Fault, FaultPlan};
+
+/// A request to the API as the shop's owner makes it.
+async fn ask(app: &App, shop: &Installation, event: &str, change: impl FnOnce(&mut Value)) -> (u64, Value) {
+    let mut event = sample(event);
+    let store = app.store().await;
+    let actor = store.actor(&shop.tenant.shop, "42");
+    event["requestContext"]["authorizer"]["lambda"] = json!({ "shop": shop.tenant.shop, "actor": actor });
+    change(&mut event);
+    let function =
+        if event["rawPath"].as_str().unwrap().contains("/service/") { "api/service" } else { "api/savings" };
+    let answer = app.invoke(function, event).await.unwrap();
+    let body = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap_or_default();
+    (answer["statusCode"].as_u64().unwrap(), body)
+}
+
+async fn owned() -> (World, App, Installation) {
+    let (world, app, installation) = World::connected().await;
+    app.store().await.member_opened(&installation, "42").await.unwrap();
+    (world, app, installation)
+}
+
+async fn page(app: &App, shop: &Installation, cursor: Option<&str>) -> (u64, Value) {
+    ask(app, shop, "api/service/export", |event| {
+        event["queryStringParameters"] = json!({ "limit": "3" });
+        if let Some(cursor) = cursor {
+            event["queryStringParameters"]["cursor"] = json!(cursor);
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn everything_is_given_back_once_and_to_this_shop_alone() {
+    // Given orders, a case, a decision and an exception
+    let (world, app, shop) = owned().await;
+    for id in 1..=7 {
+        app.order(&format!("w{id}"), &order(id, u32::try_from(id).unwrap())).await;
+    }
+    world.bench.drain(&app).await;
+    let case = app.cases(&shop).await.remove(0).reference;
+    app.store().await.decide(&shop, &case, Decision::NeverThisHousehold, None).await.unwrap();
+
+    // When the merchant asks page by page
+    let (mut records, mut cursor): (Vec<Value>, Option<String>) = (Vec::new(), None);
+    loop {
+        let (status, body) = page(&app, &shop, cursor.as_deref()).await;
+        assert_eq!(status, 200, "{body}");
+        let read = body["records"].as_array().unwrap();
+        assert!(read.len() <= 3);
+        records.extend(read.iter().cloned());
+        cursor = body["next"].as_str().map(str::to_owned);
+        if cursor.is_none() {
+            break;
+        }
+    }
+
+    // Then every record is there once, opened
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for record in &records {
+        *kinds.entry(record["kind"].as_str().unwrap()).or_default() += 1;
+    }
+    assert_eq!((kinds["shop"], kinds["order"], kinds["case"]), (1, 7, 1), "{kinds:?}");
+    assert!(kinds["exception"] >= 1 && kinds["statistics"] >= 1, "{kinds:?}");
+    let numbers: BTreeSet<u64> = records
+        .iter()
+        .filter(|record| record["kind"] == "order")
+        .map(|record| {
+            record["data"]["record"]["order"]["id"]
+                .as_u64()
+                .or_else(|| record["data"]["record"]["id"].as_u64())
+        })
+        .map(|id| id.expect("an order's number"))
+        .collect();
+    assert_eq!(numbers, (1..=7).collect());
+    let text = json!(records).to_string();
+    assert!(text.contains("merchant@example.com"), "what is known of the shop");
+
+    // And a cursor is good for nothing else
+    let (_, first) = page(&app, &shop, None).await;
+    let cursor = first["next"].as_str().unwrap().to_owned();
+    let mut other = cursor.clone().into_bytes();
+    let last = other.len() - 1;
+    other[last] = if other[last] == b'0' { b'1' } else { b'0' };
+    for hostile in ["", "x", "é", &"0".repeat(40), &String::from_utf8(other).unwrap()] {
+        assert_eq!(page(&app, &shop, Some(hostile)).await.0, 400, "{hostile}");
+    }
+}
+
+#[tokio::test]
+async fn a_merchant_who_ends_the_service_is_purged_at_once_and_access_is_revoked_at_shopify() {
+    let (world, app, shop) = owned().await;
+    app.order("w1", &order(1, 1)).await;
+    world.bench.drain(&app).await;
+    let token = app.context("api/service").admin_access(&shop).await.unwrap().unwrap().token;
+    assert!(world.works(&token).await);
+
+    // Given a slip: nothing happens
+    let slip = |event: &mut Value| event["body"] = json!("{\"confirm\":\"another.myshopify.com\"}");
+    assert_eq!(ask(&app, &shop, "api/service/end", slip).await.0, 400);
+    assert!(world.works(&token).await);
+
+    // When it is meant
+    let meant = |event: &mut Value| event["body"] = json!(json!({ "confirm": SHOP }).to_string());
+    let (status, body) = ask(&app, &shop, "api/service/end", meant).await;
+    assert_eq!(status, 202, "{body}");
+
+    // Then access has ended on both sides, and nothing of the shop is shown or taken any more
+    assert!(!world.works(&token).await);
+    let ended = app.store().await.tenant(&shop.tenant).await.unwrap().unwrap();
+    assert!(app.context("api/service").admin_access(&ended).await.unwrap().is_none());
+    assert_eq!(ask(&app, &shop, "api/savings/year", |_| {}).await.0, 403);
+    assert_eq!(page(&app, &shop, None).await.0, 403);
+
+    // And minutes later nothing is left, with a receipt that says why
+    tokio::time::pause();
+    world.bench.advance(MINUTE * 16).await;
+    world.bench.drain(&app).await;
+    tokio::time::resume();
+    assert_eq!(world.bench.left_of(&shop.tenant), Vec::<String>::new());
+    let store = app.store().await;
+    let now = storeward_core::time::Clock::now(&world.bench.clock);
+    let entries = store.ledger_of(&shop.tenant.shop, now).await.unwrap();
+    let receipt = entries.iter().find(|entry| entry.what == What::ShopPurged).expect("a receipt");
+    assert_eq!(receipt.why, "the merchant's request");
+    assert!(
+        entries.iter().any(|entry| entry.what == What::Uninstalled && entry.why == "the merchant's request")
+    );
+}
+
+#[tokio::test]
+async fn wherever_ending_stops_shopifys_webhook_does_the_rest() {
+    for at in 0.. {
+        let (world, app, shop) = owned().await;
+        app.order("w1", &order(1, 1)).await;
+        world.bench.drain(&app).await;
+        let faulty =
+            world.bench.app_through(world.bench.transport(), FaultPlan::none().at(at, Fault::CrashAfter));
+        let meant = |event: &mut Value| event["body"] = json!(json!({ "confirm": SHOP }).to_string());
+        let ended = faulty.connector.run(ask(&faulty, &shop, "api/service/end", meant)).await;
+        let finished = matches!(ended, Outcome::Finished(_));
+        let token = app.store().await.tenant(&shop.tenant).await.unwrap();
+        if token.is_some() && world.shopify.is_installed(SHOP) {
+            // Nothing was done: the merchant asks again.
+            assert_eq!(ask(&app, &shop, "api/service/end", meant).await.0, 202, "crashed at {at}");
+        } else {
+            // Shopify tells of the uninstall, as it does.
+            app.post("webhooks/app-uninstalled", sample("webhooks/app-uninstalled/plain")).await;
+        }
+        tokio::time::pause();
+        world.bench.advance(HOUR * 37).await;
+        world.bench.live(&app, 2).await;
+        tokio::time::resume();
+        assert_eq!(world.bench.left_of(&shop.tenant), Vec::<String>::new(), "crashed at {at}");
+        if finished {
+            assert!(at > 4, "it made {at} requests only");
+            break;
+        }
+    }
+}
