@@ -194,9 +194,7 @@ fn ends_in_time(bench: &Bench, deployment: &Deployment) {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_can_be_read_past_its_window() {
-    for (preset, order, r#match, kept) in
-        [("duplicate-guard", 60, 30, 365), ("strictest", 30, 30, 90), ("mail-desk", 60, 30, 365)]
-    {
+    for (preset, order, r#match, kept) in [("strictest", 60, 30, 365), ("bot-guard", 30, 30, 90)] {
         let mut bench = Bench::new().await;
         deploy(&mut bench, preset, "");
         let (app, _) = shop(&bench).await;
@@ -434,11 +432,11 @@ async fn what_cannot_be_chosen_is_said_and_nothing_is_changed() {
     let (_, before) = ask(&app, "GET /v1/retention", &Value::Null).await;
     assert_eq!(
         before["order"],
-        json!({"days": 30, "chosen": null, "longest": 30}),
+        json!({"days": 60, "chosen": null, "longest": 60}),
         "the strictest by default"
     );
     let put = "PUT /v1/retention";
-    for body in [json!({"order": 31}), json!({"order": 0}), json!({"case": 91}), json!({"exception": 366})] {
+    for body in [json!({"order": 61}), json!({"order": 0}), json!({"case": 366}), json!({"exception": 366})] {
         assert_eq!(refused(&app, put, &body).await, "retention-out-of-bounds", "{body}");
     }
     let wide = json!({"window_minutes": 10 * 24 * 60});
@@ -460,8 +458,8 @@ async fn what_cannot_be_chosen_is_said_and_nothing_is_changed() {
 async fn a_deployment_that_keeps_longer_than_promised_does_not_start() {
     for (preset, days, said) in [
         ("duplicate-guard", "order=61", "order: 61 days are asked for, choose 1 to 60"),
-        ("strictest", "case=91", "case: 91 days are asked for, choose 1 to 90"),
-        ("strictest", "case=0", "case: 0 days are asked for, choose 1 to 90"),
+        ("bot-guard", "case=91", "case: 91 days are asked for, choose 1 to 90"),
+        ("strictest", "case=0", "case: 0 days are asked for, choose 1 to 365"),
     ] {
         let options = Options {
             template: std::fs::read_to_string(root().join("template.yaml")).unwrap(),

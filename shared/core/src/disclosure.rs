@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::data_map::{Category, Kind, Purpose, Retention};
+use crate::egress::{DeclaredUse, InForce, Register, SubProcessor};
 use crate::report::{Report, Section};
 
 /// The table of promises: what holds today and what is missing. A test holds it against the code.
@@ -136,13 +137,47 @@ pub fn retention() -> Section {
     }
 }
 
+/// The sub-processors: one row for everything that one is used for.
+#[must_use]
+pub fn sub_processors(register: &Register) -> Section {
+    let row = |processor: &SubProcessor, declared: &DeclaredUse| {
+        let since = match declared.in_force {
+            InForce::FromTheStart => "in use".to_owned(),
+            InForce::NotYet => "not in use yet: nothing may be sent".to_owned(),
+            InForce::Since(change) => format!("in use from {}", change.effective().day()),
+        };
+        vec![
+            processor.name.to_owned(),
+            declared.purpose.about().to_owned(),
+            declared.categories.words(),
+            declared.region.to_owned(),
+            since,
+            if processor.essential { "the service cannot be given without it" } else { processor.without }
+                .to_owned(),
+        ]
+    };
+    let uses =
+        |processor: &'static SubProcessor| processor.uses.iter().map(move |declared| (processor, declared));
+    let rows =
+        register.processors.iter().flat_map(uses).map(|(processor, declared)| row(processor, declared));
+    Section {
+        name: "sub_processors",
+        title: "Sub-processors".to_owned(),
+        about: "Who else may receive what, for what, and where. A call that carries anything else is refused. Changes are announced \
+                to every merchant at least 30 days before they take effect, and a merchant can object."
+            .to_owned(),
+        head: &["sub-processor", "used for", "receives", "where", "since", "where a merchant objects"],
+        rows: rows.collect(),
+    }
+}
+
 /// The published policy.
 #[must_use]
 pub fn policy() -> Report {
     Report {
         title: "How Storeward handles personal data".to_owned(),
         about: "Made from the code that does it: the data map, the register of sub-processors and the table of promises.".to_owned(),
-        sections: vec![activities(), retention(), measures()],
+        sections: vec![activities(), retention(), sub_processors(&Register::CURRENT), measures()],
     }
 }
 
@@ -182,6 +217,10 @@ mod tests {
         assert_eq!(section("retention").rows.len(), Kind::ALL.len());
         assert_eq!(section("processing").rows.len(), Purpose::ALL.len());
         assert!(section("measures").rows.iter().any(|row| row[0] == "SO61"));
+        for processor in Register::CURRENT.processors {
+            let told = section("sub_processors").rows.iter().filter(|row| row[0] == processor.name);
+            assert_eq!(told.count(), processor.uses.len(), "{}", processor.name);
+        }
         for section in &report.sections {
             assert!(section.rows.iter().all(|row| row.len() == section.head.len()), "{}", section.name);
         }
