@@ -77,7 +77,9 @@ fn listen() {
             .collect();
         start_telemetry(&filter.join(","), || Sink).unwrap();
     });
-    tracing::dispatcher::get_default(|listening| assert!(!listening.is::<tracing::subscriber::NoSubscriber>()));
+    tracing::dispatcher::get_default(|listening| {
+        assert!(!listening.is::<tracing::subscriber::NoSubscriber>())
+    });
     LOGGED.set(Some(Vec::new()));
 }
 
@@ -223,7 +225,8 @@ impl Canaries {
         let text = bare(text);
         // The number names a text; the field's name after it can be cut off.
         let marks = NUMBERS.into_iter().chain([(CANARY, CANARY.len() + 4)]);
-        let places = marks.flat_map(|(mark, length)| text.match_indices(mark).map(move |(at, _)| (at, length)));
+        let places =
+            marks.flat_map(|(mark, length)| text.match_indices(mark).map(move |(at, _)| (at, length)));
         let named = places.filter_map(|(at, length)| self.named.get(text.get(at..at + length)?));
         named.map(|(whose, field)| Canary { whose, field }).collect()
     }

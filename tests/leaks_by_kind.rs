@@ -49,7 +49,7 @@ const fn told(kind: Kind) -> (Part, &'static [&'static str]) {
             &["profile.email", "profile.plan", "profile.domain", "access.token", "access.refresh"],
         ),
         Kind::Member => (Part::Installed, &["member.number"]),
-        Kind::Directory | Kind::Keys | Kind::Ledger => (Part::Installed, &[]),
+        Kind::Directory | Kind::Keys | Kind::Ledger | Kind::OperatorPassword => (Part::Installed, &[]),
         Kind::Order => (
             Part::Ordered,
             &[
@@ -100,10 +100,9 @@ const fn told(kind: Kind) -> (Part, &'static [&'static str]) {
         ),
         Kind::Limit => (Part::Asked, &["order.customer.id", "order.customer.email", "order.customer.phone"]),
         Kind::RequestIndex => (Part::Asked, &[]),
-        Kind::Incident => (
-            Part::Breached,
-            &["words.nature", "words.consequences", "words.measures", "words.contact"],
-        ),
+        Kind::Incident => {
+            (Part::Breached, &["words.nature", "words.consequences", "words.measures", "words.contact"])
+        }
         Kind::Tombstone => (Part::Erased, &[]),
         Kind::Progress => (Part::Purged, &[]),
     }
@@ -266,13 +265,22 @@ impl Story {
         });
         let orders = self.world.orders.iter().chain(&self.others).chain([&self.neighbours]);
         for (number, order) in orders.enumerate() {
-            let order = SimulatedOrder::new(order["id"].as_u64().unwrap(), format!("#{number}"), Timestamp(0));
+            let order =
+                SimulatedOrder::new(order["id"].as_u64().unwrap(), format!("#{number}"), Timestamp(0));
             assert!(self.shopify.add_order(DOMAIN, order));
         }
-        let settings =
-            GuardSettings { risk_facts: true, hold_fulfilment: true, alert: Alert::Digest, ..GuardSettings::default() };
+        let settings = GuardSettings {
+            risk_facts: true,
+            hold_fulfilment: true,
+            alert: Alert::Digest,
+            ..GuardSettings::default()
+        };
         assert!(store.change_settings(&self.world.installation, &settings).await.unwrap());
         assert!(store.object(&self.world.installation, Processor::Stripe, true).await.unwrap());
+        self.world.canaries.whose = OPERATOR;
+        let subject = self.world.canaries.text("operator.subject");
+        let operator = store.operator("https://issuer.example.com", &subject);
+        store.operator_password_set(&operator, "test").await.unwrap();
         let retention = json!({"case": 80});
         let (status, answer) = self.world.ask("api/settings", "PUT /v1/retention", "", &retention).await;
         assert_eq!(status, 200, "{answer}");
@@ -299,7 +307,8 @@ impl Story {
     }
 
     async fn decide(&self) {
-        let orders: BTreeSet<u64> = self.world.orders.iter().map(|order| order["id"].as_u64().unwrap()).collect();
+        let orders: BTreeSet<u64> =
+            self.world.orders.iter().map(|order| order["id"].as_u64().unwrap()).collect();
         let cases = self.world.app.cases(&self.world.installation).await;
         let of_person = |id: &u64| orders.contains(id);
         let case = cases.iter().find(|case| case.members.iter().any(|member| of_person(member.id.expose())));
@@ -393,7 +402,8 @@ impl Story {
         });
         let mut opened = BTreeMap::new();
         for kind in RightsKind::ALL.into_iter().filter(|kind| *kind != RightsKind::Erasure) {
-            let mut body = json!({"kind": kind.name(), "email": customer["email"], "customer_id": customer["id"]});
+            let mut body =
+                json!({"kind": kind.name(), "email": customer["email"], "customer_id": customer["id"]});
             body["phone"] = phone.clone();
             if kind == RightsKind::Rectification {
                 body["corrections"] = corrections.clone();
@@ -514,6 +524,12 @@ impl Story {
         self.work("asked by the other person").await;
         let documents = self.fetch(&id).await;
         assert_eq!(self.people(&documents), BTreeSet::from([OTHER]));
+        // Nor does what is handed over to the merchant at the end.
+        let (status, all) = self.world.ask("api/service", "GET /v1/service/export", "", &json!(null)).await;
+        assert_eq!((status, &all["next"]), (200, &Value::Null), "one page is enough: {all}");
+        let people = self.people(&[all.to_string()]);
+        assert!(people.contains(NEIGHBOUR) && !people.contains(PERSON), "{people:?}");
+        self.look("handed over").await;
         self.told(Part::Erased);
     }
 
