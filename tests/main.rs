@@ -16,6 +16,7 @@ mod demo;
 mod egress;
 mod ending;
 mod erasing_at_scale;
+mod evidence;
 mod flagging;
 mod front;
 mod incidents;
