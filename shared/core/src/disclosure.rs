@@ -1,7 +1,7 @@
 //! What is told to whoever may ask how personal data is handled: the record of processing (GDPR Art. 30), the retention
 //! table, who else receives what, and the measures, all read from the code that does it. How it is asked for is elsewhere.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::data_map::{Category, Kind, Purpose, Retention};
 use crate::egress::{DeclaredUse, InForce, Register, SubProcessor};
@@ -181,6 +181,61 @@ pub fn policy() -> Report {
     }
 }
 
+/// What happened in the time that a summary is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// How often what happened, by the ledger's word for it.
+    pub events: BTreeMap<String, u64>,
+    /// Receipts of erasures and purges.
+    pub receipts: u64,
+    /// How many of them say of themselves that they hold: every check passed, and the digest is theirs.
+    pub receipts_that_hold: u64,
+}
+
+/// The summary of security and compliance that a merchant can ask for once a year (promise SO70): what protects the data, what is
+/// still missing, and what happened between two days.
+#[must_use]
+pub fn posture(evidence: &Evidence, from: &str, until: &str) -> Report {
+    let rows = evidence.events.iter().map(|(what, count)| vec![what.replace('-', " "), count.to_string()]);
+    let kept = promises();
+    let (partly, whole): (Vec<_>, Vec<_>) = kept.into_iter().partition(|promise| !promise.missing.is_empty());
+    let count = |name: &str, number: usize| vec![name.to_owned(), number.to_string()];
+    let receipts = |name: &str, number: u64| vec![name.to_owned(), number.to_string()];
+    Report {
+        title: format!("Security and compliance, {from} to {until}"),
+        about: "Made from the code, the table of promises and the ledger. The ledger's days are sealed and signed: \
+                `verify-ledger` holds what is counted here against them."
+            .to_owned(),
+        sections: vec![
+            measures(),
+            Section {
+                name: "promises",
+                title: "Promises".to_owned(),
+                about: "Commitments of the published policies that software keeps. Each is enforced by code that a test holds.".to_owned(),
+                head: &["state", "promises"],
+                rows: vec![count("kept", whole.len()), count("kept in part", partly.len())],
+            },
+            Section {
+                name: "receipts",
+                title: "Receipts of erasure".to_owned(),
+                about: "Every erasure of a person and every purge of a shop ends with a receipt in the ledger.".to_owned(),
+                head: &["receipts", "number"],
+                rows: vec![
+                    receipts("written", evidence.receipts),
+                    receipts("that hold", evidence.receipts_that_hold),
+                ],
+            },
+            Section {
+                name: "events",
+                title: "What happened".to_owned(),
+                about: "Entries of the ledger, by what they tell of.".to_owned(),
+                head: &["event", "times"],
+                rows: rows.collect(),
+            },
+        ],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,5 +284,18 @@ mod tests {
             let row = section("retention").rows.iter().find(|row| row[0] == kind.name()).unwrap();
             assert!(!row[3].is_empty() && row[3] != Retention::Permanent.words(), "{}", kind.name());
         }
+    }
+
+    #[test]
+    fn a_summary_counts_what_happened_and_says_what_is_missing() {
+        let events = BTreeMap::from([("shop-purged".to_owned(), 2), ("installed".to_owned(), 3)]);
+        let report =
+            posture(&Evidence { events, receipts: 2, receipts_that_hold: 1 }, "2026-01-01", "2026-12-31");
+        let section = |name: &str| &report.sections.iter().find(|section| section.name == name).unwrap().rows;
+        assert_eq!(section("events"), &[["installed", "3"], ["shop purged", "2"]]);
+        assert_eq!(section("receipts"), &[["written", "2"], ["that hold", "1"]]);
+        let promised: usize = section("promises").iter().map(|row| row[1].parse::<usize>().unwrap()).sum();
+        assert_eq!(promised, promises().len());
+        assert!(section("measures").iter().any(|row| row[0] == "SO61" && row[2].is_empty()));
     }
 }

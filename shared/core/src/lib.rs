@@ -1,6 +1,7 @@
 //! The pure domain that everything shares: time, orders, normalisation, matching, retention.
 //! No I/O, no async, no AWS; it knows no other crate of the workspace.
 
+pub mod access_review;
 pub mod alert;
 pub mod announcement;
 pub mod data_map;

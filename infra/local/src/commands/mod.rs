@@ -5,6 +5,7 @@ pub mod client;
 pub mod deliver;
 pub mod demo;
 pub mod evaluate;
+pub mod evidence;
 pub mod history;
 pub mod publish;
 pub mod replay;
@@ -98,6 +99,27 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = publish::As::Markdown)]
         format: publish::As,
     },
+    /// Print the yearly summary of security and compliance: measures, what is missing, and what happened.
+    Posture {
+        /// What is read.
+        #[command(flatten)]
+        source: evidence::Source,
+        /// As what.
+        #[arg(long, value_enum, default_value_t = publish::As::Markdown)]
+        format: publish::As,
+    },
+    /// Print the review of access to personal data of a month: what is unusual, and what was read.
+    ReviewAccess {
+        /// Which month, such as 2026-11.
+        #[arg(long)]
+        month: String,
+        /// What is read.
+        #[command(flatten)]
+        source: evidence::Source,
+        /// As what.
+        #[arg(long, value_enum, default_value_t = publish::As::Markdown)]
+        format: publish::As,
+    },
     /// Hold the ledger against its sealed, signed days: shows deleted, altered, moved and added entries.
     VerifyLedger(verify::VerifyArgs),
     /// After a backup was restored: repeat the erasures since, in the deployment that the environment names.
@@ -167,6 +189,10 @@ async fn command(cli: Cli) -> Result<bool, Trouble> {
             retention::what_if(&what_if, data.as_deref(), json, &mut out).await.map(|()| true)
         }
         Some(Command::Policy { format }) => publish::print(&disclosure::policy(), format, &mut out),
+        Some(Command::Posture { source, format }) => evidence::summarise(&source, format, &mut out),
+        Some(Command::ReviewAccess { month, source, format }) => {
+            evidence::review_access(&month, &source, format, &mut out)
+        }
         Some(Command::VerifyLedger(args)) => verify::verify(&args, &mut out),
         Some(Command::ReplayErasures { restored_to }) => replay::replay(&restored_to, &mut out).await,
         Some(Command::Evaluate { what }) => {

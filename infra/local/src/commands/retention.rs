@@ -101,7 +101,7 @@ pub async fn what_if(
 }
 
 /// What a stack keeps in its directory.
-fn stored(directory: &Path) -> Result<Vec<Value>, Trouble> {
+pub(super) fn stored(directory: &Path) -> Result<Vec<Value>, Trouble> {
     let file = directory.join("dynamodb.sqlite");
     if !file.exists() {
         return Err(Trouble(format!(
