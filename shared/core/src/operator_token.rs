@@ -273,6 +273,10 @@ impl OperatorToken {
         keys: &IssuerKeys,
         now: Timestamp,
     ) -> Result<Self, OperatorTokenFault> {
+        use OperatorTokenFault::{
+            Algorithm, Audience, Expired, Issuer, Malformed, NotYetValid, Role, SecondFactor, Signature,
+            TooLong, UnknownKey, Use,
+        };
         let Parts { header, message, signature, claims } = parts(token).ok_or(Malformed)?;
         let is_token = header
             .typ
