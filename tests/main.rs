@@ -28,7 +28,6 @@ mod ledgers;
 mod limits;
 mod mutants;
 mod notifying;
-pub mod notifying;
 pub mod parsers;
 mod privileges;
 mod promises;
