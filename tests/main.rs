@@ -22,6 +22,7 @@ mod front;
 mod incidents;
 mod instructions;
 mod leaks;
+mod leaks_by_kind;
 pub mod ledger;
 mod ledgers;
 mod limits;

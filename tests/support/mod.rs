@@ -7,6 +7,7 @@ pub mod explore;
 pub mod faults;
 pub mod footprint;
 pub mod stale;
+pub mod thief;
 pub mod wire;
 
 mod connector_tests;

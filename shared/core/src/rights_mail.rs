@@ -58,8 +58,9 @@ pub fn code(shop: &str, code: &str, until: Timestamp) -> Mail {
 
 fn compose(subject: String, paragraphs: &[&str]) -> Mail {
     let text = format!("{}\n", paragraphs.join("\n\n"));
-    let html: String = paragraphs.iter().map(|said| format!("<p>{}</p>", escape_html(said))).collect();
-    let html = format!("<!doctype html><html lang=\"en\"><body>{html}</body></html>");
+    let html: Vec<String> = paragraphs.iter().map(|said| escape_html(said)).collect();
+    let html = html.join("</p><p>");
+    let html = format!("<!doctype html><html lang=\"en\"><body><p>{html}</p></body></html>");
     Mail { subject, text, html }
 }
 

@@ -359,7 +359,7 @@ impl Store {
                     }
                 }
                 Kind::Request => {
-                    records.extend(self.requests_about(installation, wanted, asked.clone()).await?)
+                    records.extend(self.requests_about(installation, wanted, asked.clone()).await?);
                 }
                 _ => return Err(StoreError::Corrupt("a kind that is exported and not known here")),
             }
