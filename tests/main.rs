@@ -26,6 +26,7 @@ mod leaks_by_kind;
 pub mod ledger;
 mod ledgers;
 mod limits;
+mod mutants;
 pub mod notifying;
 pub mod parsers;
 mod privileges;

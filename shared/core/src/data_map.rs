@@ -921,6 +921,43 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_is_kept_for_as_long_as_was_decided() {
+        let decided = [
+            ("shop", "until the purge"),
+            ("member", "until the purge"),
+            ("operator-password", "90 days"),
+            ("directory", "until the purge"),
+            ("keys", "until the purge"),
+            ("delivery", "7 days"),
+            ("order", "60 days"),
+            ("match", "30 days"),
+            ("subject", "as long as its record"),
+            ("case", "365 days"),
+            ("notice", "as long as its record"),
+            ("digest", "7 days"),
+            ("case-index", "as long as its record"),
+            ("exception", "365 days"),
+            ("statistics", "until the purge"),
+            ("request", "90 days"),
+            ("request-index", "as long as its record"),
+            ("rectification", "7 days"),
+            ("export", "30 days"),
+            ("due", "90 days"),
+            ("progress", "until the purge"),
+            ("tombstone", "90 days"),
+            ("limit", "until the purge"),
+            ("ledger", "without end"),
+            ("access", "90 days"),
+            ("incident", "1095 days"),
+        ];
+        assert_eq!(
+            Kind::ALL.map(|kind| (kind.name(), kind.row().retention.words())),
+            decided.map(|(kind, words)| (kind, words.to_owned()))
+        );
+        assert_eq!((LONGEST_WRITER, PURGE_AFTER, PURGE_DEADLINE), (DAY / 96, DAY * 3 / 2, DAY * 2));
+    }
+
+    #[test]
     fn lengths_are_told_in_days_where_they_are_whole() {
         for (hours, words) in
             [(0, "0 days"), (1, "1 hours"), (24, "1 days"), (25, "25 hours"), (48, "2 days")]

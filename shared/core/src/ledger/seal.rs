@@ -472,6 +472,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_signed_names_its_use_and_is_the_documents_own() {
+        let statement = |document| String::from_utf8(statement(document)).unwrap();
+        assert_eq!(
+            statement("abc"),
+            "storeward ledger day 1\nba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n",
+            "the example of FIPS 180-4"
+        );
+        assert_ne!(statement("abd"), statement("abc"));
+    }
+
+    #[test]
     fn findings_are_told_by_day_and_by_shop_time_and_id() {
         let (day, entry) = ("2026-12-30".to_owned(), "aa#000001798588800000#7".to_owned());
         let named = "7 of shop aa at 2026-12-30T00:00:00Z";
