@@ -14,7 +14,7 @@ use storeward_core::retention::{Deployment, Plan, Terms};
 use storeward_core::time::HOUR;
 use storeward_host::{OperatorRoute, ProblemKind, Route, Setting};
 use storeward_local::template::Template;
-use storeward_store::NewIncident;
+use storeward_store::{AccessNote, By, NewIncident};
 
 use crate::bench::{Bench, order, root, sample};
 
@@ -231,6 +231,10 @@ async fn life() -> (Bench, Vec<(String, Value)>) {
     }
     let (store, shop) = (app.store().await, app.store().await.shop_id(&crate::bench::SHOP.parse().unwrap()));
     let installation = store.installation(&shop).await.unwrap().unwrap();
+    let by = By::Merchant(store.actor(&shop, "42"));
+    let looked =
+        AccessNote { by: &by, route: "GET /v1/cases", status: 200, ip: Some("192.0.2.1"), request: None };
+    store.log_access(&shop, &looked).await.unwrap();
     let case = app.cases(&installation).await.remove(0).reference;
     store.decide(&installation, &case, Decision::NeverThisHousehold, None).await.unwrap();
     let person = identifiers(&[&"limited@example.com".to_owned().into()], &[], None);

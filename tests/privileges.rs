@@ -723,7 +723,7 @@ async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
     life.ask("api/settings", "PUT /v1/settings", "", &json!({"window_minutes": 60})).await;
     life.ask("api/settings", "GET /v1/retention", "", &none).await;
     let kept = life.ask("api/settings", "PUT /v1/retention", "", &json!({"case": 60})).await;
-    assert_eq!(kept["case"], json!({"days": 60, "chosen": 60, "longest": 90}));
+    assert_eq!(kept["case"], json!({"days": 60, "chosen": 60, "longest": 365}));
     life.lose("jobs/apply-retention").await;
     life.ask("api/settings", "GET /v1/instructions", "", &none).await;
     let off = json!({"activities": {"tag_orders": false}});
