@@ -1,4 +1,4 @@
-//! Operators' tokens: what an OpenID Connect issuer says about who of our own staff is asking. Signature, issuer,
+//! Operators' tokens: what an `OpenID` Connect issuer says about who of our own staff is asking. Signature, issuer,
 //! audience, time, second factor and role are checked here; where the issuer's keys come from is the host's.
 //!
 //! Own code instead of a JWT library, as for session tokens: the libraries read the machine's clock, and those over `ring`
@@ -357,7 +357,8 @@ impl KnownKeys {
     pub fn wants(&self, kid: &str, now: Timestamp) -> bool {
         let paused = self.asked_at.is_some_and(|asked| now < asked + KEYS_PAUSE);
         let fresh = self.fetched_at.is_some_and(|fetched| now < fetched + KEYS_FRESH);
-        !paused && !(fresh && self.keys.has(kid))
+        let known = fresh && self.keys.has(kid);
+        !(paused || known)
     }
 
     /// Notes that the issuer is being asked.
@@ -628,6 +629,10 @@ mod tests {
 
     #[test]
     fn what_is_no_set_of_keys_is_none_and_each_fault_says_something_else() {
+        use OperatorTokenFault::{
+            Algorithm, Audience, Expired, Issuer, Malformed, NotYetValid, Role, SecondFactor, Signature,
+            TooLong, UnknownKey, Use,
+        };
         for odd in [json!({}), json!([]), json!({ "keys": {} }), json!("x")] {
             assert_eq!(IssuerKeys::read(&odd), None, "{odd}");
         }
@@ -641,10 +646,6 @@ mod tests {
             .collect();
         let many = IssuerKeys::read(&json!({ "keys": many })).unwrap();
         assert!(many.has("31") && !many.has("32"));
-        use OperatorTokenFault::{
-            Algorithm, Audience, Expired, Issuer, Malformed, NotYetValid, Role, SecondFactor, Signature,
-            TooLong, UnknownKey, Use,
-        };
         let all = [
             Malformed,
             Algorithm,
