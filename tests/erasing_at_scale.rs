@@ -237,7 +237,7 @@ async fn what_an_erasure_takes_for_an_order_is_the_same_for_a_person_with_any_nu
     let each = more as f64 / (orders() / 2) as f64;
     assert!(each < 1.0, "{each} requests for one more order");
     // Ten thousand orders are gone within seconds: their index rows are in few partitions, of 1,000 writes/s each.
-    let more = (whole.virtually - half.virtually).as_secs_f64();
+    let more = whole.virtually.saturating_sub(half.virtually).as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "counts of a test")]
     let each = more / (orders() / 2) as f64;
     assert!(each < 0.01, "{each} virtual s for one more order");

@@ -10,7 +10,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use storeward_core::oauth::{Access, Scopes};
 use storeward_core::time::Timestamp;
-use storeward_host::{MAX_BODY, Notice, ProblemKind, PurgeOrder, ReconcileOrder};
+use storeward_host::{
+    IncidentOrder, MAX_BODY, Notice, ProblemKind, PurgeOrder, ReconcileOrder, RetentionOrder,
+};
 use storeward_store::{Installation, Profile, Task, Work};
 
 use crate::bench::{App, Bench, SECRETS, SHOP, delivery, root, sample, sample_body, sign, signed_delivery};
@@ -428,6 +430,8 @@ async fn every_committed_message_is_a_real_one_and_every_event_is_answered() {
                 "jobs/reconcile-shop" => again::<ReconcileOrder>(body),
                 "jobs/notify-merchant" => again::<Notice>(body),
                 "jobs/match-order" => again::<Task>(body),
+                "jobs/apply-retention" => again::<RetentionOrder>(body),
+                "jobs/handle-incident" => again::<IncidentOrder>(body),
                 _ => again::<Work>(body),
             };
             assert_eq!(serde_json::from_str::<Value>(body).unwrap(), written_again, "{name}");

@@ -78,7 +78,7 @@ fn listen() {
         start_telemetry(&filter.join(","), || Sink).unwrap();
     });
     tracing::dispatcher::get_default(|listening| {
-        assert!(!listening.is::<tracing::subscriber::NoSubscriber>())
+        assert!(!listening.is::<tracing::subscriber::NoSubscriber>());
     });
     LOGGED.set(Some(Vec::new()));
 }
@@ -206,8 +206,9 @@ impl Canaries {
         let numbers = NUMBERS.into_iter().map(|(prefix, _)| prefix);
         let texts = [CANARY, "Canary", "CANARY"];
         let hidden = texts.into_iter().chain(numbers).flat_map(encoded);
-        let needles = texts.into_iter().map(str::to_owned).chain(hidden).chain(self.secrets.iter().cloned());
-        if let Some(at) = needles.filter_map(|needle| text.find(&needle)).next() {
+        let mut needles =
+            texts.into_iter().map(str::to_owned).chain(hidden).chain(self.secrets.iter().cloned());
+        if let Some(at) = needles.find_map(|needle| text.find(&needle)) {
             return Some(around(at));
         }
         NUMBERS.into_iter().find_map(|(prefix, length)| {
@@ -291,13 +292,13 @@ impl World {
         let installation = match token {
             Some(token) => {
                 let access = Access::lasting(token, Scopes::parse("write_orders"), now);
-                store.connect(&profile, now, &access, now).await
+                Box::pin(store.connect(&profile, now, &access, now)).await
             }
-            None => store.install(&profile).await,
+            None => Box::pin(store.install(&profile)).await,
         };
         let installation = installation.unwrap();
         let user = canaries.number("member.number").to_string();
-        store.member_opened(&installation, &user).await.unwrap();
+        Box::pin(store.member_opened(&installation, &user)).await.unwrap();
         let owner = store.actor(&installation.tenant.shop, &user);
         canaries.whose = PERSON;
         let orders = orders(&mut canaries);

@@ -6,6 +6,7 @@ use http::Request;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use storeward_core::data_map::Kind;
+use storeward_core::guard::GuardSettings;
 use storeward_core::ledger::is_included;
 use storeward_core::ledger::seal::{Finding, SigningKey, check_documents, day_after};
 use storeward_core::time::{Clock, DAY, HOUR};
@@ -195,7 +196,10 @@ async fn given_nobody_acting_when_something_would_change_then_it_does_not() {
     let before = bench.dump();
     // The store as functions have it, without a front that says who acts.
     let store = app.context("api/settings").store().await.unwrap();
-    assert_eq!(store.change_settings(&installation, &Default::default()).await, Err(StoreError::NobodyActs));
+    assert_eq!(
+        store.change_settings(&installation, &GuardSettings::default()).await,
+        Err(StoreError::NobodyActs)
+    );
     assert_eq!(store.uninstall(&installation, "test").await, Err(StoreError::NobodyActs));
     assert_eq!(bench.dump(), before);
 }

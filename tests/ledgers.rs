@@ -49,7 +49,7 @@ fn grouped(path: &str) -> BTreeSet<String> {
 }
 
 /// Holds a committed document against what it is made of. The new text is left where it can be copied from.
-pub fn assert_document(path: &str, text: &str) {
+pub(crate) fn assert_document(path: &str, text: &str) {
     let committed = std::fs::read_to_string(root().join(path)).unwrap_or_default();
     if committed != text {
         let fresh = root().join("target").join(path);
@@ -354,7 +354,9 @@ async fn everything_that_is_ever_stored_is_as_the_data_map_says() {
             };
             matches!(category, CustomerAddress | CustomerContact | MerchantAccount | OrderMetadata)
         });
-        assert!(personal || !sealed, "what is sealed is in no category of the map: {item}");
+        // What operators write is about nobody, and sealed in case it is: the row says so.
+        let said = personal || row.holds.contains("sealed: ");
+        assert!(said || !sealed, "the map says of nothing in it that it is sealed: {item}");
     }
     assert_eq!(kinds, Kind::ALL.into_iter().collect(), "kinds that a whole life never shows");
 }
@@ -368,7 +370,7 @@ const BROWSERS: [(&str, &str, bool); 3] = [
 ];
 
 /// Every function of the merchants' API that asks who is calling, with its routes.
-pub const MERCHANTS: [(&str, &[Route]); 9] = [
+pub(crate) const MERCHANTS: [(&str, &[Route]); 9] = [
     (cases::FUNCTION.name, cases::ROUTES),
     (exceptions::FUNCTION.name, exceptions::ROUTES),
     (incidents::FUNCTION.name, incidents::ROUTES),
@@ -381,7 +383,7 @@ pub const MERCHANTS: [(&str, &[Route]); 9] = [
 ];
 
 /// Every function of the operators' API, with its routes.
-pub const OPERATORS: [(&str, &[OperatorRoute]); 2] =
+pub(crate) const OPERATORS: [(&str, &[OperatorRoute]); 2] =
     [(breaches::FUNCTION.name, breaches::ROUTES), (shops::FUNCTION.name, shops::ROUTES)];
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use storeward_core::limits::Limit;
 use storeward_core::normalize::{Identifier, order_identifiers};
 use storeward_core::order::Order;
-use storeward_core::time::{Clock as _, HOUR, MINUTE};
+use storeward_core::time::{Clock as _, HOUR, MINUTE, Timestamp};
 use storeward_store::{Installation, RecordRef, What};
 
 use crate::bench::{App, Bench, delivery, order, sample_body};
@@ -128,7 +128,7 @@ async fn what_is_restricted_is_out_of_sight_and_comes_back_when_it_is_lifted() {
     limit(&app, &installation, &person[..1], Limit::Restricted).await;
     // Out of sight for matching, for lists and samples, in its case.
     let sample = || async {
-        let all = store.sample(&installation, Default::default(), 100, &|| true).await.unwrap();
+        let all = store.sample(&installation, Timestamp::default(), 100, &|| true).await.unwrap();
         all.orders.len()
     };
     let case = bench_case(&app, &installation).await;

@@ -27,7 +27,7 @@ pub mod ledger;
 pub mod ledgers;
 mod limits;
 mod mutants;
-pub mod notifying;
+mod notifying;
 pub mod parsers;
 mod privileges;
 mod promises;

@@ -27,21 +27,21 @@ const SCOPES: &str = "write_orders,write_merchant_managed_fulfillment_orders";
 
 /// A shop with the app, and everything outside of it. Not on paused time: what goes over a socket would run into time-outs
 /// that jump.
-pub struct World {
-    pub bench: Bench,
-    pub app: App,
-    pub shopify: Shopify,
+pub(crate) struct World {
+    pub(crate) bench: Bench,
+    pub(crate) app: App,
+    pub(crate) shopify: Shopify,
     resend: Resend,
-    pub installation: Installation,
+    pub(crate) installation: Installation,
 }
 
 /// Everything on.
-pub fn all() -> GuardSettings {
+pub(crate) fn all() -> GuardSettings {
     GuardSettings { risk_facts: true, hold_fulfilment: true, ..GuardSettings::default() }
 }
 
 impl World {
-    pub async fn new(settings: &GuardSettings) -> Self {
+    pub(crate) async fn new(settings: &GuardSettings) -> Self {
         Self::of(settings, Some("merchant@example.com"), Some(TOKEN)).await
     }
 
@@ -141,12 +141,12 @@ impl World {
         }
     }
 
-    pub fn mails(&self) -> usize {
+    pub(crate) fn mails(&self) -> usize {
         self.resend.mails().len()
     }
 
     /// What stands on each order in the shop: tags, assessments, holds.
-    pub fn shown(&self) -> Vec<(usize, usize, usize)> {
+    pub(crate) fn shown(&self) -> Vec<(usize, usize, usize)> {
         let orders = self.shopify.orders(SHOP).into_iter();
         orders.map(|order| (order.tags.len(), order.assessments.len(), order.holds.len())).collect()
     }

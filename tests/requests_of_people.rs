@@ -18,6 +18,16 @@ struct World {
     installation: Installation,
 }
 
+/// What an operator asks for somebody.
+fn by_operator(kind: RightsKind, email: &str) -> Asking {
+    let person = Person { email: Some(email.to_owned().into()), ..Person::default() };
+    let mut corrections = Corrections::default();
+    if kind == RightsKind::Rectification {
+        corrections.email = Some("put.right@example.com".to_owned().into());
+    }
+    Asking { kind, by: OpenedBy::Operator, person, corrections }
+}
+
 impl World {
     /// A shop with a case of two orders of one person, and a third person's order.
     async fn new() -> Self {
@@ -95,19 +105,10 @@ impl World {
         self.bench.items(kind).iter().filter(|item| item.get("sealed").is_some()).count()
     }
 
-    fn operators(&self, kind: RightsKind, email: &str) -> Asking {
-        let person = Person { email: Some(email.to_owned().into()), ..Person::default() };
-        let mut corrections = Corrections::default();
-        if kind == RightsKind::Rectification {
-            corrections.email = Some("put.right@example.com".to_owned().into());
-        }
-        Asking { kind, by: OpenedBy::Operator, person, corrections }
-    }
-
     /// Opens a request as an operator does.
     async fn written_in(&self, name: &str, kind: RightsKind, email: &str) -> RecordRef {
         let store = self.app.store().await;
-        let acceptance = store.open_request(&self.installation, name, &self.operators(kind, email)).unwrap();
+        let acceptance = store.open_request(&self.installation, name, &by_operator(kind, email)).unwrap();
         store.commit(acceptance).await.unwrap();
         let asked = store.asked_as(&self.installation, OpenedBy::Operator, name).await.unwrap().unwrap();
         assert_eq!((asked.state, asked.by), (RightsState::Proving, OpenedBy::Operator));
@@ -447,7 +448,7 @@ async fn a_request_that_nobody_carries_out_never_lapses_silently() {
             let notice: Value = serde_json::from_str(message["Body"].as_str().unwrap()).unwrap();
             assert!(!notice.to_string().contains("example.com"), "{notice}");
             told.push((day, notice["what"]["request_due"]["stage"].as_u64().unwrap()));
-            world.app.invoke("jobs/notify-merchant", batch(&[message.clone()])).await.unwrap();
+            world.app.invoke("jobs/notify-merchant", batch(std::slice::from_ref(&message))).await.unwrap();
             world.bench.delete(queue, &message).await;
         }
     }

@@ -92,11 +92,11 @@ impl World {
     /// The disaster, and the data table as it was at the backup. Keys and ledger stay as they are.
     fn restore_data(&self) {
         restore(&self.bench, &self.backup, &TABLES[..1]);
-        self.table("UpdateTimeToLive", json!({ "AttributeName": "expires_at", "Enabled": false }));
+        self.table("UpdateTimeToLive", &json!({ "AttributeName": "expires_at", "Enabled": false }));
     }
 
     /// Calls DynamoDB about the data table.
-    fn table(&self, operation: &str, specification: Value) -> Value {
+    fn table(&self, operation: &str, specification: &Value) -> Value {
         let body = json!({ "TableName": TABLES[0], "TimeToLiveSpecification": specification });
         let target = format!("DynamoDB_20120810.{operation}");
         let answer = self.bench.cloud.dynamodb().call(&target, body.to_string().as_bytes());
@@ -129,7 +129,7 @@ impl World {
         }
         // Nobody's request says any more whom it was about.
         assert!(self.bench.items("request").iter().all(|item| item["sealed"].is_null()), "{when}");
-        let status = self.table("DescribeTimeToLive", Value::Null)["TimeToLiveDescription"].clone();
+        let status = self.table("DescribeTimeToLive", &Value::Null)["TimeToLiveDescription"].clone();
         assert_eq!(status["TimeToLiveStatus"], "ENABLED", "{when}");
     }
 }

@@ -337,11 +337,11 @@ async fn two_owners_who_take_each_others_role_at_once_leave_one() {
     assert_eq!(Changing::Unchanged, Members::default().set_newcomers(Role::Viewer).unwrap());
 }
 
-/// A permission, the routes that need it, and which roles have it.
-type Line<R> = (&'static str, Vec<&'static str>, Box<dyn Fn(R) -> bool>);
+/// A permission with the routes that need it and which roles have it.
+type Needed<R> = (&'static str, Vec<&'static str>, Box<dyn Fn(R) -> bool>);
 
-/// The roles as columns, with a yes where one has the permission, and the routes that need it.
-fn table<R: Copy>(roles: &[(R, &str)], permissions: &[Line<R>]) -> String {
+/// The roles as columns, with a cross where one has the permission, and the routes that need it.
+fn table<R: Copy>(roles: &[(R, &str)], permissions: &[Needed<R>]) -> String {
     let mut text = String::from("| permission |");
     for (_, name) in roles {
         write!(text, " {name} |").unwrap();
@@ -432,7 +432,7 @@ fn what_stages_have_is_called_by_their_stage() {
     // Promise DG63: of two stages in one account, nothing is the other's.
     let names =
         ["TableName", "QueueName", "FunctionName", "LogGroupName", "AliasName", "UserPoolName", "ClientName"];
-    let mut seen = 0;
+    let mut checked = 0;
     for (id, resource) in resources().as_mapping().unwrap() {
         for name in names {
             let name = &resource["Properties"][name];
@@ -444,12 +444,12 @@ fn what_stages_have_is_called_by_their_stage() {
             if tagged.tag != "Sub" {
                 continue;
             }
-            seen += 1;
+            checked += 1;
             let text = tagged.value.as_str().unwrap();
             assert!(text.contains("${Stage}"), "{id:?}: {text}");
         }
     }
-    assert!(seen > 60, "{seen}");
+    assert!(checked > 60, "{checked}");
 }
 
 #[tokio::test]

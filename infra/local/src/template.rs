@@ -642,13 +642,14 @@ impl<'a> Resolver<'a> {
             "AWS::Serverless::Function" => called("FunctionName")?,
             "AWS::Scheduler::ScheduleGroup" => called("Name")?,
             "AWS::IAM::Role" => called("RoleName")?,
-            "AWS::Serverless::HttpApi" => name.to_owned(),
             "AWS::Logs::LogGroup" => called("LogGroupName")?,
             "AWS::KMS::Key" => key_arn(resource.properties).rsplit('/').next().unwrap_or_default().to_owned(),
             "AWS::S3::Bucket" => called("BucketName")?,
             "AWS::KMS::Alias" => called("AliasName")?,
             // There is no Cognito here: whoever starts the bundle names another issuer.
-            "AWS::Cognito::UserPool" | "AWS::Cognito::UserPoolClient" => name.to_owned(),
+            "AWS::Serverless::HttpApi" | "AWS::Cognito::UserPool" | "AWS::Cognito::UserPoolClient" => {
+                name.to_owned()
+            }
             kind => return Err(place.unsupported(format!("a reference to a resource of type {kind}"))),
         };
         Ok(Some(json!(value)))

@@ -350,8 +350,9 @@ mod tests {
 
     #[test]
     fn nothing_is_told_without_every_element() {
+        type Element = fn(&mut Words) -> &mut Personal<String>;
         assert_eq!(words().complete(), Ok(()));
-        let cases: [(&str, fn(&mut Words) -> &mut Personal<String>); 4] = [
+        let cases: [(&str, Element); 4] = [
             ("nature", |words| &mut words.nature),
             ("consequences", |words| &mut words.consequences),
             ("measures", |words| &mut words.measures),

@@ -76,9 +76,8 @@ impl Activity {
         match self {
             Self::DetectDuplicates => &[Kind::Order, Kind::Match, Kind::Subject, Kind::Case, Kind::CaseIndex],
             Self::AlertByMail => &[Kind::Case, Kind::Notice, Kind::Digest, Kind::Shop],
-            Self::TagOrders => &[Kind::Order, Kind::Case],
+            Self::TagOrders | Self::AttachRiskFacts => &[Kind::Order, Kind::Case],
             Self::HoldFulfilment => &[Kind::Order, Kind::Case, Kind::Notice],
-            Self::AttachRiskFacts => &[Kind::Order, Kind::Case],
             Self::CountSavings => &[Kind::Case, Kind::Statistics],
             Self::CompareWithShop => &[Kind::Order, Kind::Match, Kind::Subject, Kind::Case],
         }

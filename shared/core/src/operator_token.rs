@@ -1,4 +1,4 @@
-//! Operators' tokens: what an `OpenID` Connect issuer says about who of our own staff is asking. Signature, issuer,
+//! Operators' tokens: what an OpenID Connect issuer says about who of our own staff is asking. Signature, issuer,
 //! audience, time, second factor and role are checked here; where the issuer's keys come from is the host's.
 //!
 //! Own code instead of a JWT library, as for session tokens: the libraries read the machine's clock, and those over `ring`
@@ -357,8 +357,7 @@ impl KnownKeys {
     pub fn wants(&self, kid: &str, now: Timestamp) -> bool {
         let paused = self.asked_at.is_some_and(|asked| now < asked + KEYS_PAUSE);
         let fresh = self.fetched_at.is_some_and(|fetched| now < fetched + KEYS_FRESH);
-        let known = fresh && self.keys.has(kid);
-        !(paused || known)
+        !(paused || fresh && self.keys.has(kid))
     }
 
     /// Notes that the issuer is being asked.
@@ -633,6 +632,7 @@ mod tests {
             Algorithm, Audience, Expired, Issuer, Malformed, NotYetValid, Role, SecondFactor, Signature,
             TooLong, UnknownKey, Use,
         };
+
         for odd in [json!({}), json!([]), json!({ "keys": {} }), json!("x")] {
             assert_eq!(IssuerKeys::read(&odd), None, "{odd}");
         }

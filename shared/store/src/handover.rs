@@ -91,15 +91,12 @@ impl Store {
         limit: usize,
     ) -> Result<Option<Handover>> {
         let mut records = Vec::new();
-        let from = match cursor {
-            Some(cursor) => match Position::open(installation, cursor) {
-                Some(position) => position,
-                None => return Ok(None),
-            },
-            None => {
-                records.push(self.of_shop(installation)?);
-                Position { place: 0, behind: None }
-            }
+        let from = if let Some(cursor) = cursor {
+            let Some(position) = Position::open(installation, cursor) else { return Ok(None) };
+            position
+        } else {
+            records.push(of_shop(installation)?);
+            Position { place: 0, behind: None }
         };
         let mut behind = from.behind;
         for (place, (kind, bucket)) in places().enumerate().skip(from.place) {
@@ -126,16 +123,16 @@ impl Store {
         }
         Ok(Some(Handover { records, next: None }))
     }
+}
 
-    fn of_shop(&self, installation: &Installation) -> Result<ExportRecord> {
-        let profile = serde_json::to_value(installation.profile()?);
-        let settings = serde_json::to_value(installation.settings()?);
-        let (Ok(profile), Ok(settings)) = (profile, settings) else {
-            return Err(StoreError::Corrupt("a shop's record"));
-        };
-        let data = json!({
-            "installed_at": installation.installed_at.to_rfc3339(), "profile": profile, "settings": settings,
-        });
-        Ok(about(Kind::Shop, data))
-    }
+fn of_shop(installation: &Installation) -> Result<ExportRecord> {
+    let profile = serde_json::to_value(installation.profile()?);
+    let settings = serde_json::to_value(installation.settings()?);
+    let (Ok(profile), Ok(settings)) = (profile, settings) else {
+        return Err(StoreError::Corrupt("a shop's record"));
+    };
+    let data = json!({
+        "installed_at": installation.installed_at.to_rfc3339(), "profile": profile, "settings": settings,
+    });
+    Ok(about(Kind::Shop, data))
 }

@@ -149,7 +149,6 @@ impl Store {
     }
 
     /// What the merchant chose, and the most that can be chosen of each kind.
-    #[must_use]
     pub fn retention_choice(&self, installation: &Installation) -> (Choice, impl Fn(Kind) -> u32 + use<>) {
         let terms = terms_of(&installation.stored, &self.retention);
         let (deployment, plan) = (Arc::clone(&self.retention), terms.plan());

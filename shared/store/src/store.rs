@@ -165,15 +165,15 @@ impl Store {
     /// Reads one item, strongly consistent.
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Stored>> {
         let line = Line::read(self, "GetItem", key.table(), &key.pk);
-        let output = self
+        let request = self
             .client
             .get_item()
             .table_name(self.table(key.table()))
             .set_key(Some(key_attributes(key)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| StoreError::from_sdk("GetItem", &error))?;
+            .consistent_read(true);
+        // Boxed, as the others below: the SDK's futures are large, and whoever waits for one would be as large.
+        let output =
+            Box::pin(request.send()).await.map_err(|error| StoreError::from_sdk("GetItem", &error))?;
         line.done(usize::from(output.item.is_some()));
         let Some(item) = output.item else { return Ok(None) };
         let policy = self.policy_for(&key.pk).await?;
@@ -200,11 +200,8 @@ impl Store {
             let mut wanted = HashMap::from([(self.table(table).to_owned(), wanted)]);
             let mut attempt = 0;
             loop {
-                let output = self
-                    .client
-                    .batch_get_item()
-                    .set_request_items(Some(wanted))
-                    .send()
+                let request = self.client.batch_get_item().set_request_items(Some(wanted));
+                let output = Box::pin(request.send())
                     .await
                     .map_err(|error| StoreError::from_sdk("BatchGetItem", &error))?;
                 for item in output.responses.unwrap_or_default().into_values().flatten() {
@@ -259,7 +256,7 @@ impl Store {
                 .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
                 .expression_attribute_values(":prefix", text(prefix)),
         };
-        let output = request.send().await.map_err(|error| StoreError::from_sdk("Query", &error))?;
+        let output = Box::pin(request.send()).await.map_err(|error| StoreError::from_sdk("Query", &error))?;
         let now = self.now();
         let items = output.items.unwrap_or_default();
         line.done(items.len());
@@ -397,8 +394,8 @@ impl Store {
         }
         let mut attempt = 0;
         loop {
-            let sent =
-                self.client.transact_write_items().set_transact_items(Some(items.clone())).send().await;
+            let request = self.client.transact_write_items().set_transact_items(Some(items.clone()));
+            let sent = Box::pin(request.send()).await;
             let Err(error) = sent else {
                 line.done(count);
                 return Ok(Ok(()));
@@ -439,7 +436,7 @@ impl Store {
             item.under(&policy)
         };
         let put = self.client.put_item().table_name(self.table(item.key.table()));
-        let put = put.set_item(Some(item.attributes)).send().await;
+        let put = Box::pin(put.set_item(Some(item.attributes)).send()).await;
         put.map_err(|error| StoreError::from_sdk("PutItem", &error))?;
         line.done(1);
         Ok(())
@@ -473,7 +470,8 @@ impl Store {
         }
         let mut attempt = 0;
         loop {
-            let sent = self.client.batch_write_item().set_request_items(Some(wanted.clone())).send().await;
+            let request = self.client.batch_write_item().set_request_items(Some(wanted.clone()));
+            let sent = Box::pin(request.send()).await;
             let left = match sent {
                 Ok(output) => output.unprocessed_items.unwrap_or_default(),
                 Err(error) if is_throttled(error.code()) => wanted.clone(),

@@ -138,7 +138,10 @@ fn documents(directory: &Path) -> Result<Vec<(String, String)>, Trouble> {
     Ok(found)
 }
 
-fn local(directory: &Path) -> Result<(Vec<(String, String)>, SigningKey, Option<Table>), Trouble> {
+/// What is verified: the sealed days with their names, the key that signed them, and the table, where it is looked at.
+type Sealed = (Vec<(String, String)>, SigningKey, Option<Table>);
+
+fn local(directory: &Path) -> Result<Sealed, Trouble> {
     let trouble = |what: &str, error: &dyn std::fmt::Display| Trouble(format!("{what}: {error}"));
     let (keys, database) = (directory.join("kms.key"), directory.join("dynamodb.sqlite"));
     if !keys.exists() || !database.exists() {
@@ -157,7 +160,7 @@ fn local(directory: &Path) -> Result<(Vec<(String, String)>, SigningKey, Option<
     Ok((sealed, key, Some(entries_of(&items))))
 }
 
-fn deployed(args: &VerifyArgs) -> Result<(Vec<(String, String)>, SigningKey, Option<Table>), Trouble> {
+fn deployed(args: &VerifyArgs) -> Result<Sealed, Trouble> {
     let (Some(roots), Some(key)) = (&args.roots, &args.key) else {
         return Err(Trouble("give --data, or --roots and --key".to_owned()));
     };
@@ -186,37 +189,35 @@ pub fn verify(args: &VerifyArgs, out: &mut impl Write) -> Result<bool, Trouble> 
         None => deployed(args)?,
     };
     let audit = audit(&documents, &key, table.as_ref(), args.until.as_deref());
-    let mut text = String::new();
+    let mut lines: Vec<String> = Vec::new();
     if let Some(name) = &args.receipt {
         let proof = receipt(&audit, table.as_ref(), name);
         let proof = proof.ok_or_else(|| Trouble(format!("no sealed day has an entry {name}")))?;
-        text = format!("{proof:#}\n");
+        lines.push(format!("{proof:#}"));
     } else {
         let entries: usize = audit.days.iter().map(|day| day.entries.len()).sum();
         let (first, last) = (audit.days.first(), audit.days.last());
         match (first, last) {
             (Some(first), Some(last)) => {
-                text += &format!(
-                    "{} sealed days, {} to {}, with {entries} entries\n",
-                    audit.days.len(),
-                    first.day,
-                    last.day
-                );
+                let days = audit.days.len();
+                lines.push(format!(
+                    "{days} sealed days, {} to {}, with {entries} entries",
+                    first.day, last.day
+                ));
             }
-            _ => text += "no sealed days\n",
+            _ => lines.push("no sealed days".to_owned()),
         }
         if table.is_none() {
-            text += "the table was not looked at: give --entries\n";
+            lines.push("the table was not looked at: give --entries".to_owned());
         } else {
-            text += &format!("{} entries of later days are not sealed yet\n", audit.unsealed);
+            lines.push(format!("{} entries of later days are not sealed yet", audit.unsealed));
         }
     }
-    for finding in &audit.findings {
-        text += &format!("NOT AS SEALED  {finding}\n");
-    }
+    lines.extend(audit.findings.iter().map(|finding| format!("NOT AS SEALED  {finding}")));
     if audit.findings.is_empty() && args.receipt.is_none() {
-        text += "everything is as it was sealed\n";
+        lines.push("everything is as it was sealed".to_owned());
     }
+    let text = lines.join("\n") + "\n";
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     written.map_err(|error| Trouble::new("the findings cannot be printed", error))?;
     Ok(audit.findings.is_empty())
