@@ -24,7 +24,7 @@ mod instructions;
 mod leaks;
 mod leaks_by_kind;
 pub mod ledger;
-mod ledgers;
+pub mod ledgers;
 mod limits;
 mod mutants;
 mod notifying;

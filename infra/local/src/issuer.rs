@@ -114,27 +114,25 @@ impl Issuer {
                 }),
             )
             .route("/keys", get(|State(issuer): State<Self>| async move { Json(issuer.keys()) }))
-            .route("/token", post(Self::give))
+            .route(
+                "/token",
+                post(|State(issuer): State<Self>, Form(form): Form<BTreeMap<String, String>>| async move {
+                    issuer.give(&form)
+                }),
+            )
             .with_state(self.clone())
     }
 
-    async fn give(
-        State(issuer): State<Self>,
-        Form(form): Form<BTreeMap<String, String>>,
-    ) -> (StatusCode, Json<Value>) {
-        match form.get("role").and_then(|role| role.parse().ok()) {
-            Some(role) => {
-                let answer = json!({
-                    "access_token": issuer.token(role), "token_type": "Bearer", "expires_in": LIFETIME.as_secs(),
-                });
-                (StatusCode::OK, Json(answer))
-            }
-            None => {
-                let detail = "role: send one of support, security, admin";
-                let answer = json!({ "error": "invalid_request", "error_description": detail });
-                (StatusCode::BAD_REQUEST, Json(answer))
-            }
-        }
+    fn give(&self, form: &BTreeMap<String, String>) -> (StatusCode, Json<Value>) {
+        let Some(role) = form.get("role").and_then(|role| role.parse().ok()) else {
+            let detail = "role: send one of support, security, admin";
+            let answer = json!({ "error": "invalid_request", "error_description": detail });
+            return (StatusCode::BAD_REQUEST, Json(answer));
+        };
+        let answer = json!({
+            "access_token": self.token(role), "token_type": "Bearer", "expires_in": LIFETIME.as_secs(),
+        });
+        (StatusCode::OK, Json(answer))
     }
 }
 

@@ -1,4 +1,4 @@
-//! An OpenID Connect issuer: the keys it signs with. What a token must say is `core::operator_token`'s.
+//! An `OpenID` Connect issuer: the keys it signs with. What a token must say is `core::operator_token`'s.
 
 use serde::Deserialize;
 use storeward_core::operator_token::IssuerKeys;
@@ -9,7 +9,7 @@ use crate::http::Published;
 /// The largest document of an issuer that is read, in bytes.
 const LARGEST: usize = 256 * 1024;
 
-/// What is used of `/.well-known/openid-configuration` (OpenID Connect Discovery 1.0, 4.2).
+/// What is used of `/.well-known/openid-configuration` (`OpenID` Connect Discovery 1.0, 4.2).
 #[derive(Deserialize)]
 struct Configuration {
     issuer: String,

@@ -64,7 +64,7 @@ pub enum Setting {
     RootsBucket,
     /// The key of KMS that signs them.
     RootsKey,
-    /// The OpenID Connect issuer of operators' tokens, exactly as it names itself.
+    /// The `OpenID` Connect issuer of operators' tokens, exactly as it names itself.
     OperatorIssuer,
     /// Whom operators' tokens are made for: the client's id at the issuer, or the API's name there.
     OperatorAudience,

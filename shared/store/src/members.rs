@@ -33,7 +33,9 @@ impl Store {
         let mut latest = Query::of(Table::Data, &partition);
         latest.newest_first = true;
         latest.limit = 1;
-        let (installation, (mut lists, _)) = futures::try_join!(self.installation(shop), self.query(latest))?;
+        // Boxed: the two together are a large future, which every route would hold.
+        let installation = Box::pin(self.installation(shop));
+        let (installation, (mut lists, _)) = futures::try_join!(installation, Box::pin(self.query(latest)))?;
         let Some(installation) = installation else { return Ok(None) };
         let listed = lists.pop();
         let (members, _) = read(&installation, listed.as_ref())?;
