@@ -68,6 +68,9 @@ async fn a_request_that_meets_a_purge_leaves_nothing_behind() {
     let bench = Bench::new().await;
     let app = bench.app();
     let installation = app.install().await;
+    // With something to delete: a purge that finds nothing needs no time.
+    app.order("a", &order(1, 1)).await;
+    bench.drain(&app).await;
     app.post("webhooks/app-uninstalled", sample("webhooks/app-uninstalled/plain")).await;
     bench.advance(HOUR * 36).await;
     let stopped = app.store().await.purge(&installation.tenant, "test", &|| false).await.unwrap();
