@@ -542,6 +542,8 @@ impl Watched<'_> {
 #[tokio::test(start_paused = true)]
 async fn every_function_may_do_what_it_does_and_nothing_else() {
     let mut world = World::new().await;
+    // Under this preset the plan decides how long things are kept.
+    crate::retention::deploy(&mut world.bench, "bot-guard", "");
     // Nobody listens there: a mail is announced and fails.
     world.bench.set("STOREWARD_RESEND_ENDPOINT", "http://127.0.0.1:1");
     world.bench.register = crate::egress::CHANGING;

@@ -19,7 +19,7 @@ use crate::bench::{App, Bench, SHOP, delivery, order, root, sample, sample_body}
 const OWNER: &str = "42";
 
 /// A deployment that keeps things as these two settings say.
-fn deploy(bench: &mut Bench, preset: &str, days: &str) {
+pub(crate) fn deploy(bench: &mut Bench, preset: &str, days: &str) {
     for function in &mut bench.template.functions {
         for (variable, value) in &mut function.environment {
             match variable.as_str() {

@@ -10,7 +10,7 @@ use storeward_core::time::HOUR;
 use storeward_store::RecordRef;
 
 use super::people;
-use super::world::{Task, Webhook, World};
+use super::world::{OWNER, Task, Webhook, World};
 use crate::bench::{sample, sample_body};
 use crate::support::faults::Rates;
 
@@ -275,7 +275,8 @@ impl World {
     ) {
         let mut event = sample(&format!("{function}/{sampled}"));
         let tenant = self.shops[shop].lives.last().unwrap().tenant.clone();
-        event["requestContext"]["authorizer"]["lambda"]["shop"] = json!(tenant.shop.as_str());
+        let owner = self.clean.store().await.actor(&tenant.shop, OWNER);
+        event["requestContext"]["authorizer"]["lambda"] = json!({ "shop": tenant.shop, "actor": owner });
         if let Some(id) = id {
             event["pathParameters"]["id"] = json!(id);
         }

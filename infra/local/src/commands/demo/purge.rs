@@ -47,7 +47,12 @@ pub(super) async fn hours(stage: &mut Stage, claims: &mut Claims) -> Result<(), 
         left.push(stage.places_of(&name)?.len());
     }
     let at = |hour: usize| left.get(hour).copied().unwrap_or(usize::MAX);
-    claims.holds("items outside the ledger right after the uninstall", at(0) > 0, "some", at(0));
+    claims.holds(
+        "items outside the ledger and the access log right after the uninstall",
+        at(0) > 0,
+        "some",
+        at(0),
+    );
     claims.holds("after 35 hours", at(35) > 0, "some", at(35));
     claims.that("after 36 hours", 0, at(36));
     claims.that("after 47 hours", 0, at(47));
@@ -69,11 +74,19 @@ pub(super) async fn nothing_left(stage: &mut Stage, claims: &mut Claims) -> Resu
     let name = stage.blinded()?;
     let tables: BTreeSet<String> = stage.items()?.into_iter().map(|((table, _, _), _)| table).collect();
     let left = stage.places_of(&name)?;
-    claims.that(format!("items of the shop outside the ledger, in {} tables", tables.len()), 0, left.len());
+    claims.that(
+        format!("items of the shop outside the ledger and the access log, in {} tables", tables.len()),
+        0,
+        left.len(),
+    );
     let keys = stage.items()?.iter().filter(|((_, pk, _), _)| *pk == format!("shop#{name}")).count();
     claims.that("installations and wrapped keys of the shop", 0, keys);
     let kinds: Vec<String> = stage.kinds()?.into_keys().collect();
-    claims.that("kinds of items that name the shop at all", "ledger", kinds.join(", "));
+    claims.that(
+        "kinds of items that name the shop at all, by its blinded name",
+        "access, ledger",
+        kinds.join(", "),
+    );
     claims.that("schedules for the purge that are left", 0, purges(stage).await?.len());
     let other = text(&stage.shop(OTHER_SHOP).await?["blinded"]);
     let now = stage.places_of(&other)?;

@@ -255,7 +255,8 @@ impl Stage {
     /// Where every item stands that names a shop by its blinded name, the ledger's set aside.
     pub(super) fn places_of(&self, shop: &str) -> Result<BTreeSet<Place>, Trouble> {
         let items = self.items()?.into_iter();
-        let theirs = items.filter(|(_, item)| kind(item) != "ledger" && item.to_string().contains(shop));
+        let logged = |item: &Value| ["access", "ledger"].contains(&kind(item));
+        let theirs = items.filter(|(_, item)| !logged(item) && item.to_string().contains(shop));
         Ok(theirs.map(|(place, _)| place).collect())
     }
 
