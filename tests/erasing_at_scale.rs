@@ -269,7 +269,7 @@ async fn an_erasure_that_ends_anywhere_goes_on_and_counts_a_large_case_exactly()
         restore(&began, &before, &TABLES);
         let app = began.app_through(began.transport(), FaultPlan::none().at(at, Fault::CrashAfter));
         let erasing = async { erase(&began, app.store().await, &installation, &work).await };
-        let ended = app.connector.run(erasing).await;
+        let ended = Box::pin(app.connector.run(erasing)).await;
         let store = calm.store().await;
         if ended == connector::Outcome::Crashed {
             // Then the next one comes to the end.

@@ -228,7 +228,7 @@ async fn twice(lifting: bool, fault: Option<(usize, Fault)>) -> (Vec<String>, us
             limit(app, &installation, person, Limit::Restricted).await;
         }
     };
-    let _ended = failing.connector.run(work(&failing)).await;
+    let _ended = Box::pin(failing.connector.run(work(&failing))).await;
     let requests = failing.connector.requests().len();
     work(&calm).await;
     (essence(&bench), requests)
@@ -237,11 +237,11 @@ async fn twice(lifting: bool, fault: Option<(usize, Fault)>) -> (Vec<String>, us
 #[tokio::test(start_paused = true)]
 async fn what_was_interrupted_is_completed_by_doing_it_again() {
     for lifting in [false, true] {
-        let (undisturbed, requests) = twice(lifting, None).await;
+        let (undisturbed, requests) = Box::pin(twice(lifting, None)).await;
         assert!(requests > 10, "{requests}");
         for at in 0..requests {
             // What comes before a request came after the one before it.
-            let (end, _) = twice(lifting, Some((at, Fault::CrashAfter))).await;
+            let (end, _) = Box::pin(twice(lifting, Some((at, Fault::CrashAfter)))).await;
             assert_eq!(end, undisturbed, "lifting={lifting}: at request {at} of {requests}");
         }
     }

@@ -193,7 +193,7 @@ async fn a_replay_that_ends_anywhere_comes_to_the_same_end() {
         let plan = FaultPlan::none().at(at, Fault::CrashAfter);
         let app = world.bench.app_through(world.bench.transport(), plan);
         let replay = async { app.store().await.replay(world.replaying(), &|| true).await.unwrap() };
-        let ended = app.connector.run(replay).await;
+        let ended = Box::pin(app.connector.run(replay)).await;
         let calm = world.bench.app();
         assert_eq!(calm.store().await.replay(world.replaying(), &|| true).await.unwrap(), Replayed::Done);
         world.assert_replayed(calm.store().await, &format!("crash at {at}")).await;
