@@ -122,8 +122,11 @@ async fn a_merchant_who_ends_the_service_is_purged_at_once_and_access_is_revoked
     assert!(!world.works(&token).await);
     let ended = app.store().await.tenant(&shop.tenant).await.unwrap().unwrap();
     assert!(app.context("api/service").admin_access(&ended).await.unwrap().is_none());
-    assert_eq!(ask(&app, &shop, "api/savings/year", |_| {}).await.0, 403);
-    assert_eq!(page(&app, &shop, None).await.0, 403);
+    for (status, problem) in
+        [ask(&app, &shop, "api/savings/year", |_| {}).await, page(&app, &shop, None).await]
+    {
+        assert_eq!((status, problem["type"].as_str()), (404, Some("urn:storeward:problem:not-installed")));
+    }
 
     // And minutes later nothing is left, with a receipt that says why
     tokio::time::pause();
