@@ -387,8 +387,11 @@ pub(crate) const MERCHANTS: [(&str, &[Route]); 9] = [
 ];
 
 /// Every function of the operators' API, with its routes.
-pub(crate) const OPERATORS: [(&str, &[OperatorRoute]); 2] =
-    [(breaches::FUNCTION.name, breaches::ROUTES), (shops::FUNCTION.name, shops::ROUTES)];
+pub(crate) const OPERATORS: [(&str, &[OperatorRoute]); 3] = [
+    (breaches::FUNCTION.name, breaches::ROUTES),
+    (rights::FUNCTION.name, rights::ROUTES),
+    (shops::FUNCTION.name, shops::ROUTES),
+];
 
 #[test]
 fn the_apis_routes_are_the_same_in_template_functions_and_document() {

@@ -709,8 +709,13 @@ async fn the_function_that_ends_a_shop_may_do_what_it_does_and_nothing_else() {
 }
 
 /// The functions of the operators' API.
-const OPERATORS: [&str; 4] =
-    ["api/operator-authorizer", "operator/breaches", "operator/shops", "triggers/operator-sign-in"];
+const OPERATORS: [&str; 5] = [
+    "api/operator-authorizer",
+    "operator/breaches",
+    "operator/rights",
+    "operator/shops",
+    "triggers/operator-sign-in",
+];
 
 /// The functions of the merchants' API.
 const API: [&str; 11] = [
@@ -844,6 +849,42 @@ async fn every_function_of_the_operators_api_may_do_what_it_does_and_nothing_els
         let answer = life.app.invoke("operator/shops", event).await.unwrap();
         assert_eq!(answer["statusCode"], 200, "{answer}");
         life.book("operator/shops");
+    }
+    // Somebody who has an order writes to us: a request of each kind, proven by the code that is sent.
+    let known = "asked.for@example.com";
+    let mut placed = stranger(95);
+    placed["email"] = json!(known);
+    bench.app().order("w95", &placed).await;
+    let shop = installation.tenant.shop.clone();
+    for kind in ["access", "rectification", "restriction", "erasure"] {
+        let mut body = json!({ "kind": kind, "email": known });
+        if kind == "rectification" {
+            body["corrections"] = json!({ "phone": "+12025550199" });
+        }
+        let mut id = String::new();
+        for name in ["open", "list", "read", "prove"] {
+            let mut event = sample(&format!("operator/rights/{name}"));
+            event["pathParameters"]["shop"] = json!(shop);
+            match name {
+                "open" => event["body"] = json!(body.to_string()),
+                "list" => {}
+                _ => event["pathParameters"]["id"] = json!(id),
+            }
+            if name == "prove" {
+                let reference = format!("request/{id}").parse().unwrap();
+                let store = life.app.store().await;
+                let mail = store.proof_mail(&installation, &reference).await.unwrap().unwrap();
+                event["body"] = json!(json!({ "code": mail.code }).to_string());
+                let _by_the_test_itself = life.wire.take();
+            }
+            let answer = life.app.invoke("operator/rights", event).await.unwrap();
+            assert!(answer["statusCode"].as_u64().unwrap() < 300, "{kind}, {name}: {answer}");
+            if name == "open" {
+                let opened: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+                id = opened["id"].as_str().unwrap().to_owned();
+            }
+            life.book("operator/rights");
+        }
     }
     let mut breach = String::new();
     for name in ["open", "list", "read", "describe", "notify", "close"] {

@@ -38,6 +38,7 @@ pub const FUNCTIONS: &[Function] = &[
     reconcile_shop::FUNCTION,
     rectify_subject::FUNCTION,
     redact_subject::FUNCTION,
+    rights::FUNCTION,
     savings::FUNCTION,
     service::FUNCTION,
     seal_ledger::FUNCTION,

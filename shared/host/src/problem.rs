@@ -67,6 +67,8 @@ pub enum ProblemKind {
     ProcessorEssential,
     /// The incident is not where this can be done, or changed since it was read.
     IncidentNotThere,
+    /// What was given does not prove who asks.
+    NotProven,
     /// An installation without an owner could not be looked after.
     LastOwner,
     /// Whoever opens the app next must not be owner or admin.
@@ -85,7 +87,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -115,6 +117,7 @@ impl ProblemKind {
         Self::CaseTooLarge,
         Self::ProcessorEssential,
         Self::IncidentNotThere,
+        Self::NotProven,
         Self::LastOwner,
         Self::RoleTooMighty,
         Self::RetentionOutOfBounds,
@@ -157,6 +160,7 @@ impl ProblemKind {
             Self::CaseTooLarge => "case-too-large",
             Self::ProcessorEssential => "processor-essential",
             Self::IncidentNotThere => "incident-not-there",
+            Self::NotProven => "not-proven",
             Self::LastOwner => "last-owner",
             Self::RoleTooMighty => "role-too-mighty",
             Self::RetentionOutOfBounds => "retention-out-of-bounds",
@@ -190,6 +194,7 @@ impl ProblemKind {
             | Self::NothingToExcept
             | Self::CaseTooLarge
             | Self::IncidentNotThere
+            | Self::NotProven
             | Self::LastOwner
             | Self::IdempotencyKeyUsed
             | Self::NothingToFetch
@@ -241,6 +246,7 @@ impl ProblemKind {
             Self::CaseTooLarge => "The case is too large for this",
             Self::ProcessorEssential => "The service cannot be given without this sub-processor",
             Self::IncidentNotThere => "The incident is not where this can be done",
+            Self::NotProven => "It is not proven who asks",
             Self::LastOwner => "There must be an owner",
             Self::RoleTooMighty => "Newcomers must not be that mighty",
             Self::RetentionOutOfBounds => "That cannot be kept for so long",
