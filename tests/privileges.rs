@@ -12,7 +12,7 @@ use storeward_core::rights::{Corrections, OpenedBy, Person, RightsKind};
 use storeward_core::time::{HOUR, MINUTE};
 use storeward_host::{Happened, Notice};
 use storeward_local::shopify::Shopify;
-use storeward_store::{Asking, NewIncident, Phase, Profile};
+use storeward_store::{Asking, Installation, NewIncident, Phase, Profile};
 
 use crate::bench::{App, Bench, SECRETS, SHOP, order, root, sample, sample_body, signed_delivery};
 use crate::consent::{World, shop};
@@ -670,6 +670,45 @@ impl Watched<'_> {
         assert_eq!(unused, explained, "allowed and not used (left), allowed with a reason (right)");
     }
 
+    /// Somebody who has an order writes to us: a request of each kind, proven by the code that is sent.
+    async fn written_to(&mut self, installation: &Installation) {
+        let known = "asked.for@example.com";
+        let mut placed = stranger(95);
+        placed["email"] = json!(known);
+        self.bench.app().order("w95", &placed).await;
+        let shop = installation.tenant.shop.clone();
+        for kind in ["access", "rectification", "restriction", "erasure"] {
+            let mut body = json!({ "kind": kind, "email": known });
+            if kind == "rectification" {
+                body["corrections"] = json!({ "phone": "+12025550199" });
+            }
+            let mut id = String::new();
+            for name in ["open", "list", "read", "prove"] {
+                let mut event = sample(&format!("operator/rights/{name}"));
+                event["pathParameters"]["shop"] = json!(shop);
+                match name {
+                    "open" => event["body"] = json!(body.to_string()),
+                    "list" => {}
+                    _ => event["pathParameters"]["id"] = json!(id),
+                }
+                if name == "prove" {
+                    let reference = format!("request/{id}").parse().unwrap();
+                    let store = self.app.store().await;
+                    let mail = store.proof_mail(installation, &reference).await.unwrap().unwrap();
+                    event["body"] = json!(json!({ "code": mail.code }).to_string());
+                    let _by_the_test_itself = self.wire.take();
+                }
+                let answer = self.app.invoke("operator/rights", event).await.unwrap();
+                assert!(answer["statusCode"].as_u64().unwrap() < 300, "{kind}, {name}: {answer}");
+                if name == "open" {
+                    let opened: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+                    opened["id"].as_str().unwrap().clone_into(&mut id);
+                }
+                self.book("operator/rights");
+            }
+        }
+    }
+
     /// Asks an API function as API Gateway does, for the samples' shop.
     async fn ask(&mut self, function: &str, key: &str, id: &str, body: &Value) -> Value {
         let store = self.app.store().await;
@@ -850,42 +889,7 @@ async fn every_function_of_the_operators_api_may_do_what_it_does_and_nothing_els
         assert_eq!(answer["statusCode"], 200, "{answer}");
         life.book("operator/shops");
     }
-    // Somebody who has an order writes to us: a request of each kind, proven by the code that is sent.
-    let known = "asked.for@example.com";
-    let mut placed = stranger(95);
-    placed["email"] = json!(known);
-    bench.app().order("w95", &placed).await;
-    let shop = installation.tenant.shop.clone();
-    for kind in ["access", "rectification", "restriction", "erasure"] {
-        let mut body = json!({ "kind": kind, "email": known });
-        if kind == "rectification" {
-            body["corrections"] = json!({ "phone": "+12025550199" });
-        }
-        let mut id = String::new();
-        for name in ["open", "list", "read", "prove"] {
-            let mut event = sample(&format!("operator/rights/{name}"));
-            event["pathParameters"]["shop"] = json!(shop);
-            match name {
-                "open" => event["body"] = json!(body.to_string()),
-                "list" => {}
-                _ => event["pathParameters"]["id"] = json!(id),
-            }
-            if name == "prove" {
-                let reference = format!("request/{id}").parse().unwrap();
-                let store = life.app.store().await;
-                let mail = store.proof_mail(&installation, &reference).await.unwrap().unwrap();
-                event["body"] = json!(json!({ "code": mail.code }).to_string());
-                let _by_the_test_itself = life.wire.take();
-            }
-            let answer = life.app.invoke("operator/rights", event).await.unwrap();
-            assert!(answer["statusCode"].as_u64().unwrap() < 300, "{kind}, {name}: {answer}");
-            if name == "open" {
-                let opened: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
-                id = opened["id"].as_str().unwrap().to_owned();
-            }
-            life.book("operator/rights");
-        }
-    }
+    life.written_to(&installation).await;
     let mut breach = String::new();
     for name in ["open", "list", "read", "describe", "notify", "close"] {
         let mut event = sample(&format!("operator/breaches/{name}"));
