@@ -1,6 +1,7 @@
 //! Erasing what is large: a shop with very many records, a person with thousands of orders. What it takes is computed
-//! under DynamoDB's limits for each partition, in virtual time (`support::capacity`). The sizes here are CI's; with
-//! `STOREWARD_ORDERS=1000000 cargo test --release --test storeward at_scale -- --nocapture` they are real ones.
+//! under DynamoDB's limits for each partition, in virtual time (`support::capacity`). The sizes here are CI's; real ones by
+//! `STOREWARD_ORDERS=10000 cargo test --release --test storeward what_an_erasure_takes -- --nocapture`, and
+//! `STOREWARD_ORDERS=100000 cargo test --release --test storeward what_a_purge_takes -- --nocapture`.
 
 use std::time::Duration;
 
@@ -20,8 +21,12 @@ use crate::support::connector;
 use crate::support::faults::{Fault, FaultPlan};
 
 /// How many orders the larger of two shops has; the other has half of them.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no settings; how large a shop to erase is the caller's choice"
+)]
 fn orders() -> u64 {
-    option_env!("STOREWARD_ORDERS").map_or(80, |orders| orders.parse().expect("a number of orders"))
+    std::env::var("STOREWARD_ORDERS").map_or(80, |orders| orders.parse().expect("a number of orders"))
 }
 
 /// An order of somebody of their own.
