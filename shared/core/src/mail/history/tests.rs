@@ -133,6 +133,11 @@ fn what_is_said_is_not_taken_for_a_signature_or_a_mark() {
     }
 }
 
+#[test]
+fn a_text_of_many_signatures_is_taken_apart_at_once() {
+    assert_eq!(new(&format!("Where is it?\n{}", "--\n".repeat(1000))), "Where is it?");
+}
+
 /// Lines of which mails are made, marks of every kind among them.
 fn line() -> impl Strategy<Value = String> {
     prop_oneof![
