@@ -99,6 +99,12 @@ const LEXICON_WORD: f64 = 0.6;
 /// How much the first must be ahead of the second: less is a guess.
 const LEAD: f64 = 0.25;
 
+/// How much of a text must be known. In a language that is not among these few words are, by chance.
+const LEAST_SHARE: f64 = 0.12;
+
+/// How much must speak for a language that no lexicon reads: taking a mail for one means not to read it.
+const UNREAD_LANGUAGE: f64 = 1.5;
+
 /// The language of these sentences, where it can be told.
 pub(super) fn detect(sentences: &[Sentence<'_>]) -> Option<Language> {
     let words = || sentences.iter().flat_map(|sentence| &sentence.words).map(|word| word.text.as_str());
@@ -128,8 +134,8 @@ pub(super) fn detect(sentences: &[Sentence<'_>]) -> Option<Language> {
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let (first, score) = *ranked.first()?;
     let second = ranked.get(1).map_or(0.0, |&(_, score)| score);
-    // In a text of a language that is not among these, few words are known, by chance.
-    (score - second >= LEAD && score / read >= 0.12).then_some(first)
+    let read_by_lexicon = lexicon(first).is_some() || score >= UNREAD_LANGUAGE;
+    (read_by_lexicon && score - second >= LEAD && score / read >= LEAST_SHARE).then_some(first)
 }
 
 /// The language that its script tells, where most letters are of that script.
