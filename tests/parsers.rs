@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use storeward_api::{DecisionRequest, PreviewRequest, SettingsBody};
 use storeward_core::guard::GuardSettings;
+use storeward_core::intent::{self, Classified, Reading};
 use storeward_core::matching::{self, Features, Seen, Side};
 use storeward_core::normalize;
 use storeward_core::oauth::Query;
@@ -24,10 +25,11 @@ use storeward_store::RecordRef;
 pub type Parser = fn(&[u8]);
 
 /// All of them, by the name of their fuzz target.
-pub const PARSERS: [(&str, Parser); 8] = [
+pub const PARSERS: [(&str, Parser); 9] = [
     ("order", order),
     ("webhook_bodies", webhook_bodies),
     ("texts", texts),
+    ("classify", classify),
     ("session_token", session_token),
     ("oauth_query", oauth_query),
     ("api_bodies", api_bodies),
@@ -186,6 +188,20 @@ pub fn texts(bytes: &[u8]) {
     }
 }
 
+/// What a customer wrote; the first line is the subject. The same mail is told the same, what decided is a part of it, and
+/// what is kept of the answer reads back.
+pub fn classify(bytes: &[u8]) {
+    let Ok(mail) = std::str::from_utf8(bytes) else { return };
+    let (subject, text) = mail.split_once('\n').map_or((None, mail), |(subject, text)| (Some(subject), text));
+    let told = intent::classify(&Reading { subject, text });
+    assert_eq!(intent::classify(&Reading { subject, text }), told);
+    assert!(mail.contains(told.sentence.expose().as_str()));
+    let kept = serde_json::to_vec(&told).expect("an answer is written as JSON");
+    let again: Classified = serde_json::from_slice(&kept).expect("what was kept is an answer");
+    assert_eq!((again.intent, again.confidence, again.sentence), (told.intent, told.confidence, told.sentence));
+    assert_eq!(again.evidence.len(), told.evidence.len());
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -223,6 +239,7 @@ mod tests {
             "code=1&shop=storeward-demo.myshopify.com&state=a%2Bb&timestamp=1795190400",
             r#"{"window_minutes":60,"alert":"digest","digest_hour":7,"sensitivity":"thorough"}"#,
             r#"{"decision":"never_this_household"}"#,
+            "Re: Order #1043\nHi, my parcel hasn't arrived (https://example.com/track). No refund needed, I just want it by Friday!",
             claims,
             node,
         ];
