@@ -198,7 +198,10 @@ pub fn classify(bytes: &[u8]) {
     assert!(mail.contains(told.sentence.expose().as_str()));
     let kept = serde_json::to_vec(&told).expect("an answer is written as JSON");
     let again: Classified = serde_json::from_slice(&kept).expect("what was kept is an answer");
-    assert_eq!((again.intent, again.confidence, again.sentence), (told.intent, told.confidence, told.sentence));
+    assert_eq!(
+        (again.intent, again.confidence, again.sentence),
+        (told.intent, told.confidence, told.sentence)
+    );
     assert_eq!(again.evidence.len(), told.evidence.len());
 }
 
