@@ -4,5 +4,10 @@
 
 pub mod context;
 pub mod hours;
+pub mod macros;
 pub mod mask;
+pub mod prompt;
+pub mod review;
+pub mod rules;
 pub mod settings;
+pub mod template;
