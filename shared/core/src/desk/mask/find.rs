@@ -54,7 +54,7 @@ pub(super) fn sources() -> Vec<(Kind, String)> {
         (Kind::Link, r#"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b(?:[/:][^\s<>"⟦⟧]*)?"#.to_owned()),
         (Kind::Account, r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?\b".to_owned()),
         (Kind::Order, r"#[ \t]?(?:[A-Za-z]{1,8}-?)?\d[\dA-Za-z-]*".to_owned()),
-        (Kind::Order, r"\b(?i:orders?|bestell\w*|auftrag\w*|commande|pedido|ordine|bestelling|encomenda|rechnung\w*|invoice|facture|factura|fattura|factuur|fatura)\b[^\n\d⟦⟧]{0,24}?((?:\b[A-Za-z]{1,8}-)?\d{3,}[\dA-Za-z-]*)".to_owned()),
+        (Kind::Order, r"\b(?i:orders?|purchase|booking|achat|compra|acquisto|aankoop|kauf|bestell\w*|auftrag\w*|commande|pedido|ordine|bestelling|encomenda|rechnung\w*|invoice|facture|factura|fattura|factuur|fatura)\b[^\n\d⟦⟧]{0,24}?((?:\b[A-Za-z]{1,8}-)?\d{3,}[\dA-Za-z-]*)".to_owned()),
         (Kind::Order, r"\b(?i:nr|no|num|numero|número|numéro|nummer|number|n)[.°º:]*[ \t]*((?:[A-Za-z]{1,8}-)?\d{3,}[\dA-Za-z-]*)".to_owned()),
         (Kind::Number, r"\b\d{5,6}\b".to_owned()),
         (Kind::Address, format!(r"\b\d{{1,5}}[a-zA-Z]?,?[ \t]+(?:\p{{Lu}}[\p{{L}}'.-]*[ \t]+){{1,4}}{streets}\b\.?{unit}")),

@@ -93,6 +93,8 @@ impl View {
                 '\u{2010}'..='\u{2015}' | '\u{2212}' => '-',
                 '。' => '.',
                 '’' | '‘' | '´' => '\'',
+                // The digits of Arabic, Persian and Hindi stand where ours do.
+                '\u{660}'..='\u{669}' | '\u{6f0}'..='\u{6f9}' | '\u{966}'..='\u{96f}' => digit(plain),
                 plain if plain.is_whitespace() && plain != '\n' => ' ',
                 plain => plain,
             };
@@ -138,6 +140,19 @@ impl View {
             folded.extend(plain.chars().map(|c| Folded { c, start, end }));
         }
         folded
+    }
+}
+
+/// Our digit for one of those.
+const fn digit(c: char) -> char {
+    let first = match c {
+        '\u{660}'..='\u{669}' => 0x660,
+        '\u{6f0}'..='\u{6f9}' => 0x6f0,
+        _ => 0x966,
+    };
+    match char::from_digit((c as u32).saturating_sub(first), 10) {
+        Some(digit) => digit,
+        None => c,
     }
 }
 

@@ -9,7 +9,7 @@ pub use answer::{AnswerProblem, Classification, Drafted, read_classification, re
 
 use super::context::OrderContext;
 use super::macros::Macro;
-use super::mask::{CLOSE, Kind, Known, Masked, Masker, OPEN};
+use super::mask::{CLOSE, Kind, Known, Masker, OPEN};
 use super::review::Commitment;
 use super::settings::{DeskSettings, Tone};
 use crate::data_map::Category;
@@ -25,6 +25,10 @@ const LONGEST_EARLIER: usize = 3_000;
 pub const MOST_TURNS: usize = 6;
 /// The most characters of macros in one question.
 const MOST_MACRO_TEXT: usize = 12_000;
+/// So many characters are masked for each that may be asked about: placeholders are shorter than links.
+const MASKED_FOR_ONE: usize = 4;
+/// No value is longer, in characters.
+const LONGEST_VALUE: usize = 500;
 /// The most lines of an order.
 const MOST_ITEMS: usize = 20;
 
@@ -153,12 +157,10 @@ pub struct Matter<'a> {
 /// Asks what a mail is about.
 #[must_use]
 pub fn classify(masker: &mut Masker<'_>, subject: &Personal<String>, text: &Personal<String>) -> Question {
-    let subject = masker.mask(subject).shortened(LONGEST_EARLIER);
-    let text = masker.mask(text).shortened(LONGEST_MAIL);
-    let message = between(
-        "MAIL",
-        written(subject).with(written(text), |subject, text| format!("Subject: {subject}\n\n{text}")),
-    );
+    let subject = written(masker, subject, LONGEST_EARLIER);
+    let text = written(masker, text, LONGEST_MAIL);
+    let message =
+        between("MAIL", subject.with(text, |subject, text| format!("Subject: {subject}\n\n{text}")));
     Question {
         system: vec![Part { text: Outgoing::text(CLASSIFY), lasting: true }],
         message,
@@ -180,7 +182,7 @@ pub fn draft(
     macros: &[Macro],
     matter: &Matter<'_>,
 ) -> Question {
-    let mut message = between("SUBJECT", written(masker.mask(matter.subject).shortened(LONGEST_EARLIER)));
+    let mut message = between("SUBJECT", written(masker, matter.subject, LONGEST_EARLIER));
     let first = matter.turns.len().saturating_sub(MOST_TURNS);
     for (place, turn) in matter.turns.iter().enumerate().skip(first) {
         let most = if place + 1 == matter.turns.len() { LONGEST_MAIL } else { LONGEST_EARLIER };
@@ -188,7 +190,7 @@ pub fn draft(
             By::Customer => "MAIL",
             By::Shop => "EARLIER REPLY",
         };
-        message = message.with(between(whose, written(masker.mask(turn.text).shortened(most))), join);
+        message = message.with(between(whose, written(masker, turn.text, most)), join);
     }
     message = match matter.order {
         Some(order) => message.with(between("ORDER", order_text(masker, order)), join),
@@ -223,8 +225,19 @@ fn join(one: String, other: String) -> String {
     format!("{one}\n\n{other}")
 }
 
-fn written(masked: Masked) -> Outgoing<String> {
-    masked.into_outgoing(Categories::NONE)
+/// What somebody wrote, masked, and no more of it than `most` characters. Of a text so long that it is not even masked whole,
+/// the end of what was masked goes too: a value can be cut there.
+fn written(masker: &mut Masker<'_>, text: &Personal<String>, most: usize) -> Outgoing<String> {
+    let whole = text.expose();
+    let short = match whole.char_indices().nth(most * MASKED_FOR_ONE) {
+        None => masker.mask(text),
+        Some((cut, _)) => {
+            let beginning = masker.mask(&Personal::new(whole[..cut].to_owned()));
+            let length = beginning.text().chars().count();
+            beginning.shortened(length.saturating_sub(LONGEST_VALUE))
+        }
+    };
+    short.shortened(most).into_outgoing(Categories::NONE)
 }
 
 /// A text between its marks. No masked text has the brackets they are made of but in placeholders.

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::Commitment;
+use crate::intent::Language;
 use crate::normalize;
 
 /// What the customer wants is no promise. Folded.
@@ -64,7 +65,21 @@ static COMPILED: LazyLock<Option<Patterns>> = LazyLock::new(|| {
     })
 });
 
-/// What a text commits a shop to. Where it cannot be told, to everything.
+/// Whether a commitment can be told in a language.
+pub(super) const fn can_be_told_in(language: Language) -> bool {
+    matches!(
+        language,
+        Language::English
+            | Language::German
+            | Language::French
+            | Language::Spanish
+            | Language::Italian
+            | Language::Dutch
+            | Language::Portuguese
+    )
+}
+
+/// What a text in one of the seven languages commits a shop to. Where it cannot be told, to everything.
 #[must_use]
 pub fn commitments(text: &str) -> BTreeSet<Commitment> {
     let Some(compiled) = COMPILED.as_ref() else { return Commitment::ALL.into_iter().collect() };

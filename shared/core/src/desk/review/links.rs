@@ -23,6 +23,8 @@ static LINKS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         r#"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b(?:[/:][^\s<>"]*)?"#,
         // "evil dot com", "evil[.]com".
         r"[\p{L}\p{N}-]+\s*[\[({<]\s*(?i:dot|\.|punkt|point|punto|ponto)\s*[\])}>]\s*[\p{L}\p{N}-]+",
+        // "evil .com": what only people follow. Endings that are words of a sentence are left out.
+        r"[\p{L}\p{N}-]+(?:\s+\.\s?|\.\s)(?:com|net|org|info|biz|xyz|shop|online|site|example)\b",
         r"[\p{L}\p{N}-]+\s+(?i:dot|punkt|point|punto|ponto)\s+(?i:com|net|org|info|biz|eu|de|fr|es|it|nl|be|pt|br|uk|io|co|me|ru|cn|xyz|top|shop|store|online|site|link|click|app|dev|example)\b",
     ]
     .into_iter()

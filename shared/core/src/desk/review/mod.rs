@@ -14,14 +14,18 @@ use super::context::OrderContext;
 use super::macros::Macro;
 use super::mask::{self, Kind, Known, Masker};
 use super::settings::DeskSettings;
+use crate::intent::Language;
 use crate::normalize;
 use crate::personal::Personal;
 
 /// The longest reply, in characters.
 pub const LONGEST_REPLY: usize = 6_000;
 
+/// The longest number that may be repeated to whoever wrote it, in bytes.
+const LONGEST_REPEATED: usize = 12;
+
 /// So many words of our own instructions in a row are no accident.
-const ECHO_WORDS: usize = 8;
+const ECHO_WORDS: usize = 10;
 
 /// What a reply commits the shop to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -70,7 +74,8 @@ pub enum Concern {
     ForeignAddress,
     /// It has a phone number that is neither the shop's nor the customer's own.
     ForeignPhone,
-    /// It has a number, a name of an order or an address that nobody in the conversation gave.
+    /// It has a postal address, a number of a parcel or an account that is neither the shop's, the order's nor the
+    /// customer's own, or a number of an order that nobody in the conversation named.
     ForeignValue,
     /// A placeholder was left.
     Placeholder,
@@ -189,6 +194,8 @@ pub struct Conversation<'a> {
     pub order: Option<&'a OrderContext>,
     /// The instructions that must not come back.
     pub instructions: &'a str,
+    /// The language of the draft. In one whose commitments nobody can tell, it may commit the shop to anything.
+    pub language: Option<Language>,
 }
 
 /// Reviews a draft.
@@ -223,19 +230,25 @@ pub fn review(draft: &Personal<String>, conversation: &Conversation<'_>) -> Revi
             || is_of_order(kind, &value, conversation.order);
         let said = || conversation.masker.is_some_and(|masker| masker.stood_in_a_text(kind, &value));
         match kind {
-            // A stranger may have written it into the mail: said is not enough.
+            // A stranger may have written it into the mail, so that goods or money go there: said is not enough.
             Kind::Email => concern(!fine, Concern::ForeignAddress),
             Kind::Phone => concern(!fine && !is_in_a_link(&view, &value), Concern::ForeignPhone),
-            Kind::Account => concern(!fine && !is_in_a_link(&view, &value), Concern::ForeignValue),
-            Kind::Address | Kind::Order | Kind::Tracking | Kind::Number => {
-                concern(!fine && !said() && !is_in_a_link(&view, &value), Concern::ForeignValue);
+            Kind::Account | Kind::Tracking | Kind::Address => {
+                concern(!fine && !is_in_a_link(&view, &value), Concern::ForeignValue);
+            }
+            // The number of an order may be repeated to whoever names it; it is too short to pay to.
+            Kind::Order | Kind::Number => {
+                let repeated = value.len() <= LONGEST_REPEATED && said();
+                concern(!fine && !repeated && !is_in_a_link(&view, &value), Concern::ForeignValue);
             }
             // Links have their own check; a name cannot be told from other words.
             Kind::Link | Kind::Name | Kind::Text => {}
         }
     }
     let verdict = if concerns.is_empty() { Verdict::Fit } else { Verdict::NeedsHuman(concerns) };
-    Review { verdict, commits: commitments(&view) }
+    let can_be_told = conversation.language.is_some_and(commitments::can_be_told_in);
+    let commits = if can_be_told { commitments(&view) } else { Commitment::ALL.into_iter().collect() };
+    Review { verdict, commits }
 }
 
 /// A number of the order under any of the names a pattern may give it.

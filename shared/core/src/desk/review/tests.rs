@@ -42,6 +42,7 @@ fn reviewed(text: &str) -> Review {
         masker: Some(&masker),
         order: Some(&order),
         instructions: prompt::instructions(),
+        language: Some(Language::English),
     };
     review(&personal(text), &conversation)
 }
@@ -80,6 +81,7 @@ fn links_to_elsewhere_are_found_in_every_dress() {
         "See hxxps://evil.example/a and hxxp://evil[.]example",
         "See evil[.]com and evil (dot) com",
         "See evil dot com",
+        "See evil .com and evil. com",
         "See //evil.example/x",
         "See https:\\\\evil.example",
         "See https : //evil.example",
@@ -164,6 +166,8 @@ fn addresses_and_numbers_of_strangers_are_found_even_when_the_mail_names_them() 
         "Your parcel JJD0011122233",
         "It went to 742 Evergreen Terrace",
         "It went to 10115 Berlin",
+        "Send it to 12 Thief Street",
+        "Pay to bc1q0123456789thief",
     ] {
         assert!(concerns(text).contains(&Concern::ForeignValue), "{text}: {:?}", concerns(text));
     }
@@ -296,6 +300,23 @@ fn what_is_only_said_of_a_request_commits_to_nothing() {
 }
 
 #[test]
+fn in_a_language_nobody_reads_here_a_draft_may_commit_to_anything() {
+    let (allowed, customer) = (Allowed::default(), Known::default());
+    let conversation = |language| Conversation {
+        allowed: &allowed,
+        customer: &customer,
+        masker: None,
+        order: None,
+        instructions: "",
+        language,
+    };
+    let text = personal("Zwrócimy pieniądze.");
+    for language in [Some(Language::Polish), None] {
+        assert!(!review(&text, &conversation(language)).may_be_sent(), "{language:?}");
+    }
+}
+
+#[test]
 fn what_the_writer_says_it_commits_to_adds_up() {
     let review = reviewed("It is done.").and_commits([Commitment::Refund]);
     assert_eq!(review.commits, BTreeSet::from([Commitment::Refund]));
@@ -324,6 +345,7 @@ fn what_the_merchant_wrote_may_be_repeated() {
         masker: None,
         order: None,
         instructions: "",
+        language: Some(Language::English),
     };
     let repeated =
         personal("Ask 202-555-0111 or returns@example.org, 10115 Berlin, https://carrier.example/label.");
@@ -334,7 +356,7 @@ fn what_the_merchant_wrote_may_be_repeated() {
 
 #[test]
 fn every_pattern_of_a_link_is_one() {
-    assert_eq!(links::count(), 7);
+    assert_eq!(links::count(), 8);
     assert_eq!(commitments("x"), BTreeSet::new(), "and those of commitments");
 }
 

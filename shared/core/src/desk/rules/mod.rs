@@ -59,8 +59,7 @@ pub enum Hours {
 }
 
 /// What must be so. What is not said does not count; of several values one is enough.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Conditions {
     /// What the mail is about.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
@@ -98,7 +97,8 @@ pub struct Conditions {
     /// Words of the text, whatever their case and marks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub text_contains: Vec<Personal<String>>,
-    /// Conditions of another version. A rule that has one never matches: without it, it would match too much.
+    /// Conditions of another version, as they were stored. A rule that has one never matches: without it, it would match too
+    /// much.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
 }
@@ -185,6 +185,52 @@ impl<'de> Deserialize<'de> for Action {
             Ok(Stored::Escalate {}) => Self::Escalate,
             Ok(Stored::Ignore {}) => Self::Ignore,
             Err(_) => Self::Unknown(value),
+        })
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct StoredConditions {
+    intent: BTreeSet<Intent>,
+    min_confidence: Option<Confidence>,
+    max_confidence: Option<Confidence>,
+    sender: Vec<Personal<String>>,
+    order_state: BTreeSet<OrderState>,
+    language: BTreeSet<Language>,
+    hours: Option<Hours>,
+    weekday: BTreeSet<Weekday>,
+    attachments: Option<bool>,
+    returning_customer: Option<bool>,
+    subject_contains: Vec<Personal<String>>,
+    text_contains: Vec<Personal<String>>,
+}
+
+impl<'de> Deserialize<'de> for Conditions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        Ok(match (StoredConditions::deserialize(&value), value) {
+            (Ok(stored), _) => Self {
+                intent: stored.intent,
+                min_confidence: stored.min_confidence,
+                max_confidence: stored.max_confidence,
+                sender: stored.sender,
+                order_state: stored.order_state,
+                language: stored.language,
+                hours: stored.hours,
+                weekday: stored.weekday,
+                attachments: stored.attachments,
+                returning_customer: stored.returning_customer,
+                subject_contains: stored.subject_contains,
+                text_contains: stored.text_contains,
+                unknown: BTreeMap::new(),
+            },
+            (Err(_), Value::Object(fields)) => {
+                Self { unknown: fields.into_iter().collect(), ..Self::default() }
+            }
+            (Err(_), value) => {
+                Self { unknown: BTreeMap::from([("when".to_owned(), value)]), ..Self::default() }
+            }
         })
     }
 }

@@ -94,10 +94,15 @@ impl Plan {
         self.why.push(Why { rule: rule.map(|rule| rule.id.clone()), reason });
     }
 
-    /// The plan once the draft is there: what commits the shop or did not pass is a draft, whatever rules say.
+    /// The plan once the draft is there: what commits the shop, did not pass, or is not made of the macro that was to be
+    /// sent, is a draft, whatever rules say. `made_of` is the macro that the draft was made of.
     #[must_use]
-    pub fn reviewed(mut self, review: &Review) -> Self {
-        if self.auto_send.is_some() {
+    pub fn reviewed(mut self, review: &Review, made_of: Option<&str>) -> Self {
+        if let Some(send) = &self.auto_send {
+            if made_of != Some(send.macro_id.as_str()) {
+                self.say(None, Reason::NoMacro);
+                self.auto_send = None;
+            }
             if !review.commits.is_empty() {
                 self.say(None, Reason::Commits);
                 self.auto_send = None;

@@ -100,12 +100,15 @@ fn what_a_review_finds_stops_sending() {
     let rules = [rule("ship", json!({}), json!([{"do": "auto_send", "after_minutes": 10}]))];
     let fit = Review { verdict: Verdict::Fit, commits: BTreeSet::new() };
     let planned = plan(&rules, &facts(Intent::Shipping));
-    assert_eq!(planned.clone().reviewed(&fit), planned);
+    assert_eq!(planned.clone().reviewed(&fit, Some("way")), planned);
+    // A macro that could not be filled in was replaced by a text that nobody at the shop wrote.
+    let other = planned.clone().reviewed(&fit, None);
+    assert_eq!((other.auto_send.is_none(), reasons(&other)), (true, vec![Reason::Matched, Reason::NoMacro]));
     let commits = Review { commits: BTreeSet::from([Commitment::Date]), ..fit };
-    let stopped = planned.clone().reviewed(&commits);
+    let stopped = planned.clone().reviewed(&commits, Some("way"));
     assert_eq!((stopped.draft, stopped.auto_send), (true, None));
     let unfit = Review { verdict: Verdict::NeedsHuman(BTreeSet::new()), commits: BTreeSet::new() };
-    let stopped = planned.reviewed(&unfit);
+    let stopped = planned.reviewed(&unfit, Some("way"));
     assert_eq!(reasons(&stopped), [Reason::Matched, Reason::Review]);
     assert_eq!(stopped.auto_send, None);
 }
@@ -178,6 +181,8 @@ fn each_condition_holds_or_not() {
         (json!({"text_contains": ["paket"]}), false),
         (json!({"intent": ["shipping"], "attachments": true}), false),
         (json!({"moon": "full"}), false),
+        (json!({"order_state": ["returned"]}), false),
+        (json!({"intent": "shipping"}), false),
     ] {
         let conditions: Conditions = serde_json::from_value(when.clone()).unwrap();
         assert_eq!(conditions.hold(&facts(Intent::Shipping), &settings), expected, "{when}");
@@ -213,6 +218,8 @@ fn rules_that_cannot_be_saved_are_refused_by_their_place() {
         (rule("No", json!({}), draft.clone()), Err(RuleProblem::Id(1))),
         (Rule { name: String::new(), ..rule("b", json!({}), draft.clone()) }, Err(RuleProblem::Name(1))),
         (rule("b", json!({"moon": 1}), draft.clone()), Err(RuleProblem::Condition(1))),
+        (rule("b", json!({"weekday": ["funday"]}), draft.clone()), Err(RuleProblem::Condition(1))),
+        (rule("b", json!("always"), draft.clone()), Err(RuleProblem::Condition(1))),
         (
             rule("b", json!({"min_confidence": 2, "max_confidence": 1}), draft.clone()),
             Err(RuleProblem::Confidence(1)),

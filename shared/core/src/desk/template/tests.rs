@@ -95,6 +95,7 @@ fn every_built_in_text_is_fit_to_be_sent_and_commits_to_nothing() {
                             masker: None,
                             order,
                             instructions: "",
+                            language: Some(draft.language),
                         };
                         let review = review::review(&draft.text, &conversation);
                         assert_eq!(
@@ -202,6 +203,7 @@ proptest! {
             masker: None,
             order: None,
             instructions: "",
+            language: Some(draft.language),
         };
         prop_assert_eq!(review::review(&draft.text, &conversation).verdict, Verdict::Fit, "{}", draft.text.expose());
     }
