@@ -39,6 +39,9 @@ pub struct Macro {
     pub text: Personal<String>,
 }
 
+/// A line with the customer's name and fewer words is a greeting.
+const WORDS_THAT_SAY: usize = 4;
+
 /// What a macro can be filled in with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Variable {
@@ -232,12 +235,19 @@ pub fn fill(
         let pieces = pieces(line).ok_or(Unfit)?;
         let mut filled = String::new();
         let mut missing = false;
-        let mut courtesy = false;
+        let (mut courtesy, mut matter, mut words) = (false, false, 0);
         for piece in pieces {
             match piece {
-                Piece::Text(text) => filled.push_str(text),
+                Piece::Text(text) => {
+                    words += text
+                        .split_whitespace()
+                        .filter(|word| word.chars().any(char::is_alphanumeric))
+                        .count();
+                    filled.push_str(text);
+                }
                 Piece::Value(variable) => {
                     courtesy |= !variable.says_something();
+                    matter |= variable.says_something();
                     match value(variable).filter(|value| !value.expose().trim().is_empty()) {
                         Some(value) if variable == Variable::Signature => filled.push_str(value.expose()),
                         Some(value) => {
@@ -259,7 +269,7 @@ pub fn fill(
         if blank && left_out && lines.last().is_none_or(|last| last.trim().is_empty()) {
             continue;
         }
-        says_something |= !blank && (!courtesy || filled.chars().count() > 80);
+        says_something |= !blank && (matter || !courtesy || words >= WORDS_THAT_SAY);
         left_out &= blank;
         lines.push(filled.trim_end().to_owned());
     }
@@ -312,6 +322,8 @@ mod tests {
     #[test]
     fn a_macro_of_which_only_courtesy_is_left_does_not_fit() {
         assert_eq!(filled("Hi {{customer_name}},\n{{tracking_url}}\n\n{{signature}}"), Err(Unfit));
+        assert_eq!(filled("Hi {{customer_name}}, it is on its way.").unwrap(), "Hi Anna, it is on its way.");
+        assert_eq!(filled("{{order_name}}, {{customer_name}}").unwrap(), "#1001, Anna");
         assert_eq!(filled("{{tracking_number}}"), Err(Unfit));
         assert_eq!(
             filled("Stored by {{newer}}"),

@@ -11,3 +11,6 @@ pub mod review;
 pub mod rules;
 pub mod settings;
 pub mod template;
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use super::view::View;
 use super::{Kind, Span};
 
 /// A digit-run with fewer digits is no phone number.
-const SHORTEST_PHONE: usize = 7;
+pub(in crate::desk) const SHORTEST_PHONE: usize = 7;
 
 /// Top-level domains under which customers and shops are found: what ends in one is a domain without `www` or a scheme.
 pub(in crate::desk) const DOMAINS: &str = "com|net|org|info|biz|edu|gov|eu|de|at|ch|fr|es|it|nl|be|pt|br|mx|ar|co|us|uk|ie|ca|au|nz|dk|se|no|fi|pl|cz|gr|ro|hu|ru|ua|tr|cn|jp|kr|in|io|ai|me|tv|cc|ly|gl|gg|to|app|dev|shop|store|online|site|xyz|top|club|link|click|live|pro|example|test|cloud|email|page|website|tech|space|icu|buzz|vip|zip|mov|support|help|world|today|biz|tk|ml|ga|cf|ws|su";

@@ -6,13 +6,13 @@ mod find;
 mod known;
 mod view;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-pub(super) use find::patterns;
+pub(super) use find::{SHORTEST_PHONE, patterns};
 pub use known::Known;
 pub use view::hides;
 pub(super) use view::{View, is_hidden};
@@ -72,6 +72,11 @@ impl Kind {
         Self::Number,
         Self::Text,
     ];
+
+    /// Whether it is a number of some sort: which one, patterns cannot always tell.
+    pub(super) const fn is_number(self) -> bool {
+        matches!(self, Self::Phone | Self::Order | Self::Tracking | Self::Account | Self::Number)
+    }
 
     /// The word for it in placeholders.
     #[must_use]
@@ -352,10 +357,12 @@ fn merge(mut spans: Vec<Span>) -> Vec<Span> {
     heaps.into_iter().map(whole).collect()
 }
 
-/// Every value of a text by its pattern: for whoever checks what stands in a reply.
-pub(super) fn values(text: &str) -> BTreeSet<(Kind, String)> {
-    let found = merge(patterns(&View::of(text)));
-    found.into_iter().map(|span| (span.kind, text[span.start..span.end].to_owned())).collect()
+/// Every value of a text by its pattern: for whoever checks what stands in a reply. Of one kind they do not overlap; a value
+/// that could be of two kinds is there as both, so that none hides behind the other.
+pub(super) fn values(text: &str) -> Vec<Span> {
+    let found = patterns(&View::of(text));
+    let of_kind = |kind| merge(found.iter().filter(|span| span.kind == kind).cloned().collect());
+    Kind::ALL.into_iter().flat_map(of_kind).collect()
 }
 
 #[cfg(test)]

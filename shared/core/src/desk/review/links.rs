@@ -63,7 +63,8 @@ pub(super) fn is_allowed(link: &str, allowed: &Allowed, order: Option<&OrderCont
     let exactly = |own: &str| {
         own == link || own.strip_prefix("https://").or_else(|| own.strip_prefix("http://")) == Some(link)
     };
-    if parcels.into_iter().any(|own| exactly(own.expose())) || allowed.links.iter().any(|own| exactly(own)) {
+    if parcels.into_iter().any(|own| exactly(own.expose())) || allowed.written.iter().any(|own| exactly(own))
+    {
         return true;
     }
     let lower = link.to_lowercase();

@@ -12,7 +12,7 @@ pub use commitments::commitments;
 
 use super::context::OrderContext;
 use super::macros::Macro;
-use super::mask::{self, Kind, Known, Masker};
+use super::mask::{self, Kind, Known, Masker, Span};
 use super::settings::DeskSettings;
 use crate::intent::Language;
 use crate::normalize;
@@ -83,6 +83,8 @@ pub enum Concern {
     Markup,
     /// It has characters that are not seen.
     Invisible,
+    /// It has words of two scripts: letters that are taken for others.
+    LookAlike,
     /// It repeats instructions, or speaks of them.
     PromptEcho,
     /// It has what looks like a key or a password.
@@ -128,7 +130,10 @@ impl Review {
 #[derive(Clone, Default)]
 pub struct Allowed {
     pub(super) domains: BTreeSet<String>,
+    /// Beginnings of addresses.
     pub(super) links: BTreeSet<String>,
+    /// Links that the merchant wrote, which may stand as they are.
+    pub(super) written: BTreeSet<String>,
     values: BTreeSet<(Kind, String)>,
 }
 
@@ -164,10 +169,11 @@ impl Allowed {
         }
         let written = [&settings.signature, &settings.policies.returns, &settings.policies.shipping];
         for text in written.into_iter().chain(macros.iter().map(|one| &one.text)) {
-            for (kind, value) in mask::values(text.expose()) {
-                allowed.values.insert((kind, mask::key(kind, &value)));
+            for found in mask::values(text.expose()) {
+                let value = &text.expose()[found.start..found.end];
+                allowed.values.insert((found.kind, mask::key(found.kind, value)));
             }
-            allowed.links.extend(links::links(text.expose()).into_iter().filter(|link| link.contains("://")));
+            allowed.written.extend(links::links(text.expose()));
         }
         allowed
     }
@@ -198,6 +204,26 @@ pub struct Conversation<'a> {
     pub language: Option<Language>,
 }
 
+impl Conversation<'_> {
+    /// Whether a value is the shop's, the customer's own or the order's.
+    fn allows(&self, kind: Kind, value: &str) -> bool {
+        let same = |other: &Kind| *other == kind || (other.is_number() && kind.is_number());
+        Kind::ALL
+            .into_iter()
+            .filter(same)
+            .any(|kind| self.customer.has(kind, value) || self.allowed.has(kind, value))
+            || is_of_order(kind, value, self.order)
+    }
+
+    /// Whether it is a short number that stood in a mail of the thread.
+    fn may_repeat(&self, kind: Kind, value: &str) -> bool {
+        let digits = value.chars().filter(char::is_ascii_digit).count();
+        value.len() <= LONGEST_REPEATED
+            && digits < mask::SHORTEST_PHONE
+            && self.masker.is_some_and(|masker| masker.stood_in_a_text(kind, value))
+    }
+}
+
 /// Reviews a draft.
 #[must_use]
 pub fn review(draft: &Personal<String>, conversation: &Conversation<'_>) -> Review {
@@ -211,6 +237,7 @@ pub fn review(draft: &Personal<String>, conversation: &Conversation<'_>) -> Revi
     concern(text.trim().is_empty(), Concern::Empty);
     concern(text.chars().count() > LONGEST_REPLY, Concern::TooLong);
     concern(mask::hides(text), Concern::Invisible);
+    concern(mixes_scripts(text), Concern::LookAlike);
     // What is not seen does not part what is read.
     let view = mask::View::of(text).text;
     concern(has_placeholder(&view), Concern::Placeholder);
@@ -223,32 +250,43 @@ pub fn review(draft: &Personal<String>, conversation: &Conversation<'_>) -> Revi
             .any(|link| !links::is_allowed(link, conversation.allowed, conversation.order))
     };
     concern(foreign_link(text) || foreign_link(&view), Concern::ForeignLink);
-    for (kind, value) in mask::values(&view) {
-        let customers = conversation.customer.has(kind, &value);
-        let fine = customers
-            || conversation.allowed.has(kind, &value)
-            || is_of_order(kind, &value, conversation.order);
-        let said = || conversation.masker.is_some_and(|masker| masker.stood_in_a_text(kind, &value));
-        match kind {
+    let values = mask::values(&view);
+    let fine = |found: &Span| conversation.allows(found.kind, &view[found.start..found.end]);
+    let allowed: Vec<&Span> = values.iter().filter(|found| fine(found)).collect();
+    // What is part of a value that may stand, may stand.
+    let part =
+        |found: &Span| allowed.iter().any(|whole| whole.start <= found.start && found.end <= whole.end);
+    for found in values.iter().filter(|found| !part(found)) {
+        let value = &view[found.start..found.end];
+        let foreign = match found.kind {
             // A stranger may have written it into the mail, so that goods or money go there: said is not enough.
-            Kind::Email => concern(!fine, Concern::ForeignAddress),
-            Kind::Phone => concern(!fine && !is_in_a_link(&view, &value), Concern::ForeignPhone),
-            Kind::Account | Kind::Tracking | Kind::Address => {
-                concern(!fine && !is_in_a_link(&view, &value), Concern::ForeignValue);
-            }
-            // The number of an order may be repeated to whoever names it; it is too short to pay to.
-            Kind::Order | Kind::Number => {
-                let repeated = value.len() <= LONGEST_REPEATED && said();
-                concern(!fine && !repeated && !is_in_a_link(&view, &value), Concern::ForeignValue);
+            Kind::Email => Some(Concern::ForeignAddress),
+            Kind::Phone => Some(Concern::ForeignPhone),
+            // The number of an order may be repeated to whoever names it: it is too short to call or to pay to.
+            Kind::Order | Kind::Number if conversation.may_repeat(found.kind, value) => None,
+            Kind::Account | Kind::Tracking | Kind::Address | Kind::Order | Kind::Number => {
+                Some(Concern::ForeignValue)
             }
             // Links have their own check; a name cannot be told from other words.
-            Kind::Link | Kind::Name | Kind::Text => {}
+            Kind::Link | Kind::Name | Kind::Text => None,
+        };
+        if let Some(foreign) = foreign {
+            concern(found.kind == Kind::Email || !is_in_a_link(&view, value), foreign);
         }
     }
     let verdict = if concerns.is_empty() { Verdict::Fit } else { Verdict::NeedsHuman(concerns) };
     let can_be_told = conversation.language.is_some_and(commitments::can_be_told_in);
     let commits = if can_be_told { commitments(&view) } else { Commitment::ALL.into_iter().collect() };
     Review { verdict, commits }
+}
+
+/// Whether a word has letters of Latin and letters of a script that looks like it.
+pub(super) fn mixes_scripts(text: &str) -> bool {
+    text.split(|c: char| !c.is_alphanumeric()).any(|word| {
+        let latin = word.chars().any(|c| c.is_ascii_alphabetic() || matches!(c, 'À'..='ɏ' | 'Ḁ'..='ỿ'));
+        let other = word.chars().any(|c| matches!(c, '\u{370}'..='\u{58f}' | '\u{13a0}'..='\u{13ff}'));
+        latin && other
+    })
 }
 
 /// A number of the order under any of the names a pattern may give it.

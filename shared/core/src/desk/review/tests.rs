@@ -140,6 +140,10 @@ fn markup_and_what_is_not_seen_is_no_reply() {
     for text in ["pay\u{200b}pal", "\u{202e}lapyap", "hi\u{e0041}\u{e0042}", "a\u{200d}b", "x\u{ad}y"] {
         assert!(concerns(text).contains(&Concern::Invisible), "{text:?}");
     }
+    for text in ["r\u{435}fund", "p\u{430}yp\u{430}l", "\u{3a1}aypal"] {
+        assert!(concerns(text).contains(&Concern::LookAlike), "{text}");
+    }
+    assert_eq!(concerns("Добрый день, Anna"), BTreeSet::new());
     assert_eq!(concerns("Thank you 👩\u{200d}👧 ❤\u{fe0f}"), BTreeSet::new(), "emoji are fine");
 }
 
@@ -350,8 +354,11 @@ fn what_the_merchant_wrote_may_be_repeated() {
     let repeated =
         personal("Ask 202-555-0111 or returns@example.org, 10115 Berlin, https://carrier.example/label.");
     assert_eq!(review(&repeated, &conversation).verdict, Verdict::Fit);
-    let other = personal("See https://carrier.example/other");
-    assert_ne!(review(&other, &conversation).verdict, Verdict::Fit);
+    for text in
+        ["See https://carrier.example/other", "See https://carrier.example/label/x", "See carrier.example"]
+    {
+        assert_ne!(review(&personal(text), &conversation).verdict, Verdict::Fit, "{text}");
+    }
 }
 
 #[test]

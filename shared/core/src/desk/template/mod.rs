@@ -131,6 +131,7 @@ fn is_plain_name(name: &str) -> bool {
         && name.split_whitespace().count() <= 4
         && name.chars().all(plain)
         && name.chars().any(char::is_alphabetic)
+        && !super::review::mixes_scripts(name)
 }
 
 fn is_mark(c: char) -> bool {

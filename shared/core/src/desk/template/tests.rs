@@ -178,6 +178,7 @@ fn nobody_is_greeted_by_what_is_no_name() {
         "One Two Three Four Five",
         "Anna\nBcc: x",
         "{{signature}}",
+        "\u{3a3}a",
     ] {
         let name = personal(name);
         let mut occasion = occasion(Intent::Question, Language::English, None);
