@@ -172,6 +172,7 @@ fn addresses_and_numbers_of_strangers_are_found_even_when_the_mail_names_them() 
         "It went to 10115 Berlin",
         "Send it to 12 Thief Street",
         "Pay to bc1q0123456789thief",
+        "Pay to DE89 3704 0044 0225 5501 00",
     ] {
         assert!(concerns(text).contains(&Concern::ForeignValue), "{text}: {:?}", concerns(text));
     }

@@ -92,7 +92,7 @@ fn built_in(occasion: &Occasion<'_>, settings: &DeskSettings, wanted: Language) 
     Some(TemplateDraft { text, language, macro_id: None })
 }
 
-/// The instruction of a text: what stands for a variable.
+/// What stands for a variable; `None` where nothing is known.
 fn value(
     variable: Variable,
     occasion: &Occasion<'_>,
