@@ -125,6 +125,14 @@ pub enum Queue {
     ApplyRetention,
     /// Breaches to move on.
     HandleIncident,
+    /// Mailboxes to read.
+    SyncMailbox,
+    /// Mails to understand.
+    ClassifyEmail,
+    /// Conversations to draft a reply to.
+    DraftReply,
+    /// Replies to send.
+    SendReply,
 }
 
 impl Queue {
@@ -150,6 +158,10 @@ impl Queue {
             Self::ReconcileShop => Setting::ReconcileShopQueueUrl,
             Self::ApplyRetention => Setting::ApplyRetentionQueueUrl,
             Self::HandleIncident => Setting::HandleIncidentQueueUrl,
+            Self::SyncMailbox => Setting::SyncMailboxQueueUrl,
+            Self::ClassifyEmail => Setting::ClassifyEmailQueueUrl,
+            Self::DraftReply => Setting::DraftReplyQueueUrl,
+            Self::SendReply => Setting::SendReplyQueueUrl,
         }
     }
 }

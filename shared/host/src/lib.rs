@@ -12,6 +12,7 @@ mod job;
 mod limits;
 mod link;
 mod mail;
+mod mail_desk;
 mod notice;
 mod operator;
 mod orders;
@@ -36,6 +37,7 @@ pub use job::{IncidentOrder, JobError, PurgeOrder, ReconcileOrder, RetentionOrde
 pub use limits::lift_limit;
 pub use link::{Download, download};
 pub use mail::{Letter, Mailed};
+pub use mail_desk::{DeskTask, SyncOrder, SyncWhy};
 pub use notice::{Happened, Notice};
 pub use operator::{OperatorRequest, OperatorRoute, authorize_operator, operator_api};
 pub use orders::{order_news, take_news};

@@ -156,6 +156,7 @@ pub(crate) struct TenantKeys {
     operation: hmac::Key,
     duplicates: hmac::Key,
     rights: hmac::Key,
+    mail: hmac::Key,
 }
 
 impl fmt::Debug for TenantKeys {
@@ -177,6 +178,7 @@ impl TenantKeys {
             operation: purpose(Purpose::Operation)?,
             duplicates: purpose(Purpose::Duplicates)?,
             rights: purpose(Purpose::Rights)?,
+            mail: purpose(Purpose::Mail)?,
         })
     }
 
@@ -187,6 +189,7 @@ impl TenantKeys {
             Purpose::Operation => &self.operation,
             Purpose::Duplicates => &self.duplicates,
             Purpose::Rights => &self.rights,
+            Purpose::Mail => &self.mail,
         };
         hex::encode(tag(key, label, value))
     }

@@ -168,10 +168,12 @@ pub(crate) const fn place(kind: Kind) -> Place {
         return Place::Buckets;
     }
     match kind {
-        Kind::Match | Kind::Subject => Place::WithItsRecord,
-        Kind::CaseIndex | Kind::RequestIndex => Place::Months,
+        Kind::Match | Kind::Subject | Kind::MailLink | Kind::MailboxRoute => Place::WithItsRecord,
+        Kind::CaseIndex | Kind::RequestIndex | Kind::ThreadIndex => Place::Months,
         Kind::Due => Place::Hours,
-        Kind::Shop | Kind::Member | Kind::Directory | Kind::Keys | Kind::Progress => Place::Installation,
+        Kind::Shop | Kind::Member | Kind::Directory | Kind::Keys | Kind::Progress | Kind::Desk => {
+            Place::Installation
+        }
         Kind::Ledger | Kind::Access | Kind::Incident => Place::Ledger,
         Kind::OperatorPassword => Place::Deployment,
         Kind::Delivery
@@ -185,6 +187,11 @@ pub(crate) const fn place(kind: Kind) -> Place {
         | Kind::Rectification
         | Kind::Export
         | Kind::Limit
+        | Kind::Mailbox
+        | Kind::Connecting
+        | Kind::Thread
+        | Kind::Mail
+        | Kind::Draft
         | Kind::Tombstone => Place::Buckets,
     }
 }
