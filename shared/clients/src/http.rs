@@ -162,7 +162,8 @@ pub(crate) fn status_error(response: &reqwest::Response) -> Option<ClientError> 
     })
 }
 
-fn retry_after(response: &reqwest::Response) -> Option<Duration> {
+/// How long to wait, as `retry-after` says in seconds.
+pub(crate) fn retry_after(response: &reqwest::Response) -> Option<Duration> {
     let seconds: f64 = response.headers().get("retry-after")?.to_str().ok()?.trim().parse().ok()?;
     Duration::try_from_secs_f64(seconds).ok()
 }

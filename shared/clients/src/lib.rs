@@ -2,6 +2,7 @@
 //! the egress gate's; what to do with an answer is the caller's.
 
 mod changed_orders;
+pub mod claude;
 mod error;
 mod http;
 pub mod issuer;
