@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::history::{self, ACCESS_TOKEN, SHOP};
 use super::webhooks::SECRET;
 use super::{PORT, ServeArgs, Trouble};
+use crate::claude;
 use crate::issuer;
 use crate::resend;
 use crate::runtime::bundle::{Bundle, CLIENT_ID, Keep, Options};
@@ -197,6 +198,7 @@ fn welcome(port: u16, template: &Template, args: &ServeArgs) -> String {
         "Simulated Resend",
         &format!("{here}{}/emails  (mails are shown on the control page)", resend::PATH),
     );
+    line("Simulated Claude", &format!("{here}{}/v1/messages  (a few words, no model)", claude::PATH));
     line("AWS endpoint", &format!("{here}  (DynamoDB, SQS, KMS, EventBridge Scheduler)"));
     line("Client secret", &format!("{SECRET}  (what webhooks are signed with here)"));
     if !args.empty {

@@ -29,6 +29,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use self::lambda::Entry;
+use crate::claude::{self, Claude};
 use crate::cloud::dynamodb::DatabaseError;
 use crate::cloud::scheduler::{Firing, SchedulerError};
 use crate::cloud::sqs::{SqsFault, queue_arn};
@@ -152,6 +153,7 @@ struct Inner {
     cloud: Cloud,
     shopify: Shopify,
     resend: Resend,
+    claude: Claude,
     issuer: Option<Issuer>,
     template: Template,
     functions: Arc<dyn Functions>,
@@ -229,11 +231,13 @@ impl LocalStack {
         }
         let hour = cloud.clock().now().hour();
         let resend = Resend::new(cloud.clock().clone());
+        let claude = Claude::new(cloud.clock().clone());
         let issuer = Issuer::new(template.port, cloud.clock().clone());
         Ok(Self(Arc::new(Inner {
             cloud,
             shopify,
             resend,
+            claude,
             issuer,
             template,
             functions,
@@ -267,6 +271,12 @@ impl LocalStack {
     #[must_use]
     pub fn resend(&self) -> &Resend {
         &self.0.resend
+    }
+
+    /// The Claude the bundle asks.
+    #[must_use]
+    pub fn claude(&self) -> &Claude {
+        &self.0.claude
     }
 
     /// The wiring the bundle runs with.
@@ -329,7 +339,7 @@ impl LocalStack {
         }
     }
 
-    /// Everything in one router: `/lambda-url/`, `/api/`, `/auth`, `/operator/`, `/_local/`, the simulated Resend and Admin API,
+    /// Everything in one router: `/lambda-url/`, `/api/`, `/auth`, `/operator/`, `/_local/`, the simulated Resend, Claude and Admin API,
     /// and the cloud for the rest.
     pub fn router(&self) -> Router {
         Router::new()
@@ -347,6 +357,7 @@ impl LocalStack {
             .merge(control::router())
             .with_state(self.clone())
             .nest(resend::PATH, self.0.resend.router())
+            .nest(claude::PATH, self.0.claude.router())
             .nest(issuer::PATH, self.0.issuer.as_ref().map(Issuer::router).unwrap_or_default())
             .merge(self.0.shopify.router())
             .fallback_service(self.0.cloud.router())
