@@ -10,6 +10,7 @@
 
 pub mod api;
 pub mod bench;
+mod claude;
 mod consent;
 mod crashes;
 mod demo;
