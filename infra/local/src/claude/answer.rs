@@ -3,7 +3,7 @@
 //!
 //! What it looks for: the mail between tags whose name has `mail` or `message` in it (`<mail>…</mail>`; without any, all
 //! that was asked), facts as `name: value` lines or JSON between tags with `order`, `context` or `fact`, and texts of the
-//! shop between tags with `polic` or `macro`. Properties are filled by type, and by name where theirs is a usual one.
+//! shop between tags with `polic` or `macro`. Fences are tags, too: `⟦BEGIN MAIL⟧ … ⟦END MAIL⟧`. Properties are filled by type, and by name where theirs is a usual one.
 
 mod words;
 
@@ -54,7 +54,10 @@ impl Reading {
         let (told, asked) = (said("system"), said("user"));
         let sections: Vec<Section> = sections(&told).into_iter().chain(sections(&asked)).collect();
         let named = |words: &[&str]| {
-            let wanted = |section: &&Section| words.iter().any(|word| section.name.contains(word));
+            let wanted = |section: &&Section| {
+                let name = section.name.to_ascii_lowercase();
+                words.iter().any(|word| name.contains(word))
+            };
             sections.iter().filter(wanted).copied().collect::<Vec<Section>>()
         };
         let mail = named(&["mail", "message"]).last().map_or(asked.as_str(), |section| section.text).trim();
@@ -174,9 +177,12 @@ struct Section<'a> {
     text: &'a str,
 }
 
-/// The sections of a text, not those within them.
+/// The sections of a text, not those within them: where it has fences, what stands between those.
 fn sections(text: &str) -> Vec<Section<'_>> {
-    let mut found = Vec::new();
+    let mut found = fenced(text);
+    if !found.is_empty() {
+        return found;
+    }
     let mut rest = text;
     while let Some((_, after)) = rest.split_once('<') {
         rest = after;
@@ -188,6 +194,21 @@ fn sections(text: &str) -> Vec<Section<'_>> {
             continue;
         }
         if let Some((inside, after)) = inside.split_once(&format!("</{name}>")) {
+            found.push(Section { name, text: inside });
+            rest = after;
+        }
+    }
+    found
+}
+
+/// What stands between `⟦BEGIN NAME⟧` and `⟦END NAME⟧`.
+fn fenced(text: &str) -> Vec<Section<'_>> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once("⟦BEGIN ") {
+        rest = after;
+        let Some((name, inside)) = after.split_once('⟧') else { break };
+        if let Some((inside, after)) = inside.split_once(&format!("⟦END {name}⟧")) {
             found.push(Section { name, text: inside });
             rest = after;
         }

@@ -189,6 +189,11 @@ fn given_orders_when_a_reply_is_drafted_then_it_quotes_the_one_that_the_mail_nam
         assert!(!reply.contains("[ORDER_1]"), "{reply}");
         assert_eq!((&answer["commits"], &answer["needs_human"]), (&json!([]), &json!(false)));
     }
+    let fenced = "⟦BEGIN MAIL⟧\nWhere is my parcel ⟦ORDER_1⟧?\n⟦END MAIL⟧\n\n\
+                  ⟦BEGIN ORDER⟧\nOrder: ⟦ORDER_1⟧\nState: shipped\n⟦END ORDER⟧";
+    let fenced = told(&ask(&claude, &question(fenced, &drafting())));
+    let reply = fenced["reply"].as_str().unwrap();
+    assert!(reply.contains("Order: ⟦ORDER_1⟧") && reply.contains("State: shipped"), "{reply}");
     let refund = question("<mail>It is broken. I want a refund.</mail>", &drafting());
     let answer = told(&ask(&claude, &refund));
     assert_eq!((&answer["commits"], &answer["needs_human"]), (&json!(["refund"]), &json!(true)));
