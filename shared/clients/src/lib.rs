@@ -3,6 +3,8 @@
 
 mod changed_orders;
 mod error;
+pub mod gmail;
+pub mod google;
 mod http;
 pub mod issuer;
 pub mod resend;

@@ -13,15 +13,15 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::Serialize;
 use storeward_clients::ClientError;
+use storeward_clients::issuer::KeyCache;
 use storeward_clients::resend::Resend;
 use storeward_clients::shopify::Shopify;
 use storeward_core::data_map::{Kind, Processor};
 use storeward_core::egress::{Categories, Declaration, Refusal, Register, Use};
-use storeward_core::operator_token::KnownKeys;
 use storeward_core::shop::Tenant;
 use storeward_core::time::{Clock, Timestamp};
 use storeward_store::{Installation, Store, StoreError};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 
 use crate::connections::Connections;
 use crate::job::PurgeOrder;
@@ -179,7 +179,7 @@ pub struct Context {
     shopify_secrets: OnceCell<ShopifySecrets>,
     shopify: OnceCell<Shopify>,
     resend: OnceCell<Resend>,
-    pub(crate) operator_keys: Mutex<KnownKeys>,
+    pub(crate) operator_keys: KeyCache,
 }
 
 impl fmt::Debug for Context {
@@ -201,7 +201,7 @@ impl Context {
             shopify_secrets: OnceCell::new(),
             shopify: OnceCell::new(),
             resend: OnceCell::new(),
-            operator_keys: Mutex::default(),
+            operator_keys: KeyCache::default(),
         }
     }
 
