@@ -6,11 +6,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use storeward_api::{DecisionRequest, PreviewRequest, SettingsBody};
+use storeward_core::google_oauth::{Callback, State};
 use storeward_core::guard::GuardSettings;
+use storeward_core::jwt::{IssuerKeys, key_named};
 use storeward_core::matching::{self, Features, Seen, Side};
 use storeward_core::normalize;
 use storeward_core::oauth::Query;
 use storeward_core::order::Order;
+use storeward_core::push::{ExpectedPush, LARGEST, MailboxNotice, PushToken};
 use storeward_core::session::SessionToken;
 use storeward_core::shop::ShopDomain;
 use storeward_core::time::Timestamp;
@@ -24,7 +27,7 @@ use storeward_store::RecordRef;
 pub type Parser = fn(&[u8]);
 
 /// All of them, by the name of their fuzz target.
-pub const PARSERS: [(&str, Parser); 8] = [
+pub const PARSERS: [(&str, Parser); 9] = [
     ("order", order),
     ("webhook_bodies", webhook_bodies),
     ("texts", texts),
@@ -33,6 +36,7 @@ pub const PARSERS: [(&str, Parser); 8] = [
     ("api_bodies", api_bodies),
     ("matching", matching),
     ("graphql_orders", graphql_orders),
+    ("google", google),
 ];
 
 /// The app that the tokens are for, and when they are read.
@@ -162,6 +166,33 @@ pub fn graphql_orders(bytes: &[u8]) {
     assert_eq!(serde_json::to_vec(&again).expect("and again"), kept);
 }
 
+/// What comes from Google, or from whoever says so: pushes, their tokens, and what a browser comes back with. A token that
+/// nobody signed counts nowhere; a notice that was read is the same when it is pushed again.
+pub fn google(bytes: &[u8]) {
+    if let Ok(notice) = MailboxNotice::read(bytes) {
+        assert!(bytes.len() <= LARGEST);
+        let data = serde_json::json!({
+            "emailAddress": notice.address.expose(), "historyId": notice.history_id.to_string(),
+        });
+        let again = serde_json::json!({
+            "message": { "data": URL_SAFE_NO_PAD.encode(data.to_string()), "message_id": notice.message_id },
+            "deliveryAttempt": notice.attempt,
+        });
+        assert_eq!(MailboxNotice::read(again.to_string().as_bytes()), Ok(notice));
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let _kid = key_named(text);
+    let key = serde_json::json!({ "keys": [{ "kty": "RSA", "kid": "a", "n": "AQAB", "e": "AQAB" }] });
+    let keys = IssuerKeys::read(&key).expect("a set of keys");
+    let expected = ExpectedPush { audience: "test-audience", service_account: "pusher@example.com" };
+    assert!(PushToken::verify(text, &expected, &keys, NOW).is_err());
+    let _keys = serde_json::from_slice(bytes).ok().and_then(|document| IssuerKeys::read(&document));
+    let Ok(query) = Query::parse(text) else { return };
+    if let Some(Callback::Agreed { state, .. } | Callback::Refused { state, .. }) = Callback::read(&query) {
+        assert_eq!(State::read(state.as_str()), Some(state));
+    }
+}
+
 /// Single texts: what stands in headers, fields and links. A normal form is its own normal form.
 pub fn texts(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
@@ -213,6 +244,9 @@ mod tests {
             "customer":{"legacyResourceId":"2","defaultEmailAddress":{"emailAddress":"a@example.com"},
             "defaultPhoneNumber":null},"billingAddress":null,
             "shippingAddress":{"address1":"1 Example Street","zip":"20001","countryCodeV2":"US"}}"##;
+        // {"emailAddress":"support@example.com","historyId":"1024"}
+        let push = r#"{"message":{"data":"eyJlbWFpbEFkZHJlc3MiOiJzdXBwb3J0QGV4YW1wbGUuY29tIiwiaGlzdG9yeUlkIjoiMTAyNCJ9",
+            "messageId":"1","message_id":"1"},"subscription":"projects/p/subscriptions/s","deliveryAttempt":1}"#;
         let texts = [
             "+1 (202) 555-0123 ext. 4",
             "Sample.Customer+tag@Example.com",
@@ -225,6 +259,9 @@ mod tests {
             r#"{"decision":"never_this_household"}"#,
             claims,
             node,
+            push,
+            "code=4%2F0a&state=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE&scope=a%20b&authuser=0",
+            r#"{"keys":[{"kty":"RSA","kid":"a","n":"AQAB","e":"AQAB","alg":"RS256","use":"sig"}]}"#,
         ];
         let pair = serde_json::json!([
             sample_body("webhooks/orders-create/first"),

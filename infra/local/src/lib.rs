@@ -1,11 +1,12 @@
 //! Storeward on one machine: the clouds it runs on, emulated on the real wire, the wiring read from
-//! `template.yaml`, and simulated versions of Shopify and Resend,
+//! `template.yaml`, and simulated versions of Shopify, Resend and Google,
 //! and an issuer of operators' tokens. Nothing of this is in the Lambda artifact, and no behaviour of
 //! the product lives here.
 
 pub mod cloud;
 pub mod commands;
 pub mod egress;
+pub mod google;
 pub mod issuer;
 pub mod resend;
 pub mod runtime;

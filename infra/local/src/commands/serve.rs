@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::history::{self, ACCESS_TOKEN, SHOP};
 use super::webhooks::SECRET;
 use super::{PORT, ServeArgs, Trouble};
+use crate::google;
 use crate::issuer;
 use crate::resend;
 use crate::runtime::bundle::{Bundle, CLIENT_ID, Keep, Options};
@@ -196,6 +197,10 @@ fn welcome(port: u16, template: &Template, args: &ServeArgs) -> String {
     line(
         "Simulated Resend",
         &format!("{here}{}/emails  (mails are shown on the control page)", resend::PATH),
+    );
+    line(
+        "Simulated Google",
+        &format!("{here}{0}/gmail/v1/  (mail is put in by POST to {here}{0}/staging/deliver)", google::PATH),
     );
     line("AWS endpoint", &format!("{here}  (DynamoDB, SQS, KMS, EventBridge Scheduler)"));
     line("Client secret", &format!("{SECRET}  (what webhooks are signed with here)"));

@@ -33,6 +33,7 @@ use crate::cloud::dynamodb::DatabaseError;
 use crate::cloud::scheduler::{Firing, SchedulerError};
 use crate::cloud::sqs::{SqsFault, queue_arn};
 use crate::cloud::{Cloud, require_loopback};
+use crate::google::{self, Google};
 use crate::issuer::{self, Issuer};
 use crate::resend::{self, Resend};
 use crate::shopify::Shopify;
@@ -112,6 +113,8 @@ pub enum StackError {
     Schedule(SchedulerError),
     /// Expired items could not be swept.
     Database(DatabaseError),
+    /// The simulated Google cannot sign.
+    Google(google::KeyError),
     /// The clock is the machine's: nobody moves it.
     RealTime,
 }
@@ -123,6 +126,7 @@ impl fmt::Display for StackError {
             Self::Queue(error) => error.fmt(f),
             Self::Schedule(error) => error.fmt(f),
             Self::Database(error) => error.fmt(f),
+            Self::Google(error) => error.fmt(f),
             Self::RealTime => f.write_str("this run keeps its data and follows the machine's clock"),
         }
     }
@@ -142,6 +146,12 @@ impl From<SchedulerError> for StackError {
     }
 }
 
+impl From<google::KeyError> for StackError {
+    fn from(error: google::KeyError) -> Self {
+        Self::Google(error)
+    }
+}
+
 impl From<DatabaseError> for StackError {
     fn from(error: DatabaseError) -> Self {
         Self::Database(error)
@@ -152,6 +162,7 @@ struct Inner {
     cloud: Cloud,
     shopify: Shopify,
     resend: Resend,
+    google: Google,
     issuer: Option<Issuer>,
     template: Template,
     functions: Arc<dyn Functions>,
@@ -229,11 +240,13 @@ impl LocalStack {
         }
         let hour = cloud.clock().now().hour();
         let resend = Resend::new(cloud.clock().clone());
+        let google = Google::new(cloud.clock().clone())?;
         let issuer = Issuer::new(template.port, cloud.clock().clone());
         Ok(Self(Arc::new(Inner {
             cloud,
             shopify,
             resend,
+            google,
             issuer,
             template,
             functions,
@@ -267,6 +280,12 @@ impl LocalStack {
     #[must_use]
     pub fn resend(&self) -> &Resend {
         &self.0.resend
+    }
+
+    /// The Google whose mailboxes the bundle reads.
+    #[must_use]
+    pub fn google(&self) -> &Google {
+        &self.0.google
     }
 
     /// The wiring the bundle runs with.
@@ -329,7 +348,7 @@ impl LocalStack {
         }
     }
 
-    /// Everything in one router: `/lambda-url/`, `/api/`, `/auth`, `/operator/`, `/_local/`, the simulated Resend and Admin API,
+    /// Everything in one router: `/lambda-url/`, `/api/`, `/auth`, `/operator/`, `/_local/`, the simulated Resend, Google and Admin API,
     /// and the cloud for the rest.
     pub fn router(&self) -> Router {
         Router::new()
@@ -347,6 +366,7 @@ impl LocalStack {
             .merge(control::router())
             .with_state(self.clone())
             .nest(resend::PATH, self.0.resend.router())
+            .nest(google::PATH, self.0.google.router())
             .nest(issuer::PATH, self.0.issuer.as_ref().map(Issuer::router).unwrap_or_default())
             .merge(self.0.shopify.router())
             .fallback_service(self.0.cloud.router())
@@ -435,6 +455,7 @@ impl LocalStack {
                 worked += 1;
                 self.fire(agenda, retry.firing, retry.attempt).await?;
             }
+            worked += self.push_notices().await;
             let mappings = self.0.template.functions.iter().flat_map(|function| {
                 function.queues.iter().map(move |mapping| self.take_batch(function, mapping))
             });
@@ -467,6 +488,7 @@ impl LocalStack {
                 Some(next_hour),
                 self.0.cloud.scheduler().next_due().map(|due| due.max(now)),
                 agenda.retries.iter().map(|retry| retry.at.max(now)).min(),
+                self.next_push().map(|due| due.max(now)),
                 waiting.then_some(now + QUEUE_STEP),
             ];
             let stop = stop.into_iter().flatten().min().unwrap_or(target);
@@ -482,6 +504,36 @@ impl LocalStack {
         let moved = self.0.cloud.sqs().replay(dead_letters).await?;
         self.0.wake.notify_one();
         Ok(moved)
+    }
+
+    /// Pushes what watched mailboxes have to tell to the function it is for, where there is one. What it does not acknowledge
+    /// is pushed again later, as Pub/Sub does. Answers how many pushes that were.
+    async fn push_notices(&self) -> usize {
+        if !self.is_pushed_to() {
+            return 0;
+        }
+        let pushes = self.0.google.take_pushes();
+        let uri = format!("/lambda-url/{}/", google::PUSHED_TO);
+        for push in &pushes {
+            let Some(request) = self.0.google.signed(push, &uri) else { continue };
+            // What acknowledges (Pub/Sub, "Receive push messages").
+            let status = self.call_url(google::PUSHED_TO, request).await.status().as_u16();
+            if ![102, 200, 201, 202, 204].contains(&status) {
+                self.0.google.push_again(push.clone());
+            }
+        }
+        pushes.len()
+    }
+
+    /// Whether there is a function for what mailboxes tell.
+    fn is_pushed_to(&self) -> bool {
+        let mut functions = self.0.template.functions.iter();
+        functions.any(|function| function.url && function.name == google::PUSHED_TO)
+    }
+
+    /// When the next notice is due that somebody takes.
+    fn next_push(&self) -> Option<Timestamp> {
+        self.is_pushed_to().then(|| self.0.google.next_push()).flatten()
     }
 
     /// Calls a schedule's target for the `attempt`th time.
