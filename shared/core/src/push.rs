@@ -380,6 +380,7 @@ mod tests {
 
     #[test]
     fn each_fault_says_something_else_and_only_a_genuine_token_of_another_is_refused_for_good() {
+        use PushFault::{Encoding, Envelope, Notice, TooLarge};
         use PushTokenFault::{Audience, Expired, Issuer, NotYetValid, ServiceAccount, Signature, Unverified};
         let all = [
             Signature(SignatureFault::Signature),
@@ -392,7 +393,6 @@ mod tests {
         ];
         assert_eq!(all.iter().map(ToString::to_string).collect::<BTreeSet<_>>().len(), all.len());
         assert_eq!(all.map(PushTokenFault::is_of_another), [false, false, false, true, true, true, true]);
-        use PushFault::{Encoding, Envelope, Notice, TooLarge};
         let said = [TooLarge, Envelope, Encoding, Notice].map(|fault| fault.to_string());
         assert_eq!(BTreeSet::from(said).len(), 4);
     }

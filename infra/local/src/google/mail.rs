@@ -1,6 +1,8 @@
 //! What the simulated Gmail reads in a mail: whom it is from, which thread it belongs to, and the tree of its parts as the
 //! API tells it. The rules of a mail desk are not here.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
@@ -62,7 +64,7 @@ pub(super) fn completed(raw: Bytes, sender: &str, date: &str, message_id: &str) 
     let mut missing = String::new();
     for (name, value) in [("From", sender), ("Date", date), ("Message-ID", message_id)] {
         if mail.header_raw(name).is_none() {
-            missing.push_str(&format!("{name}: {value}\r\n"));
+            let _infallible = write!(missing, "{name}: {value}\r\n");
         }
     }
     if missing.is_empty() { raw } else { [missing.as_bytes(), &raw].concat().into() }

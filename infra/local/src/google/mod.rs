@@ -284,11 +284,13 @@ impl Google {
     }
 
     /// Somebody deletes a message for good. Answers whether it was there.
+    #[must_use]
     pub fn delete(&self, address: &str, id: &str) -> bool {
         self.with(address, |mailbox, now| mailbox.delete(id, now)).unwrap_or_default()
     }
 
     /// Somebody changes a message's labels: reads it, archives it. Answers whether it was there.
+    #[must_use]
     pub fn relabel(&self, address: &str, id: &str, add: &[&str], remove: &[&str]) -> bool {
         let owned = |labels: &[&str]| labels.iter().map(|label| (*label).to_owned()).collect::<Vec<_>>();
         let (add, remove) = (owned(add), owned(remove));
