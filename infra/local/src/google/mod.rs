@@ -394,6 +394,14 @@ impl Google {
         push.request(uri, &self.push_token(&Value::Null))
     }
 
+    /// Publishes a notice of its own: again, of an earlier point, of a mailbox that nobody watches or knows.
+    pub fn tell(&self, address: &str, history_id: u64) {
+        let now = self.clock.now();
+        let mut world = self.world();
+        let push = world.publish(address, history_id, now);
+        world.pushes.push_back(push);
+    }
+
     /// Takes the pushes that are due. Who takes one pushes it, and gives it back where it was not acknowledged.
     #[must_use]
     pub fn take_pushes(&self) -> Vec<Push> {

@@ -716,6 +716,11 @@ Resources:
       EventInvokeConfig: { MaximumRetryAttempts: 1, DestinationConfig: { OnFailure: { Type: SQS, Destination: !GetAtt Lost.Arn } } }
       Events:
         Hourly: { Type: ScheduleV2, Properties: { ScheduleExpression: rate(1 hour) } }
+  Pushed:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: pushes/gmail-push
+      FunctionUrlConfig: { AuthType: NONE }
   Work:
     Type: AWS::SQS::Queue
     Properties:
@@ -759,6 +764,19 @@ Resources:
                             std::future::pending::<()>().await;
                         }
                         Value::Null
+                    }
+                    "pushes/gmail-push" => {
+                        let token = event["headers"]["authorization"].as_str().unwrap();
+                        assert!(
+                            token.starts_with("Bearer ")
+                                && event["requestContext"]["http"]["method"] == "POST"
+                        );
+                        let body: Value = serde_json::from_str(event["body"].as_str().unwrap()).unwrap();
+                        see(format!("push {}", body["message"]["messageId"]));
+                        // The first time it is not acknowledged.
+                        let seen = observed.seen.lock().unwrap();
+                        let failed = seen.iter().filter(|(_, what)| what.starts_with("push")).count() == 1;
+                        json!({ "statusCode": if failed { 503 } else { 204 } })
                     }
                     _ => json!({ "statusCode": 201, "body": event["pathParameters"].to_string() }),
                 };
@@ -937,6 +955,17 @@ Resources:
         let state: Value = serde_json::from_str(&state).unwrap();
         assert_eq!((status, state["clock"]["now"].as_str()), (200, Some("2026-11-22T14:15:00Z")));
         assert_eq!(ask("GET", "/schedules", &[], "").await.0, 200, "the cloud answers the rest");
+    }
+
+    #[tokio::test]
+    async fn given_a_mailbox_that_tells_of_a_change_then_the_function_is_pushed_to_until_it_acknowledges() {
+        let (stack, seen) = movable().await;
+        stack.google().tell("support@example.com", 1_000);
+        stack.advance(Duration::from_mins(1)).await.unwrap();
+        let mut pushed: Vec<String> = seen.lock().unwrap().iter().map(|(_, what)| what.clone()).collect();
+        pushed.retain(|what| what.starts_with("push"));
+        assert_eq!((pushed.len(), &pushed[0]), (2, &pushed[1]), "the same message, and then no more");
+        assert_eq!(times(&seen, &pushed[0]), ["2026-11-22T12:00:00Z", "2026-11-22T12:00:10Z"]);
     }
 
     #[tokio::test]
