@@ -1,9 +1,10 @@
 //! Gmail v1 for one mailbox at a time: what is new, what a message says, and the answer. What a mail means, when to ask and
 //! how to wait is the callers'; each call here is one request.
 
-use std::borrow::Cow;
+mod answers;
+mod refusal;
+
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,24 +14,24 @@ use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use reqwest::Method as Verb;
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use storeward_core::data_map::{Category, Processor};
 use storeward_core::egress::{Outgoing, Register, Stance, Use};
 use storeward_core::gmail::{HistoryId, MessageId, ThreadId};
 use storeward_core::google_oauth::MailboxAccess;
 use storeward_core::personal::Personal;
-use storeward_core::time::{Clock, Timestamp};
+use storeward_core::time::Clock;
 
+pub use self::answers::{
+    Fetched, History, HistoryPage, MessageHead, MessageName, MessagesPage, PageToken, Profile, RawMessage,
+    Sending, Watched,
+};
+use self::answers::{HeadAnswer, HistoryAnswer, RawAnswer, ThreadAnswer, WatchAnswer, time};
+pub use self::refusal::GmailError;
+use self::refusal::{Failure, Refusal, unreadable};
 use crate::error::ClientError;
 use crate::http::{self, Body, Outside, Request};
-
-/// How long a mailbox is left alone when Gmail says "too much" and not until when: its limits count by the minute.
-const USUAL_PAUSE: Duration = Duration::from_mins(1);
-
-/// The longest pause that Gmail's words are believed for. Its sending limits end within a day.
-const LONGEST_PAUSE: Duration = Duration::from_hours(24);
 
 /// The largest answer that is read, in bytes, where it holds no message: a page of history has 500 entries at most.
 const LARGEST: usize = 2 * 1024 * 1024;
@@ -83,330 +84,6 @@ impl Method {
             Self::Watch | Self::SendMessage => 100,
         }
     }
-}
-
-/// Why a call to Gmail did not succeed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GmailError {
-    /// The access token does not count (any more): renew it. A consent that has ended is told then.
-    TokenEnded,
-    /// The token is good and does not open this: the merchant has to consent again, to all of it.
-    ScopeLacking,
-    /// Anything else.
-    Client(ClientError),
-}
-
-impl GmailError {
-    /// Whether the same call can succeed later with the same token.
-    #[must_use]
-    pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Client(error) if error.is_transient())
-    }
-}
-
-impl fmt::Display for GmailError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TokenEnded => f.write_str("the mailbox's access token does not count any more"),
-            Self::ScopeLacking => f.write_str("what was granted does not open the mailbox"),
-            Self::Client(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for GmailError {}
-
-impl From<ClientError> for GmailError {
-    fn from(error: ClientError) -> Self {
-        Self::Client(error)
-    }
-}
-
-/// Where the next page begins.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct PageToken(String);
-
-/// Whose mailbox it is, and how far its history goes.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Profile {
-    /// The mailbox's address, as Google writes it.
-    #[serde(rename = "emailAddress")]
-    pub address: Personal<String>,
-    /// How far its history goes.
-    #[serde(deserialize_with = "number")]
-    pub history_id: HistoryId,
-}
-
-/// What became of the wish to be told of changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Watched {
-    /// Changes are told.
-    Until {
-        /// Until when, seven days from now.
-        expires_at: Timestamp,
-        /// How far the mailbox's history goes: what changes from there on is told.
-        history_id: HistoryId,
-    },
-    /// The mailbox tells another topic of this project: stop that, then watch again.
-    OtherClient,
-}
-
-/// A message, by what it is called.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MessageName {
-    /// The message.
-    pub id: MessageId,
-    /// The thread it is in.
-    pub thread_id: ThreadId,
-    /// Its labels, where they are told: `INBOX`, `SENT`, `DRAFT`, `SPAM` and the like.
-    #[serde(default)]
-    pub label_ids: BTreeSet<String>,
-}
-
-/// A part of a mailbox's history.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HistoryPage {
-    /// The messages that came in it, oldest first, each once. Some may be gone by now.
-    pub added: Vec<MessageName>,
-    /// Where it goes on, asked from the same start.
-    pub next: Option<PageToken>,
-    /// How far the history goes: the next start, once there is no next page.
-    pub history_id: HistoryId,
-}
-
-/// What a mailbox's history says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum History {
-    /// A part of it.
-    Page(HistoryPage),
-    /// Gmail has forgotten what came since that start: only looking through the mailbox tells.
-    TooOld,
-}
-
-/// A page of what was searched for.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MessagesPage {
-    /// The messages, latest first.
-    #[serde(default)]
-    pub messages: Vec<MessageName>,
-    /// Where it goes on.
-    #[serde(default, rename = "nextPageToken")]
-    pub next: Option<PageToken>,
-}
-
-/// A message as it was received.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RawMessage {
-    /// What it is called.
-    pub name: MessageName,
-    /// When Gmail received it: more reliable than the `Date` in it.
-    pub received_at: Timestamp,
-    /// The mail (RFC 5322).
-    pub raw: Personal<Vec<u8>>,
-}
-
-/// What a message says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MessageHead {
-    /// What it is called.
-    pub name: MessageName,
-    /// When Gmail received it.
-    pub received_at: Timestamp,
-    /// About how many bytes it has.
-    pub size: u64,
-    /// Its headers in their order, decoded.
-    pub headers: Vec<(String, Personal<String>)>,
-}
-
-/// A message that was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fetched<T> {
-    /// It.
-    Found(T),
-    /// It is deleted.
-    Gone,
-    /// It is larger than what was to be read.
-    TooLarge,
-}
-
-/// What became of a mail that was to be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sending {
-    /// It is sent.
-    Sent(MessageName),
-    /// The thread it should go into is deleted: nothing was sent.
-    ThreadGone,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WatchAnswer {
-    #[serde(deserialize_with = "number")]
-    history_id: HistoryId,
-    #[serde(deserialize_with = "number")]
-    expiration: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct HistoryAnswer {
-    #[serde(default)]
-    history: Vec<HistoryRecord>,
-    #[serde(default)]
-    next_page_token: Option<PageToken>,
-    #[serde(deserialize_with = "number")]
-    history_id: HistoryId,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct HistoryRecord {
-    #[serde(default)]
-    messages_added: Vec<Added>,
-}
-
-#[derive(Deserialize)]
-struct Added {
-    message: MessageName,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawAnswer<'a> {
-    #[serde(flatten)]
-    name: MessageName,
-    #[serde(deserialize_with = "number")]
-    internal_date: u64,
-    #[serde(borrow)]
-    raw: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct HeadAnswer {
-    #[serde(flatten)]
-    name: MessageName,
-    #[serde(deserialize_with = "number")]
-    internal_date: u64,
-    #[serde(default)]
-    size_estimate: u64,
-    payload: Payload,
-}
-
-#[derive(Deserialize)]
-struct Payload {
-    #[serde(default)]
-    headers: Vec<HeaderPart>,
-}
-
-#[derive(Deserialize)]
-struct HeaderPart {
-    name: String,
-    value: Personal<String>,
-}
-
-#[derive(Deserialize)]
-struct ThreadAnswer {
-    #[serde(default)]
-    messages: Vec<MessageName>,
-}
-
-/// Gmail writes 64-bit numbers as strings.
-fn number<'de, D: Deserializer<'de>, T: From<u64>>(deserializer: D) -> Result<T, D::Error> {
-    let number = match Value::deserialize(deserializer)? {
-        Value::String(digits) => digits.parse().ok(),
-        number => number.as_u64(),
-    };
-    number.map(T::from).ok_or_else(|| D::Error::custom("not a number"))
-}
-
-fn time(milliseconds: u64) -> Timestamp {
-    Timestamp(i64::try_from(milliseconds).unwrap_or(i64::MAX))
-}
-
-/// A refusal as Gmail words it. Nothing of its message is taken over: it may quote what was sent.
-#[derive(Default, Deserialize)]
-struct Refusal {
-    #[serde(default)]
-    error: RefusalBody,
-}
-
-#[derive(Default, Deserialize)]
-struct RefusalBody {
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    errors: Vec<Reason>,
-}
-
-#[derive(Deserialize)]
-struct Reason {
-    #[serde(default)]
-    reason: String,
-}
-
-/// How a call ended that did not succeed, before what it was for gives that a meaning.
-enum Failure {
-    Refused { status: u16, after: Option<Duration>, body: RefusalBody },
-    TooLarge,
-    Client(ClientError),
-}
-
-impl Failure {
-    fn is_gone(&self) -> bool {
-        matches!(self, Self::Refused { status: 404 | 410, .. })
-    }
-
-    fn error(self, now: Timestamp) -> GmailError {
-        let (status, after, body) = match self {
-            Self::Client(error) => return error.into(),
-            Self::TooLarge => return unreadable().into(),
-            Self::Refused { status, after, body } => (status, after, body),
-        };
-        let has = |wanted: &[&str]| body.errors.iter().any(|error| wanted.contains(&error.reason.as_str()));
-        let limited = ["rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "dailyLimitExceeded"];
-        let code = body.errors.first().map(|error| error.reason.as_str()).filter(|reason| is_code(reason));
-        match status {
-            401 => GmailError::TokenEnded,
-            429 => ClientError::Throttled(pause(after, &body.message, now)).into(),
-            403 if has(&limited) => ClientError::Throttled(pause(after, &body.message, now)).into(),
-            403 if has(&["insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"]) => {
-                GmailError::ScopeLacking
-            }
-            408 | 500..=599 => ClientError::Unavailable(format!("status {status}")).into(),
-            _ => ClientError::Rejected(code.map_or_else(|| format!("status {status}"), str::to_owned)).into(),
-        }
-    }
-}
-
-impl From<ClientError> for Failure {
-    fn from(error: ClientError) -> Self {
-        Self::Client(error)
-    }
-}
-
-fn unreadable() -> ClientError {
-    ClientError::Unavailable("an answer that cannot be read".to_owned())
-}
-
-/// A reason of Gmail's, such as `failedPrecondition`.
-fn is_code(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-}
-
-/// How long to wait: as the header says, or as the words do where it is a limit of the mailbox itself ("Retry after" and a
-/// time), or as usual.
-fn pause(after: Option<Duration>, message: &str, now: Timestamp) -> Duration {
-    let told = || {
-        let (_, rest) = message.split_once("Retry after ")?;
-        Timestamp::parse_rfc3339(rest.split_whitespace().next()?).map(|until| until.since(now))
-    };
-    let wait = after.or_else(told).unwrap_or(USUAL_PAUSE);
-    wait.clamp(Duration::from_secs(1), LONGEST_PAUSE)
 }
 
 /// The client, for one merchant or for nobody in particular.
@@ -700,65 +377,6 @@ fn at_page(asked: Asked, page: Option<&PageToken>) -> Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const NOW: Timestamp = Timestamp(1_795_348_800_000);
-
-    fn refused(status: u16, message: &str, reason: &str) -> GmailError {
-        let body = json!({ "error": {
-            "code": status, "message": message, "errors": [{ "message": message, "domain": "global", "reason": reason }],
-        } });
-        let refusal: Refusal = serde_json::from_value(body).unwrap();
-        Failure::Refused { status, after: None, body: refusal.error }.error(NOW)
-    }
-
-    fn throttled(seconds: u64) -> GmailError {
-        ClientError::Throttled(Duration::from_secs(seconds)).into()
-    }
-
-    fn rejected(code: &str) -> GmailError {
-        ClientError::Rejected(code.to_owned()).into()
-    }
-
-    #[test]
-    fn given_a_refusal_then_it_is_known_whether_to_wait_to_renew_or_to_ask_the_merchant() {
-        assert_eq!(refused(401, "Invalid Credentials", "authError"), GmailError::TokenEnded);
-        for reason in ["rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded"] {
-            assert_eq!(refused(403, "Too much", reason), throttled(60), "{reason}");
-        }
-        assert_eq!(refused(429, "Too many concurrent requests for user", ""), throttled(60));
-        let insufficient = refused(403, "Insufficient Permission", "insufficientPermissions");
-        assert_eq!(insufficient, GmailError::ScopeLacking);
-        assert_eq!(refused(403, "No", "domainPolicy"), rejected("domainPolicy"));
-        assert_eq!(refused(400, "No", "failedPrecondition"), rejected("failedPrecondition"));
-        let unavailable = GmailError::Client(ClientError::Unavailable("status 503".to_owned()));
-        assert_eq!(refused(503, "", "backendError"), unavailable);
-        assert!(unavailable.is_transient() && throttled(1).is_transient());
-        assert!(!insufficient.is_transient() && !GmailError::TokenEnded.is_transient());
-    }
-
-    #[test]
-    fn given_words_that_say_until_when_then_they_are_believed_for_a_day_at_most() {
-        let until = |time: &str| {
-            refused(
-                403,
-                &format!("User-rate limit exceeded.  Retry after {time} (Mail sending)"),
-                "rateLimitExceeded",
-            )
-        };
-        assert_eq!(until(&(NOW + Duration::from_secs(90)).to_rfc3339()), throttled(90));
-        assert_eq!(until(&(NOW + LONGEST_PAUSE * 3).to_rfc3339()), throttled(86_400));
-        assert_eq!(until(&(NOW - LONGEST_PAUSE).to_rfc3339()), throttled(1));
-        assert_eq!(until("soon"), throttled(60));
-        assert_eq!(pause(Some(Duration::from_secs(7)), "Retry after 2030-01-01T00:00:00Z", NOW).as_secs(), 7);
-    }
-
-    #[test]
-    fn no_error_says_what_the_other_side_wrote() {
-        for reason in ["someone@example.com", "the subject was: refund", ""] {
-            let shown = refused(400, "someone@example.com", reason);
-            assert_eq!(shown, rejected("status 400"), "{reason}");
-        }
-    }
 
     #[test]
     fn the_quota_of_a_minute_is_enough_for_twenty_new_mails_that_are_read_and_answered() {

@@ -6,6 +6,7 @@ mod mail;
 mod mailbox;
 pub mod oauth;
 pub mod push;
+mod refusal;
 mod search;
 mod staging;
 
