@@ -4,11 +4,15 @@
 use std::time::Duration;
 
 use serde_json::json;
+use storeward_core::guard::Decision;
 use storeward_core::shop::ShopState;
 use storeward_core::time::{Clock, HOUR, MINUTE};
 use storeward_store::PurgeReport;
 
-use crate::bench::{Bench, delivery, order, sample, sample_body};
+use crate::bench::{Bench, batch, delivery, order, sample, sample_body};
+use crate::restoring::{TABLES, restore, snapshot};
+use crate::support::connector::Outcome;
+use crate::support::faults::{Fault, FaultPlan};
 
 #[tokio::test(start_paused = true)]
 async fn an_uninstall_told_after_the_merchant_came_back_does_not_end_the_installation() {
@@ -82,4 +86,45 @@ async fn a_request_that_meets_a_purge_leaves_nothing_behind() {
     // Then the request is not written behind the purge's back: the purge erases the customer with everything else.
     assert_eq!((status, &body["outcome"]), (200, &json!("nothing_to_do")));
     assert_eq!(bench.dump(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_erasure_that_ends_anywhere_leaves_no_row_under_what_the_request_did_not_name() {
+    // Given a person known by an address, a phone and an account, of whom there are an order, an exception and an export.
+    let bench = Bench::new().await;
+    let app = bench.app();
+    let installation = app.install().await;
+    for id in 1..=2 {
+        app.order(&format!("w{id}"), &order(id, u32::try_from(id).unwrap())).await;
+        bench.drain(&app).await;
+    }
+    let case = app.cases(&installation).await.remove(0).reference;
+    app.store().await.decide(&installation, &case, Decision::NeverThisCustomer, None).await.unwrap();
+    app.post("webhooks/customers-data-request", sample("webhooks/customers-data-request/by-id")).await;
+    bench.drain(&app).await;
+    // And a request to erase them that names the address alone.
+    let mut request = sample_body("webhooks/customers-redact/by-id");
+    request["customer"] = json!({ "email": request["customer"]["email"] });
+    request["orders_to_redact"] = json!([]);
+    app.post("webhooks/customers-redact", delivery("customers/redact", "redact", &request)).await;
+    let left = || ["order", "exception", "export", "subject"].map(|kind| bench.items(kind).len());
+    let [orders, exceptions, exports, subjects] = left();
+    assert!(orders == 2 && exceptions > 0 && exports > 0 && subjects > 6);
+    let before = snapshot(&bench);
+    let queue = "storeward-development-redact-subject";
+    let messages = bench.receive(queue).await;
+    assert_eq!(messages.len(), 1);
+    for at in 0.. {
+        restore(&bench, &before, &TABLES);
+        // When its job dies at one of its requests.
+        let dying = bench.app_through(bench.transport(), FaultPlan::none().at(at, Fault::CrashAfter));
+        let job = dying.invoke("jobs/redact-subject", batch(&messages));
+        let ended = dying.connector.run(job).await;
+        // Then the next one leaves nothing by which anyone finds what is gone.
+        app.invoke("jobs/redact-subject", batch(&messages)).await.unwrap();
+        assert_eq!(left(), [0; 4], "died at {at}: {:?}", bench.items("subject"));
+        if ended != Outcome::Crashed {
+            break;
+        }
+    }
 }

@@ -33,6 +33,7 @@ pub(super) fn tables(dump: &BTreeMap<String, Vec<Value>>, tenants: &[&Tenant], n
     let items: Vec<&Value> = dump.values().flatten().collect();
     let keys: BTreeSet<(&str, &str)> =
         items.iter().map(|item| (text(item, "pk"), text(item, "sk"))).collect();
+    let erased = under_erasure(&items);
     for item in items.iter().filter(|item| item["kind"]["S"] != "ledger") {
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == text(item, "kind"));
         let kind = kind.unwrap_or_else(|| panic!("an item of no kind: {item}"));
@@ -43,7 +44,7 @@ pub(super) fn tables(dump: &BTreeMap<String, Vec<Value>>, tenants: &[&Tenant], n
         let shops: BTreeSet<&str> = tenants.iter().map(|tenant| tenant.shop.as_str()).collect();
         let shops = shops.into_iter().filter(|shop| whole.contains(shop)).count();
         assert!(named <= 1 && shops <= 1, "an item of two tenants: {item}");
-        leads_somewhere(kind, item, &keys);
+        leads_somewhere(kind, item, &keys, &erased);
         let sealed = item.get("sealed").is_some();
         match (kind, text(item, "phase")) {
             (Kind::Request, "open" | "ready") if text(item, "rights") == "access" => {
@@ -84,10 +85,27 @@ fn ends_in_time(kind: Kind, item: &Value, now: Timestamp) {
     }
 }
 
+fn tenant_of(partition: &str) -> String {
+    partition.split('#').take(2).collect::<Vec<_>>().join("#")
+}
+
+/// The partitions that an erasure which is not done yet comes by again: their rows are the last to go.
+fn under_erasure<'a>(items: &[&'a Value]) -> BTreeSet<&'a str> {
+    let open = |item: &&&Value| {
+        let erasure = text(item, "kind") == "request" && text(item, "rights") == "erasure";
+        erasure && ["open", "erased"].contains(&text(item, "phase"))
+    };
+    let tenants: BTreeSet<String> =
+        items.iter().filter(open).map(|item| tenant_of(text(item, "pk"))).collect();
+    let tombstones = items.iter().filter(|item| text(item, "kind") == "tombstone");
+    let of_open = tombstones.filter(|item| tenants.contains(&tenant_of(text(item, "pk"))));
+    of_open.map(|item| text(item, "leads_to")).collect()
+}
+
 /// Index rows have a record, and an order's case is there.
-fn leads_somewhere(kind: Kind, item: &Value, keys: &BTreeSet<(&str, &str)>) {
+fn leads_somewhere(kind: Kind, item: &Value, keys: &BTreeSet<(&str, &str)>, erased: &BTreeSet<&str>) {
     let (partition, sort) = (text(item, "pk"), text(item, "sk"));
-    let tenant: String = partition.split('#').take(2).collect::<Vec<_>>().join("#");
+    let tenant = tenant_of(partition);
     let there = |kind: &str, id: &str| {
         let bucket = u8::from_str_radix(&id[..1], 16).unwrap();
         keys.contains(&(format!("{tenant}#{kind}#{bucket:02}").as_str(), id))
@@ -104,7 +122,8 @@ fn leads_somewhere(kind: Kind, item: &Value, keys: &BTreeSet<(&str, &str)>) {
             let there = ["order", "exception", "export", "rectification", "request"]
                 .into_iter()
                 .any(|kind| there(kind, id));
-            assert!(has_case || there, "a subject row that leads nowhere: {item}");
+            let goes = erased.contains(partition);
+            assert!(has_case || there || goes, "a subject row that leads nowhere: {item}");
         }
         Kind::RequestIndex => {
             let id = sort.rsplit_once('#').unwrap().1;

@@ -39,9 +39,6 @@ const ROUNDS: usize = 5;
 /// How many index rows, or named orders, are worked on at a time: what a run holds in memory.
 const PAGE: usize = 1000;
 
-/// How many orders one transaction deletes: each is its record and its tombstone, and one place is for the count.
-const ORDERS_AT_ONCE: usize = 49;
-
 /// Batches of index rows that are deleted side by side. A batch spreads over the partitions of its orders' rows, each of
 /// which takes 1,000 writes/s.
 const BATCHES_AT_ONCE: usize = 6;
@@ -292,7 +289,7 @@ impl Store {
     }
 
     /// Erases what some index rows and names lead to, and says whether there was anything. What leads to something goes
-    /// after it: cases, matching rows, orders, what else is about the person, and the subject rows last.
+    /// after it: cases, matching rows, orders, what else is about the person, and the rows that lead to the person last.
     async fn erase_page(
         &self,
         installation: &Installation,
@@ -348,17 +345,17 @@ impl Store {
         let itself = target.name.parse().ok();
         self.overtake(&installation.tenant, errands.iter().cloned(), itself.as_ref()).await?;
         about.extend(self.errand_keys(installation, &errands).await?);
-        let (records, more): (Vec<Key>, Vec<Key>) =
-            about.into_iter().partition(|key| keyspace::place(key.kind) == Place::Buckets);
+        // By the person's own rows it is all found again, if this ends in between; by rows of others it is not.
+        let (own, others): (Vec<Key>, Vec<Key>) = about.into_iter().partition(|key| target.leads_to(key));
+        let (records, others): (Vec<Key>, Vec<Key>) =
+            others.into_iter().partition(|key| keyspace::place(key.kind) == Place::Buckets);
+        self.delete_all(others, BATCHES_AT_ONCE).await?;
         self.delete_all(records, BATCHES_AT_ONCE).await?;
         // A row of which nothing is left, also one whose record expired before it.
         let ended = rows.into_iter().filter(|row| !kept.contains(&row.reference)).map(|row| row.key);
-        let erased = orders.iter().filter(|record| !kept.contains(&record.reference));
-        let subjects = |record: &OrderRecord| {
-            let subject = |row: &&Key| row.kind == Kind::Subject;
-            record.rows.iter().filter(subject).cloned().collect::<Vec<Key>>()
-        };
-        let last: Vec<Key> = ended.chain(more).chain(erased.flat_map(subjects)).collect();
+        let erased = orders.into_iter().filter(|record| !kept.contains(&record.reference));
+        let led = erased.flat_map(|record| record.rows).filter(|row| target.leads_to(row));
+        let last: Vec<Key> = ended.chain(own).chain(led).collect();
         found |= !last.is_empty();
         self.delete_all(last, BATCHES_AT_ONCE).await?;
         Ok(found)
@@ -436,8 +433,8 @@ impl Store {
         Ok(actions)
     }
 
-    /// Deletes orders with their matching rows, bucket by bucket side by side. Gives back those that someone changed
-    /// first: the next round looks at them again.
+    /// Deletes orders with their matching rows and those that lead to others, bucket by bucket side by side. Gives back
+    /// the orders that someone changed first: the next round looks at them again.
     async fn erase_orders(
         &self,
         installation: &Installation,
@@ -453,12 +450,21 @@ impl Store {
         }
         let overtaken = buckets.into_iter().map(|(bucket, records)| async move {
             let mut overtaken = Vec::new();
-            for chunk in records.chunks(ORDERS_AT_ONCE) {
-                let deletions = |record: &&OrderRecord| deletions(installation, target, record);
-                let mut actions: Vec<Action> = chunk.iter().flat_map(deletions).collect();
-                actions.push(count(&installation.tenant, target, bucket, chunk.len() as u64, 0));
+            let mut waiting = records.into_iter().peekable();
+            while waiting.peek().is_some() {
+                let (mut actions, mut taken) = (Vec::new(), Vec::new());
+                while let Some(record) = waiting.peek() {
+                    let deletions = deletions(installation, target, record);
+                    // One place is for the count. An order names a handful of identifiers: one always fits.
+                    if !taken.is_empty() && actions.len() + deletions.len() >= TRANSACTION_ITEMS {
+                        break;
+                    }
+                    actions.extend(deletions);
+                    taken.extend(waiting.next().map(|record| record.reference.clone()));
+                }
+                actions.push(count(&installation.tenant, target, bucket, taken.len() as u64, 0));
                 if self.transact_unrecorded(Unrecorded::Step, actions).await?.is_err() {
-                    overtaken.extend(chunk.iter().map(|record| record.reference.clone()));
+                    overtaken.extend(taken);
                 }
             }
             Ok::<_, StoreError>(overtaken)
@@ -597,6 +603,11 @@ impl RightsRequest {
 }
 
 impl Target {
+    /// Whether an item is a row that leads to the person: what is found by it is found again until it is gone.
+    fn leads_to(&self, key: &Key) -> bool {
+        self.partitions.contains(&key.pk)
+    }
+
     /// The orders that a case lists and that are to be erased.
     fn members_of(&self, installation: &Installation, case: &Case) -> BTreeSet<RecordRef> {
         let concerned = |member: &&Member| {
@@ -726,16 +737,21 @@ fn advance(
     }
 }
 
-/// An order, if nobody changed it since it was read: its rows would be others, or its case would go on naming it. Its
-/// number is remembered, so that an update that names the person otherwise, or nobody, does not bring it back.
-fn deletions(installation: &Installation, target: &Target, record: &OrderRecord) -> [Action; 2] {
+/// An order, if nobody changed it since it was read: its rows would be others, or its case would go on naming it. With it
+/// the rows by which it is found under identifiers that are not erased: no later run comes by there, and of an order that
+/// is gone nobody knows its rows. Its number is remembered, so that an update that names the person otherwise, or nobody,
+/// does not bring it back.
+fn deletions(installation: &Installation, target: &Target, record: &OrderRecord) -> Vec<Action> {
     let (tenant, keys) = (&installation.tenant, &installation.keys);
     let order = Action::Delete {
         key: keyspace::record(tenant, &record.reference),
         condition: Some(record.unchanged()),
     };
     let key = keyspace::order_tombstone(tenant, keys, *record.order.id.expose());
-    [order, Action::put(tombstone(key, &record.reference.to_string(), target.received_at))]
+    let tombstone = Action::put(tombstone(key, &record.reference.to_string(), target.received_at));
+    let others = record.rows.iter().filter(|row| row.kind == Kind::Subject && !target.leads_to(row));
+    let others: BTreeSet<&Key> = others.collect();
+    [order, tombstone].into_iter().chain(others.into_iter().cloned().map(Action::delete)).collect()
 }
 
 /// That what `key` names was erased, and what led to it: a restored backup is erased from by that.
