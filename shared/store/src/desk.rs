@@ -1,12 +1,18 @@
 //! How a merchant's mail desk works, and what understanding its mail came to, month by month. What the settings mean is
 //! `core`'s.
 
+use serde::{Deserialize, Serialize};
+use storeward_core::data_map::Kind;
 use storeward_core::desk::macros::Macro;
 use storeward_core::desk::rules::Rule;
 use storeward_core::desk::settings::DeskSettings;
 
-use crate::error::{Result, StoreError};
-use crate::store::Store;
+use crate::error::Result;
+use crate::item::{Stored, number, seal, text};
+use crate::keyspace;
+use crate::ledger::{Entry, What};
+use crate::statistics::{month, months_back};
+use crate::store::{Action, Change, Condition, Store, Unrecorded};
 use crate::tenants::Installation;
 use crate::threads::Engine;
 
@@ -38,30 +44,117 @@ pub struct DeskMonth {
     pub micro_dollars: u64,
 }
 
+/// The sealed half.
+#[derive(Default, Serialize, Deserialize)]
+struct SealedDesk {
+    settings: DeskSettings,
+    rules: Vec<Rule>,
+    macros: Vec<Macro>,
+}
+
+/// What is counted for a month, by the attributes it stands under: `built_in_2026_11`.
+const COUNTERS: [&str; 4] = ["built_in", "claude", "tokens", "micro_dollars"];
+
+fn counter(name: &str, month: &str) -> String {
+    format!("{name}_{}", month.replace('-', "_"))
+}
+
 impl Store {
     /// A merchant's mail desk; the defaults before the merchant changed it.
-    pub async fn desk(&self, _installation: &Installation) -> Result<Desk> {
-        Err(StoreError::Corrupt("not built yet"))
+    pub async fn desk(&self, installation: &Installation) -> Result<Desk> {
+        let Some(stored) = self.get(&keyspace::desk(&installation.tenant)).await? else {
+            return Ok(Desk::default());
+        };
+        let sealed: SealedDesk = if stored.has_sealed() {
+            stored.unseal(Kind::Desk, &installation.keys)?
+        } else {
+            SealedDesk::default()
+        };
+        let revision = stored.optional_number("revision").unwrap_or_default();
+        Ok(Desk { settings: sealed.settings, rules: sealed.rules, macros: sealed.macros, revision })
     }
 
     /// Replaces it, if it is still at the revision it was read at. `false` when it is not, or the app is not installed.
-    pub async fn change_desk(&self, _installation: &Installation, _desk: &Desk) -> Result<bool> {
-        Err(StoreError::Corrupt("not built yet"))
+    pub async fn change_desk(&self, installation: &Installation, desk: &Desk) -> Result<bool> {
+        let (tenant, now) = (&installation.tenant, self.now());
+        let key = keyspace::desk(tenant);
+        let sealed = SealedDesk {
+            settings: desk.settings.clone(),
+            rules: desk.rules.clone(),
+            macros: desk.macros.clone(),
+        };
+        // The counters that stand beside it are others' to change.
+        let update = Change {
+            expression: "SET kind = :kind, sealed = :sealed, revision = :next".to_owned(),
+            values: vec![
+                (":kind", text(Kind::Desk.name())),
+                (":sealed", seal(&key, &installation.keys, &sealed, &*self.entropy)?),
+                (":next", number(desk.revision + 1)),
+            ],
+        };
+        let condition = if desk.revision == 0 {
+            Condition { expression: "attribute_not_exists(revision)", values: Vec::new() }
+        } else {
+            Condition { expression: "revision = :seen", values: vec![(":seen", number(desk.revision))] }
+        };
+        let actions = vec![
+            Action::Update { key, update, condition: Some(condition) },
+            Action::Check { key: keyspace::shop(tenant), condition: Condition::phase("installed") },
+            self.ledger_action(&Entry::new(now, tenant, What::DeskChanged, "merchant"))?,
+        ];
+        Ok(self.transact(actions).await?.is_ok())
     }
 
     /// Counts a mail that was understood, or a call for a draft where `engine` is none.
     pub async fn count_understood(
         &self,
-        _installation: &Installation,
-        _engine: Option<Engine>,
-        _tokens: u64,
-        _micro_dollars: u64,
+        installation: &Installation,
+        engine: Option<Engine>,
+        tokens: u64,
+        micro_dollars: u64,
     ) -> Result<()> {
-        Err(StoreError::Corrupt("not built yet"))
+        let tenant = &installation.tenant;
+        let counted = [
+            u64::from(engine == Some(Engine::BuiltIn)),
+            u64::from(engine == Some(Engine::Claude)),
+            tokens,
+            micro_dollars,
+        ];
+        let month = month(self.now());
+        let placeholders = [":a", ":b", ":c", ":d"];
+        let adds: Vec<String> = COUNTERS
+            .iter()
+            .zip(placeholders)
+            .map(|(name, placeholder)| format!("{} {placeholder}", counter(name, &month)))
+            .collect();
+        let count = |count: u64| number(i64::try_from(count).unwrap_or(i64::MAX));
+        let mut values: Vec<_> = placeholders.into_iter().zip(counted.map(count)).collect();
+        values.push((":kind", text(Kind::Desk.name())));
+        let update = Change { expression: format!("SET kind = :kind ADD {}", adds.join(", ")), values };
+        let actions = vec![
+            Action::Update { key: keyspace::desk(tenant), update, condition: None },
+            Action::Check { key: keyspace::shop(tenant), condition: Condition::phase("installed") },
+        ];
+        // Of a shop that ended nothing is counted.
+        let _ended = self.transact_unrecorded(Unrecorded::Step, actions).await?;
+        Ok(())
     }
 
     /// What the last `months` months came to, the latest first; a month without mails has zeros.
-    pub async fn desk_counts(&self, _installation: &Installation, _months: usize) -> Result<Vec<DeskMonth>> {
-        Err(StoreError::Corrupt("not built yet"))
+    pub async fn desk_counts(&self, installation: &Installation, months: usize) -> Result<Vec<DeskMonth>> {
+        let stored = self.get(&keyspace::desk(&installation.tenant)).await?;
+        let of = |month: String| {
+            let count = |name: &str| {
+                let counted = |stored: &Stored| stored.optional_number(&counter(name, &month));
+                stored
+                    .as_ref()
+                    .and_then(counted)
+                    .and_then(|count| u64::try_from(count).ok())
+                    .unwrap_or_default()
+            };
+            let [built_in, claude, tokens, micro_dollars] = COUNTERS.map(count);
+            DeskMonth { month, built_in, claude, tokens, micro_dollars }
+        };
+        Ok(months_back(self.now()).take(months).map(of).collect())
     }
 }

@@ -255,11 +255,6 @@ impl Store {
         self.write(Unrecorded::Bookkeeping, vec![store::Action::put(item)]).await
     }
 
-    /// Whether a step of the mail desk is still to be done, by the record that it is about.
-    pub async fn still_due(&self, _row: &DueRow) -> Result<bool> {
-        Err(StoreError::Corrupt("not built yet"))
-    }
-
     /// A due row that was acted on is gone.
     pub async fn due_done(&self, row: &DueRow) -> Result<()> {
         self.write(Unrecorded::Bookkeeping, vec![store::Action::delete(row.key())]).await
