@@ -14,6 +14,7 @@ pub mod incident;
 pub mod instructions;
 pub mod ledger;
 pub mod limits;
+pub mod mail;
 pub mod matching;
 pub mod members;
 pub mod money;
