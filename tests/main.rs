@@ -26,6 +26,7 @@ mod leaks_by_kind;
 pub mod ledger;
 pub mod ledgers;
 mod limits;
+mod mail_store;
 mod mutants;
 mod notifying;
 pub mod parsers;

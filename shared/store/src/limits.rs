@@ -481,8 +481,8 @@ impl Store {
 
     /// Marks the conversations that the person is named in, or takes the mark off and lets the work go on that waited.
     async fn mark_threads(&self, installation: &Installation, about: &About, limited: bool) -> Result<u64> {
-        let marked = stream::iter(about.threads.iter().map(Ok::<_, StoreError>))
-            .map_ok(|reference| async move { self.mark_thread(installation, reference, limited).await })
+        let marked = stream::iter(about.threads.clone().into_iter().map(Ok::<_, StoreError>))
+            .map_ok(|reference| async move { self.mark_thread(installation, &reference, limited).await })
             .try_buffer_unordered(AT_ONCE)
             .try_fold(0, |sum, marked| async move { Ok(sum + u64::from(marked)) });
         marked.await

@@ -26,7 +26,7 @@ const TOKENS: &str = "mail_tokens";
 /// Where a full reading stands, sealed.
 const FULL_SYNC: &str = "full_sync";
 
-/// The most mailboxes of a shop: all of them end in the transaction that ends the installation, with three actions each.
+/// The most mailboxes of a shop: all of them end in the transaction that ends the installation, with two actions each.
 pub(crate) const MAILBOXES: usize = 30;
 
 /// A secret: 256 bits as hexadecimal digits.
@@ -699,10 +699,8 @@ impl Store {
                 values: vec![(":seen", number(mailbox.connected_at.millis()))],
             }),
         }];
-        let row = mailbox.due_row(tenant, due_at);
-        let before = mailbox.due_at.map(|at| mailbox.due_row(tenant, at)).filter(|before| *before != row);
-        actions.extend(before.map(|before| Action::delete(before.key())));
-        actions.push(due::put(&row));
+        // A row that stood before finds the mailbox ending, too, and ends with it.
+        actions.push(due::put(&mailbox.due_row(tenant, due_at)));
         actions
     }
 

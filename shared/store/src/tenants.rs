@@ -20,7 +20,7 @@ use crate::crypto::TenantKeys;
 use crate::due::{self, DueRow};
 use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, seal, seal_part, text};
-use crate::keyspace;
+use crate::keyspace::{self, RecordRef};
 use crate::ledger::{Entry, What};
 use crate::mailboxes::{MAILBOXES, MailboxState};
 use crate::restoring;
@@ -455,13 +455,13 @@ impl Store {
 
     /// Ends an installation: nothing is processed for it from here on, its tokens are gone, and a due row
     /// makes sure of the purge should its schedule get lost. Doing it twice changes nothing. It counts for the tokens
-    /// that `installation` was read with. Its mailboxes end with it: what Google has of them is ended by whoever is asked
-    /// for it then, and due rows make sure.
+    /// that `installation` was read with. Its mailboxes end with it and are given back: what Google has of them is ended by
+    /// whoever is asked for it then, and due rows make sure.
     ///
     /// # Errors
     /// [`StoreError::Contended`] when the tokens were replaced since: whoever saw the end of the old ones looks again. Also
     /// when a mailbox changed meanwhile.
-    pub async fn uninstall(&self, installation: &Installation, why: &str) -> Result<()> {
+    pub async fn uninstall(&self, installation: &Installation, why: &str) -> Result<Vec<RecordRef>> {
         let tenant = &installation.tenant;
         let now = self.now();
         let key = keyspace::shop(tenant);
@@ -484,19 +484,20 @@ impl Store {
             self.ledger_action(&Entry::new(now, tenant, What::Uninstalled, why))?,
         ];
         // One that is connected after this look is found by whoever watches over all of them.
-        for mailbox in self.mailboxes(installation).await?.iter().take(MAILBOXES) {
-            if mailbox.state != MailboxState::Ending {
-                actions.extend(self.ending(tenant, mailbox));
-            }
+        let mut mailboxes = self.mailboxes(installation).await?;
+        mailboxes.truncate(MAILBOXES);
+        for mailbox in mailboxes.iter().filter(|mailbox| mailbox.state != MailboxState::Ending) {
+            actions.extend(self.ending(tenant, mailbox));
         }
+        let ended = mailboxes.into_iter().map(|mailbox| mailbox.reference).collect();
         if self.transact(actions).await?.is_ok() {
-            return Ok(());
+            return Ok(ended);
         }
         let latest = self.installation(&tenant.shop).await?;
         match latest.filter(|latest| latest.tenant == *tenant && latest.is_installed()) {
             Some(_) => Err(StoreError::Contended("the installation")),
             // It was done before.
-            None => Ok(()),
+            None => Ok(ended),
         }
     }
 }
