@@ -7,10 +7,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use storeward_api::{DecisionRequest, PreviewRequest, SettingsBody};
 use storeward_core::guard::GuardSettings;
+use storeward_core::mail::{self, MAX_TEXT, MessageId, Reply};
 use storeward_core::matching::{self, Features, Seen, Side};
 use storeward_core::normalize;
 use storeward_core::oauth::Query;
 use storeward_core::order::Order;
+use storeward_core::personal::Personal;
 use storeward_core::session::SessionToken;
 use storeward_core::shop::ShopDomain;
 use storeward_core::time::Timestamp;
@@ -24,7 +26,7 @@ use storeward_store::RecordRef;
 pub type Parser = fn(&[u8]);
 
 /// All of them, by the name of their fuzz target.
-pub const PARSERS: [(&str, Parser); 8] = [
+pub const PARSERS: [(&str, Parser); 9] = [
     ("order", order),
     ("webhook_bodies", webhook_bodies),
     ("texts", texts),
@@ -33,6 +35,7 @@ pub const PARSERS: [(&str, Parser); 8] = [
     ("api_bodies", api_bodies),
     ("matching", matching),
     ("graphql_orders", graphql_orders),
+    ("mail", mail),
 ];
 
 /// The app that the tokens are for, and when they are read.
@@ -162,6 +165,34 @@ pub fn graphql_orders(bytes: &[u8]) {
     assert_eq!(serde_json::to_vec(&again).expect("and again"), kept);
 }
 
+/// Mails. What is kept has its bounds, what is new in them stays new, and an answer to one is read as such.
+pub fn mail(bytes: &[u8]) {
+    let Ok(read) = mail::read(bytes) else { return };
+    assert!(read.text.expose().len() <= MAX_TEXT && read.new_text.expose().len() <= read.text.expose().len());
+    assert_eq!(read.text.expose().is_empty(), read.new_text.expose().is_empty());
+    let (Some(from), Some(to), Some(answered)) = (&read.from, read.answered(), &read.message_id) else {
+        return;
+    };
+    let reply = Reply {
+        message_id: MessageId::new("test", "shop.example.com").expect("plain words"),
+        from: from.clone(),
+        to: to.clone(),
+        subject: read.subject.clone(),
+        in_reply_to: Some(answered.clone()),
+        references: read.references.clone(),
+        text: Personal::new("Thank you.".to_owned()),
+        date: NOW,
+        auto_submitted: true,
+    };
+    let Ok(composed) = mail::compose(&reply) else { return };
+    let again = mail::read(&composed).expect("what was composed is a mail");
+    assert_eq!(again.message_id, Some(reply.message_id));
+    assert_eq!(again.in_reply_to.first(), Some(answered));
+    assert_eq!(again.references.last(), Some(answered));
+    assert_eq!(again.text.expose(), "Thank you.");
+    assert!(again.automatic.is_some() && again.to.len() == 1 && again.attachments.is_empty());
+}
+
 /// Single texts: what stands in headers, fields and links. A normal form is its own normal form.
 pub fn texts(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
@@ -213,6 +244,11 @@ mod tests {
             "customer":{"legacyResourceId":"2","defaultEmailAddress":{"emailAddress":"a@example.com"},
             "defaultPhoneNumber":null},"billingAddress":null,
             "shippingAddress":{"address1":"1 Example Street","zip":"20001","countryCodeV2":"US"}}"##;
+        let mail = "From: Sample <sample.customer@example.com>\r\nReply-To: =?utf-8?q?S=C3=A4mple?= <a@example.com>\r\n\
+            Message-ID: <1@example.com>\r\nReferences: <0@example.com>\r\nSubject: Re: Order\r\n\
+            Content-Type: multipart/alternative; boundary=\"b\"\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\n\
+            Content-Transfer-Encoding: quoted-printable\r\n\r\nWhere is it=3F\r\n\r\nOn 20 Nov 2026 shop@example.com wrote:\r\n\
+            > Hello\r\n--b\r\nContent-Type: text/html\r\n\r\n<p style='color:#000'>Where <b>is</b> it?</p>\r\n--b--\r\n";
         let texts = [
             "+1 (202) 555-0123 ext. 4",
             "Sample.Customer+tag@Example.com",
@@ -225,6 +261,7 @@ mod tests {
             r#"{"decision":"never_this_household"}"#,
             claims,
             node,
+            mail,
         ];
         let pair = serde_json::json!([
             sample_body("webhooks/orders-create/first"),

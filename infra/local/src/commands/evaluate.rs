@@ -1,6 +1,8 @@
 //! Measures the product's own matching and phone reading on files with known answers. The answers are compared
 //! elsewhere; nothing here knows them.
 
+mod mime;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -30,6 +32,12 @@ pub enum Evaluate {
         /// The numbers, one JSON object a line.
         file: std::path::PathBuf,
     },
+    /// What is understood of mails: files or folders in, a JSON line with counts and reasons for each mail out.
+    Mime {
+        /// Mails, as they are sent (RFC 5322), or folders of them.
+        #[arg(required = true)]
+        paths: Vec<std::path::PathBuf>,
+    },
 }
 
 /// Runs an evaluation; results go to `out`, and how much was done to `notes`.
@@ -40,6 +48,7 @@ pub fn evaluate(what: &Evaluate, out: &mut impl Write, notes: &mut impl Write) -
     match what {
         Evaluate::Matching { file } => orders(file, out, notes),
         Evaluate::Phone { file } => numbers(file, out),
+        Evaluate::Mime { paths } => mime::mails(paths, out, notes),
     }
 }
 

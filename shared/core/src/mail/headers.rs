@@ -22,6 +22,8 @@ const MAX_SHORT_FIELD: usize = 8 * 1024;
 const MAX_ENCODED_WORDS: usize = 256;
 /// How many lines that are no header field are passed over between header fields.
 const MAX_STRAY_LINES: usize = 8;
+/// How many fields of one name are read, where one is allowed and several come.
+const MAX_REPEATED: usize = 8;
 /// The longest subject and the longest name, in characters.
 const MAX_LINE: usize = 500;
 
@@ -58,7 +60,6 @@ impl<'a> Headers<'a> {
                 keep(&mut fields, raw, open.take());
                 if let Some(name) = field_name(line) {
                     any = true;
-                    // One more than the name for the colon.
                     let colon = line.iter().position(|byte| *byte == b':').unwrap_or(0);
                     open = Some((name, at + colon + 1, next));
                 } else if any || !line.starts_with(b"From ") && !line.starts_with(b">From ") {
@@ -112,7 +113,7 @@ impl<'a> Headers<'a> {
     /// Every address of every field of that name, as many as are kept.
     pub(super) fn addresses(&self, name: &str) -> Vec<Address> {
         let mut found: Vec<Address> = Vec::new();
-        for value in self.all(name).take(MAX_STRAY_LINES) {
+        for value in self.all(name).take(MAX_REPEATED) {
             found.extend(addresses(value));
         }
         found.truncate(MAX_ADDRESSES);

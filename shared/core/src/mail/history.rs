@@ -30,29 +30,31 @@ pub(super) struct Split {
 
 /// Takes a text apart. What is new, taken apart again, stays as it is.
 pub(super) fn split(text: &str) -> Split {
-    let text = text.trim();
-    let mut split = Split { new_text: text.to_owned(), signature: None, quoted: false };
+    let mut new_text = text.trim().to_owned();
+    // From the end of the text upwards.
+    let mut signatures: Vec<String> = Vec::new();
+    let mut quoted = false;
+    // What is taken away can bring together what then reads as a mark.
     for _ in 0..MAX_ROUNDS {
-        let lines: Vec<&str> = split.new_text.lines().collect();
-        let (kept, quoted) = without_history(&lines);
-        split.quoted |= quoted;
-        let kept = if kept.iter().all(|line| line.trim().is_empty()) { &lines } else { &kept };
-        let (kept, signature) = without_signature(kept);
-        let rest = kept.join("\n").trim().to_owned();
-        if let Some(signature) = signature {
-            // What is found later stood above.
-            split.signature = Some(match split.signature.take() {
-                Some(below) => format!("{signature}\n{below}"),
-                None => signature,
-            });
+        let lines: Vec<&str> = new_text.lines().collect();
+        let (mut kept, found) = without_history(&lines);
+        quoted |= found;
+        if kept.iter().all(|line| is_blank(line)) {
+            kept = lines;
         }
-        let done = rest == split.new_text;
-        split.new_text = rest;
+        while let Some(signature) = take_signature(&mut kept) {
+            signatures.push(signature);
+        }
+        let rest = kept.join("\n").trim().to_owned();
+        let done = rest == new_text;
+        new_text = rest;
         if done {
             break;
         }
     }
-    split
+    signatures.reverse();
+    let signature = signatures.join("\n");
+    Split { new_text, signature: (!signature.is_empty()).then_some(signature), quoted }
 }
 
 fn is_quoted(line: &str) -> bool {
@@ -215,17 +217,15 @@ impl Attribution {
     }
 }
 
-/// The lines above the signature, and the signature.
-fn without_signature<'a>(lines: &[&'a str]) -> (Vec<&'a str>, Option<String>) {
+/// Takes the lowest signature away from the lines, unless nothing stands above it.
+fn take_signature(lines: &mut Vec<&str>) -> Option<String> {
     let end = lines.iter().rposition(|line| !is_blank(line)).map_or(0, |last| last + 1);
-    let lines = lines.get(..end).unwrap_or_default();
-    let Some(start) = signature_start(lines) else { return (lines.to_vec(), None) };
-    let (above, below) = lines.split_at_checked(start).unwrap_or((lines, &[]));
-    if above.iter().all(|line| is_blank(line)) {
-        return (lines.to_vec(), None);
+    lines.truncate(end);
+    let start = signature_start(lines)?;
+    if lines.iter().take(start).all(|line| is_blank(line)) {
+        return None;
     }
-    let signature = below.join("\n").trim().to_owned();
-    (above.to_vec(), Some(signature).filter(|signature| !signature.is_empty()))
+    Some(lines.split_off(start).join("\n").trim().to_owned())
 }
 
 /// Where the signature begins. The lines end with one that is not empty.

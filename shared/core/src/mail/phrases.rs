@@ -10,7 +10,6 @@ pub(super) const ATTRIBUTION_OPENERS: &[&str] = &[
     "op ",
     "em ",
     "a ",
-    "em ",
     "den ",
     "på ",
     "fra ",
@@ -20,12 +19,10 @@ pub(super) const ATTRIBUTION_OPENERS: &[&str] = &[
     "в ",
     "vào ",
     "pada ",
-    "tarihinde ",
     "ti ",
     "ma ",
     "pe ",
     "la ",
-    "в ",
     "στις ",
 ];
 
