@@ -12,6 +12,7 @@ pub mod export_page;
 pub mod guard;
 pub mod incident;
 pub mod instructions;
+pub mod intent;
 pub mod ledger;
 pub mod limits;
 pub mod matching;
