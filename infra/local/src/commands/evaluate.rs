@@ -33,18 +33,16 @@ pub enum Evaluate {
         /// The numbers, one JSON object a line.
         file: std::path::PathBuf,
     },
-<<<<<<< HEAD
     /// What is understood of mails: files or folders in, a JSON line with counts and reasons for each mail out.
     Mime {
         /// Mails, as they are sent (RFC 5322), or folders of them.
         #[arg(required = true)]
         paths: Vec<std::path::PathBuf>,
-=======
+    },
     /// What mails are about, told by the built-in engine: an id and a text a line in, JSON lines out.
     Intents {
         /// The texts, one JSON object a line; a subject may stand beside a text.
         file: std::path::PathBuf,
->>>>>>> intents
     },
 }
 
@@ -56,11 +54,8 @@ pub fn evaluate(what: &Evaluate, out: &mut impl Write, notes: &mut impl Write) -
     match what {
         Evaluate::Matching { file } => orders(file, out, notes),
         Evaluate::Phone { file } => numbers(file, out),
-<<<<<<< HEAD
         Evaluate::Mime { paths } => mime::mails(paths, out, notes),
-=======
         Evaluate::Intents { file } => intents(file, out, notes),
->>>>>>> intents
     }
 }
 
