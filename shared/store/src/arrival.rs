@@ -156,7 +156,10 @@ impl Store {
         arrived: ArrivedMail,
     ) -> Result<Arrival> {
         let received_at = arrived.received_at.min(self.now());
-        let end = installation.retention().end(Kind::Mail, received_at.seconds());
+        // As it counts now: a reading goes on for minutes, and a choice counts at once.
+        let partition = keyspace::bucket_partition(&installation.tenant, Kind::Mail, 0);
+        let policy = self.policy_for(&partition).await?;
+        let end = policy.end(Kind::Mail, received_at.seconds());
         if end.is_some_and(|end| end <= self.now().seconds()) {
             return Ok(Arrival::TooOld);
         }
@@ -293,7 +296,8 @@ impl Store {
 
     async fn as_place(&self, installation: &Installation, stored: &Stored) -> Result<Place> {
         let thread = ThreadRecord::read(installation, stored)?;
-        let over = stored.end(installation.retention()).is_some_and(|end| end <= self.now().seconds());
+        let policy = self.policy_for(stored.text("pk")?).await?;
+        let over = stored.end(&policy).is_some_and(|end| end <= self.now().seconds());
         if !over && !thread.body.mails.is_empty() {
             return Ok(Place::In(Box::new(thread)));
         }

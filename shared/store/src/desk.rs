@@ -59,6 +59,17 @@ fn counter(name: &str, month: &str) -> String {
     format!("{name}_{}", month.replace('-', "_"))
 }
 
+/// What a merchant switches on and off of the mail desk, by the words of the ledger.
+const fn switches(settings: &DeskSettings) -> [(&'static str, bool); 5] {
+    [
+        ("read_mail", settings.read_mail),
+        ("classify_with_claude", settings.classify_with_claude),
+        ("draft_replies", settings.draft_replies),
+        ("draft_with_claude", settings.draft_with_claude),
+        ("send_by_rule", settings.send_by_rule),
+    ]
+}
+
 impl Store {
     /// A merchant's mail desk; the defaults before the merchant changed it.
     pub async fn desk(&self, installation: &Installation) -> Result<Desk> {
@@ -77,6 +88,10 @@ impl Store {
     /// Replaces it, if it is still at the revision it was read at. `false` when it is not, or the app is not installed.
     pub async fn change_desk(&self, installation: &Installation, desk: &Desk) -> Result<bool> {
         let (tenant, now) = (&installation.tenant, self.now());
+        let before = self.desk(installation).await?;
+        if before.revision != desk.revision {
+            return Ok(false);
+        }
         let key = keyspace::desk(tenant);
         let sealed = SealedDesk {
             settings: desk.settings.clone(),
@@ -97,11 +112,18 @@ impl Store {
         } else {
             Condition { expression: "revision = :seen", values: vec![(":seen", number(desk.revision))] }
         };
-        let actions = vec![
+        let mut actions = vec![
             Action::Update { key, update, condition: Some(condition) },
             Action::Check { key: keyspace::shop(tenant), condition: Condition::phase("installed") },
             self.ledger_action(&Entry::new(now, tenant, What::DeskChanged, "merchant"))?,
         ];
+        for ((name, was), (_, on)) in switches(&before.settings).into_iter().zip(switches(&desk.settings)) {
+            if was != on {
+                let why = format!("{name} {}", if on { "on" } else { "off" });
+                let entry = Entry::new(now, tenant, What::InstructionChanged, why);
+                actions.push(self.ledger_action(&entry)?);
+            }
+        }
         Ok(self.transact(actions).await?.is_ok())
     }
 

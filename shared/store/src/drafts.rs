@@ -348,7 +348,10 @@ impl Draft {
         let (before, after) = (self.due_at.map(row), send_at.map(row));
         let mut actions = Vec::new();
         if before != after {
-            actions.extend(before.map(|before| Action::delete(before.key())));
+            // A row of the same hour is the same row.
+            let key = after.as_ref().map(DueRow::key);
+            let over = before.map(|before| before.key()).filter(|before| Some(before) != key.as_ref());
+            actions.extend(over.map(Action::delete));
             actions.extend(after.as_ref().map(due::put));
         }
         self.state = state;

@@ -378,7 +378,10 @@ impl Store {
             let key = mailbox.key(tenant);
             let sealed_tokens = seal_part(&key, TOKENS, keys, tokens, &*self.entropy)?;
             if let Some(known) = &known {
-                actions.extend(known.due_at.map(|at| Action::delete(known.due_row(tenant, at).key())));
+                // A row of the same hour is the same row.
+                let next = mailbox.due_row(tenant, due_at).key();
+                let before = known.due_at.map(|at| known.due_row(tenant, at).key());
+                actions.extend(before.filter(|before| *before != next).map(Action::delete));
                 // What was read stays read; a reading that was under way goes on.
                 actions.push(Action::Update {
                     key,
