@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use futures::future::try_join_all;
 use storeward_core::data_map::{Kind, Table};
-use storeward_core::mail::{Incoming, MessageId};
+use storeward_core::mail::{Address, Incoming, MessageId};
 use storeward_core::personal::Personal;
 use storeward_core::time::Timestamp;
 
@@ -103,7 +103,7 @@ impl Coming<'_> {
         let of = if mail.own { mail.to.iter().chain(&mail.cc).collect() } else { Vec::from_iter(&mail.from) };
         let own = mailbox_address(self.mailbox);
         of.into_iter()
-            .filter_map(|address| address.normal())
+            .filter_map(Address::normal)
             .filter(|normal| Some(normal) != own.as_ref())
             .collect()
     }
@@ -276,7 +276,7 @@ impl Store {
                 let Some(thread) = self.any_thread(installation, &reference, Expired::Gone).await? else {
                     continue;
                 };
-                let people: Vec<_> = thread.body.people.iter().filter_map(|person| person.normal()).collect();
+                let people: Vec<_> = thread.body.people.iter().filter_map(Address::normal).collect();
                 let takes_part = coming.counterparts().iter().any(|writer| people.contains(writer));
                 if place == 0 || takes_part {
                     return Ok(Place::In(Box::new(thread)));

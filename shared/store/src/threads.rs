@@ -528,10 +528,11 @@ impl ThreadRecord {
         keyspace::thread_index(tenant, self.latest_at, &self.reference)
     }
 
-    /// Every row that leads to it.
+    /// Every row that leads to it, once: two mails can stand under one name.
     pub(crate) fn rows(&self, tenant: &Tenant) -> Vec<Key> {
         let links = self.body.mails.iter().flat_map(|mail| self.links(tenant, mail));
-        self.subjects(tenant).into_iter().chain(links).chain([self.index(tenant)]).collect()
+        let rows = self.subjects(tenant).into_iter().chain(links).chain([self.index(tenant)]);
+        rows.collect::<BTreeSet<Key>>().into_iter().collect()
     }
 
     /// As it is given out.
