@@ -251,6 +251,8 @@ async fn life() -> (Bench, Vec<(String, Value)>) {
     let breach = store.open_incident(&breach).await.unwrap();
     assert!(store.assess_incident(&breach, &|| true).await.unwrap());
     look(&mut seen);
+    crate::mail_store::whole_desk(store, &installation, now).await;
+    look(&mut seen);
     app.post("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
     look(&mut seen);
     bench.drain(&app).await;
@@ -324,7 +326,7 @@ async fn everything_that_is_ever_stored_is_as_the_data_map_says() {
     let records: BTreeSet<i64> = seen
         .iter()
         .filter(|(_, item)| {
-            ["order", "case", "exception", "rectification", "export", "request"]
+            ["order", "case", "exception", "rectification", "export", "request", "thread"]
                 .contains(&item["kind"]["S"].as_str().unwrap_or_default())
         })
         .filter_map(|(_, item)| number(item, "expires_at"))

@@ -62,6 +62,10 @@ impl Sent {
     }
 
     fn arrived(&self, bench: &Bench) -> ArrivedMail {
+        self.at(bench.clock.now())
+    }
+
+    fn at(&self, now: Timestamp) -> ArrivedMail {
         let answers =
             self.answers.map(|id| format!("In-Reply-To: <{id}@mail.example.com>\r\n")).unwrap_or_default();
         let raw = format!(
@@ -76,7 +80,7 @@ impl Sent {
         ArrivedMail {
             provider_id: self.id.to_owned(),
             provider_thread: self.thread.to_owned(),
-            received_at: bench.clock.now() - HOUR * self.ago,
+            received_at: now - HOUR * self.ago,
             own: self.from == SHOP,
             mail: mail::read(raw.as_bytes()).unwrap(),
         }
@@ -202,6 +206,27 @@ fn draft(to: &Address) -> NewDraft {
         orders: Vec::new(),
         why: Vec::new(),
     }
+}
+
+/// A shop in which there is one of everything that the mail desk stores, and nothing of it waits.
+pub(crate) async fn whole_desk(store: &Store, installation: &Installation, now: Timestamp) {
+    let _open = store.begin_connecting(installation, &Personal::new("verifier".to_owned())).await.unwrap();
+    let mailbox = connect(store, installation, SHOP).await;
+    let Lease::Taken(mailbox) =
+        store.lease_mailbox(installation, &mailbox.reference, now + MINUTE).await.unwrap()
+    else {
+        panic!("somebody else has it")
+    };
+    let arrived = Sent::new("whole", "whole", BEN, 0).at(now);
+    let arrival = store.take_mail(installation, &mailbox, arrived).await.unwrap();
+    let Arrival::Stored { mail, task_due, .. } = arrival else { panic!("{arrival:?}") };
+    assert!(store.mailbox_read(installation, &mailbox, Progress::Cursor(9)).await.unwrap());
+    let mail = store.mail(installation, &mail).await.unwrap().unwrap();
+    let due = store.understood(installation, &mail, &understanding(), task_due.unwrap()).await.unwrap();
+    let new = draft(mail.answered().unwrap());
+    store.put_draft(installation, &mail, new, due.unwrap()).await.unwrap();
+    let desk = store.desk(installation).await.unwrap();
+    assert!(store.change_desk(installation, &desk).await.unwrap());
 }
 
 /// What a conversation comes to, without what differs from mailbox to mailbox.
@@ -622,6 +647,7 @@ async fn what_is_limited_is_kept_out_of_sight_and_goes_on_when_the_limit_is_lift
     let PutDraft::Stored { draft, .. } = world.draft(&mail, Some(60)).await else { panic!() };
     let (waits, _) = world.stored(&Sent::new("a2", "other", ANA, 2)).await;
     let request: RecordRef = format!("request/{}", "0".repeat(32)).parse().unwrap();
+    let limited_at = world.bench.clock.now();
     let limiting =
         store.limit_subject(installation, &person(ANA), Limit::Restricted, &request).await.unwrap().unwrap();
     assert_eq!(limiting.threads, 2);
@@ -645,7 +671,19 @@ async fn what_is_limited_is_kept_out_of_sight_and_goes_on_when_the_limit_is_lift
     // Somebody else's mail in the same conversation is not lost, and waits with it.
     assert!(matches!(world.take(&Sent::new("a4", "ana", BEN, 0)).await, Arrival::Stored { .. }));
     assert!(world.thread(&thread.reference).await.is_none());
+    // The mailbox was read to the end since: lifting lets it be read again from when the limit began.
+    let until = world.bench.clock.now() + MINUTE;
+    let Lease::Taken(read) =
+        store.lease_mailbox(installation, &world.mailbox.reference, until).await.unwrap()
+    else {
+        panic!()
+    };
+    assert!(store.mailbox_read(installation, &read, Progress::Cursor(9)).await.unwrap());
+    store.lift_limit(installation, &person(ANA), Limit::Restricted, &request).await.unwrap_err();
+    store.release_mailbox(installation, &read).await.unwrap();
     store.lift_limit(installation, &person(ANA), Limit::Restricted, &request).await.unwrap();
+    let again = store.mailbox(installation, &read.reference).await.unwrap().unwrap();
+    assert_eq!(again.full_sync.map(|full| (full.cursor, full.since)), Some((9, limited_at)));
     assert_eq!(world.thread(&thread.reference).await.unwrap().mails.len(), 2);
     assert!(store.mail(installation, &waits.reference).await.unwrap().is_some());
     let waiting: Vec<_> = store.due().await.unwrap();

@@ -102,10 +102,7 @@ impl Coming<'_> {
         let mail = &self.mail;
         let of = if mail.own { mail.to.iter().chain(&mail.cc).collect() } else { Vec::from_iter(&mail.from) };
         let own = mailbox_address(self.mailbox);
-        of.into_iter()
-            .filter_map(Address::normal)
-            .filter(|normal| Some(normal) != own.as_ref())
-            .collect()
+        of.into_iter().filter_map(Address::normal).filter(|normal| Some(normal) != own.as_ref()).collect()
     }
 
     /// The names of other mails that its conversation may know, the likeliest first.

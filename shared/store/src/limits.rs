@@ -255,10 +255,11 @@ impl Store {
         let rows = self.limit_rows(installation, identifiers).await?;
         let lifted = rows.iter().filter(|(_, row)| !row.limits());
         let orders = self.orders(installation, &about.orders).await?;
-        Ok(Lifted {
-            catch_up_from: lifted.filter_map(|(_, row)| row.catch_up_from).min(),
-            orders: orders.into_iter().map(|record| record.reference).collect(),
-        })
+        let catch_up_from = lifted.filter_map(|(_, row)| row.catch_up_from).min();
+        if let Some(from) = catch_up_from {
+            self.read_mailboxes_again(installation, from).await?;
+        }
+        Ok(Lifted { catch_up_from, orders: orders.into_iter().map(|record| record.reference).collect() })
     }
 
     /// Forgets identifiers that nothing limits any more, once what was missed is on its way.

@@ -707,6 +707,49 @@ impl Store {
         actions
     }
 
+    /// Lets every connected mailbox be read again from then on: what was refused since is missing.
+    ///
+    /// # Errors
+    /// Contended while somebody has a mailbox's lease: what he writes would take the place of this.
+    pub(crate) async fn read_mailboxes_again(
+        &self,
+        installation: &Installation,
+        since: Timestamp,
+    ) -> Result<()> {
+        let tenant = &installation.tenant;
+        for mailbox in self.mailboxes(installation).await? {
+            // Without a cursor the first reading is under way, and reaches further back; what it refused is no older.
+            let (Some(cursor), MailboxState::Connected) = (mailbox.cursor, mailbox.state) else { continue };
+            let since = mailbox.full_sync.as_ref().map_or(since, |full| full.since.min(since));
+            let key = mailbox.key(tenant);
+            let full = FullSync { cursor, since, page: None };
+            let sealed = seal_part(&key, FULL_SYNC, &installation.keys, &full, &*self.entropy)?;
+            let due_at = self.now() + RESEND_AFTER;
+            let next = mailbox.due_row(tenant, due_at);
+            let before = mailbox.due_at.map(|at| mailbox.due_row(tenant, at).key());
+            let mut actions = vec![Action::Update {
+                key,
+                update: Change {
+                    expression: format!("SET {FULL_SYNC} = :full, due_at = :due"),
+                    values: vec![(":full", sealed), (":due", number(due_at.millis()))],
+                },
+                condition: Some(Condition {
+                    expression: "phase = :connected AND (attribute_not_exists(leased_until) OR leased_until <= :at)",
+                    values: vec![
+                        (":connected", text(MailboxState::Connected.name())),
+                        (":at", number(self.now().millis())),
+                    ],
+                }),
+            }];
+            actions.extend(before.filter(|before| *before != next.key()).map(Action::delete));
+            actions.push(due::put(&next));
+            self.transact_unrecorded(Unrecorded::Bookkeeping, actions)
+                .await?
+                .map_err(|_| StoreError::Contended("a mailbox"))?;
+        }
+        Ok(())
+    }
+
     /// Deletes every conversation that came in by a mailbox that is ending, or whose installation ended, and then the
     /// mailbox. `false` when time ran out first.
     ///
