@@ -251,7 +251,7 @@ async fn life() -> (Bench, Vec<(String, Value)>) {
     let breach = store.open_incident(&breach).await.unwrap();
     assert!(store.assess_incident(&breach, &|| true).await.unwrap());
     look(&mut seen);
-    crate::mail_store::whole_desk(store, &installation, now).await;
+    Box::pin(crate::mail_store::whole_desk(store, &installation, now)).await;
     look(&mut seen);
     app.post("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
     look(&mut seen);
@@ -314,7 +314,7 @@ fn began(kind: Kind, item: &Value) -> Option<i64> {
 
 #[tokio::test(start_paused = true)]
 async fn everything_that_is_ever_stored_is_as_the_data_map_says() {
-    let (bench, seen) = life().await;
+    let (bench, seen) = Box::pin(life()).await;
     let environment = &bench.template.functions[0].environment;
     let table_of = |table: Table| match table {
         Table::Data => &environment["STOREWARD_DATA_TABLE"],

@@ -2,7 +2,6 @@
 //! the mailboxes and the shops that it belongs to. What the functions of the mail desk make of it is other modules'.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use storeward_core::data_map::Kind;
@@ -230,12 +229,21 @@ pub(crate) async fn whole_desk(store: &Store, installation: &Installation, now: 
 }
 
 /// What a conversation comes to, without what differs from mailbox to mailbox.
-fn essence(
-    thread: &Thread,
-) -> (ThreadState, String, Vec<(Timestamp, bool)>, BTreeSet<Option<Personal<String>>>) {
-    let mails = thread.mails.iter().map(|mail| (mail.received_at, mail.own)).collect();
-    let people = thread.people.iter().map(Address::normal).collect();
-    (thread.state, thread.subject.expose().clone(), mails, people)
+#[derive(Debug, PartialEq)]
+struct Essence {
+    state: ThreadState,
+    subject: String,
+    mails: Vec<(Timestamp, bool)>,
+    people: BTreeSet<Option<Personal<String>>>,
+}
+
+fn essence(thread: &Thread) -> Essence {
+    Essence {
+        state: thread.state,
+        subject: thread.subject.expose().clone(),
+        mails: thread.mails.iter().map(|mail| (mail.received_at, mail.own)).collect(),
+        people: thread.people.iter().map(Address::normal).collect(),
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -340,11 +348,11 @@ async fn a_mail_is_stored_once_and_whatever_the_order_the_conversation_is_the_sa
         assert_eq!(mails.len(), 4);
         assert!(mails.iter().all(|mail| mail.thread == thread.reference));
         let mut essence = essence(&thread);
-        essence.3.retain(|person| person.as_ref().is_some_and(|person| person.expose() != SHOP));
+        essence.people.retain(|person| person.as_ref().is_some_and(|person| person.expose() != SHOP));
         seen.push(essence);
     }
     assert!(seen.iter().all(|other| *other == seen[0]), "{seen:#?}");
-    assert_eq!(seen[0].0, ThreadState::Open);
+    assert_eq!(seen[0].state, ThreadState::Open);
 }
 
 #[tokio::test(start_paused = true)]
@@ -405,7 +413,8 @@ async fn a_conversation_keeps_within_its_bounds_and_forgets_its_earliest_mails()
     assert_eq!(world.bench.items("subject").len(), thread.people.len());
     // Of a full one the earliest does not come back.
     let mut early = Sent::new("m", "t1", BEN, 200).arrived(&world.bench);
-    early.mail.text = Personal::new((0..10).map(|n| format!("x{n}@example.com ")).collect());
+    let others: Vec<String> = (0..10).map(|n| format!("x{n}@example.com")).collect();
+    early.mail.text = Personal::new(others.join(" "));
     assert_eq!(store.take_mail(&world.installation, &world.mailbox, early).await.unwrap(), Arrival::TooOld);
 }
 
@@ -423,7 +432,7 @@ async fn a_draft_is_sent_once_after_it_was_announced_and_known_again_when_it_com
     assert_eq!(again, put, "a job that is done twice");
     let early = store.announce_sending(installation, &draft).await.unwrap();
     assert!(matches!(early, Announced::TooEarly(at) if at == send_due));
-    world.bench.advance(Duration::from_secs(600)).await;
+    world.bench.advance(MINUTE * 10).await;
     let Announced::First(first) = store.announce_sending(installation, &draft).await.unwrap() else {
         panic!()
     };
@@ -771,7 +780,7 @@ async fn an_uninstalled_shops_mailboxes_end_and_a_purge_leaves_nothing_of_its_ma
     assert_eq!((counts[0].built_in, counts[0].claude, counts[0].tokens, counts[1].claude), (1, 1, 120, 0));
     assert_eq!(store.desk(&world.installation).await.unwrap().revision, 1);
     let ended = store.uninstall(&world.installation, "test").await.unwrap();
-    assert_eq!(ended, [world.mailbox.reference.clone()]);
+    assert_eq!(ended, std::slice::from_ref(&world.mailbox.reference));
     let gone = store.tenant(&world.installation.tenant).await.unwrap().unwrap();
     let ending = store.mailboxes(&gone).await.unwrap().pop().unwrap();
     assert_eq!((ending.state, ending.tokens.is_some()), (MailboxState::Ending, true), "to be revoked");
