@@ -11,13 +11,14 @@ use http::{Request, Response};
 use ring::hmac;
 use serde_json::{Value, json};
 use storeward_core::guard::Decision;
-use storeward_core::time::{DAY, HOUR, Timestamp};
+use storeward_core::time::{DAY, HOUR, MINUTE, Timestamp};
 use storeward_local::runtime::LocalStack;
 use storeward_local::runtime::bundle::{Bundle, Keep, Options};
-use storeward_store::{Acting, By, CaseFilter, CaseState, Deciding, Profile, Store};
+use storeward_store::{Acting, Arrival, ArrivedMail, By, CaseFilter, CaseState, Deciding, Profile, Store};
 use tokio::task::JoinHandle;
 
 use crate::bench::{Bench, CLIENT_ID, SECRETS, SHOP, START, order, root, sample, sign};
+use crate::mail_store::{connect, understanding};
 
 /// A shop beside the samples' one.
 const OTHER: &str = "other-shop.myshopify.com";
@@ -151,6 +152,8 @@ fn fitting(key: &str) -> Value {
     match key {
         "PUT /v1/members" => json!({"newcomers": "agent"}),
         "PUT /v1/members/{id}" => json!({"role": "agent"}),
+        "PATCH /v1/threads/{id}" => json!({"escalated": true}),
+        "PUT /v1/drafts/{id}" => json!({"text": "It is on its way."}),
         _ => json!({"decision": "confirm"}),
     }
 }
@@ -253,8 +256,10 @@ async fn whoever_is_not_at_the_shop_gets_nothing_on_any_route() {
         // And to another shop the case is what no case is.
         if operation.key.contains("{id}") {
             let other = format!("Bearer {}", token(OTHER, SECRETS[0], now, |_| {}));
-            let theirs = local.raw(&key, Some(&other), &[], body.as_bytes()).await;
-            let nothing = local.raw(&named(operation.key, NOTHING), Some(&other), &[], body.as_bytes()).await;
+            let seen = [("if-match", "\"1\"")];
+            let theirs = local.raw(&key, Some(&other), &seen, body.as_bytes()).await;
+            let nothing =
+                local.raw(&named(operation.key, NOTHING), Some(&other), &seen, body.as_bytes()).await;
             assert_eq!((theirs.status().as_u16(), theirs.body()), (404, nothing.body()), "{key}");
         }
     }
@@ -427,12 +432,22 @@ async fn what_is_not_as_documented_is_refused_and_changes_nothing() {
         ("GET /v1/cases/%27%20OR%201%3D1", 404),
         ("GET /v1/savings?months=25", 400),
         ("GET /v1/exceptions?id=1", 400),
+        ("GET /v1/threads?state=canary", 400),
+        ("GET /v1/threads?intent=canary", 400),
+        ("GET /v1/threads?mailbox=canary", 400),
+        ("GET /v1/threads?cursor=canary", 400),
+        ("GET /v1/threads/canary", 404),
+        ("GET /v1/drafts/canary", 404),
+        ("GET /v1/desk?canary=1", 400),
+        ("GET /v1/desk/savings?months=25", 400),
         // Routes that are none: API Gateway's own answer.
         ("DELETE /v1/settings", 404),
         ("POST /v1/cases", 404),
         ("GET /v1/cases/", 404),
         ("GET /v2/cases", 404),
         ("GET /v1/settings/preview", 404),
+        ("DELETE /v1/desk", 404),
+        ("GET /v1/desk/rules/dry-run", 404),
     ] {
         let (found, said) = local.ask(key, &Value::Null).await;
         assert_eq!(found, status, "{key}: {said}");
@@ -449,6 +464,150 @@ async fn what_is_not_as_documented_is_refused_and_changes_nothing() {
         local.ask("PUT /v1/settings", &json!({"window_minutes": 60, "alert": "digest"})).await;
     assert_eq!((status, &changed["window_minutes"], &changed["tag_orders"]), (200, &json!(60), &json!(true)));
     assert_eq!(local.ask("GET /v1/settings", &Value::Null).await, (200, changed));
+}
+
+/// What somebody is told of the mail desk: status, `ETag` and body.
+async fn desk(local: &Local, key: &str, seen: Option<&str>, body: &[u8]) -> (u16, String, Value) {
+    let bearer = format!("Bearer {}", token(SHOP, SECRETS[0], local.stack().now(), |_| {}));
+    let headers: Vec<(&str, &str)> = seen.into_iter().map(|seen| ("if-match", seen)).collect();
+    let answer = local.raw(key, Some(&bearer), &headers, body).await;
+    let tag = answer.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned()).unwrap_or_default();
+    (answer.status().as_u16(), tag, serde_json::from_slice(answer.body()).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn the_mail_desk_is_changed_by_whoever_read_it_last_and_only_to_what_can_be() {
+    let local = Local::new().await;
+    // Given a desk that nobody changed: the defaults, without rules and macros.
+    let (status, tag, defaults) = desk(&local, "GET /v1/desk", None, b"").await;
+    assert_eq!((status, tag.as_str(), &defaults["send_by_rule"]), (200, "\"0\"", &json!(false)));
+    let (_, tag, rules) = desk(&local, "GET /v1/desk/rules", None, b"").await;
+    assert_eq!((tag.as_str(), rules), ("\"0\"", json!({ "rules": [] })));
+    // When a macro is written and a rule that sends it, each change is told by the next revision.
+    let (_, me) = local.ask("GET /v1/me", &Value::Null).await;
+    let text = json!({ "macros": [{ "id": "where", "name": "Where", "text": "See {{tracking_url}}" }] });
+    let put = text.to_string();
+    let (status, tag, said) = desk(&local, "PUT /v1/desk/macros", Some("\"0\""), put.as_bytes()).await;
+    assert_eq!((status, tag.as_str()), (200, "\"1\""), "{said}");
+    let rule = |action: Value| {
+        json!({ "rules": [{ "id": "where", "name": "Where", "enabled": true, "then": [action] }] })
+            .to_string()
+    };
+    let send = rule(json!({ "do": "auto_send", "after_minutes": 30, "macro": "where" }));
+    let (status, tag, sends) = desk(&local, "PUT /v1/desk/rules", Some("\"1\""), send.as_bytes()).await;
+    assert_eq!((status, tag.as_str(), &sends["rules"][0]["stop"]), (200, "\"2\"", &json!(false)), "{sends}");
+    let assign = rule(json!({ "do": "assign", "actor": me["id"] }));
+    let (status, _, said) = desk(&local, "POST /v1/desk/rules/dry-run", None, assign.as_bytes()).await;
+    assert_eq!((status, said), (200, json!({ "mails": [], "complete": true })));
+    // Then nothing else is taken: not over what somebody else wrote, and nothing that cannot be.
+    let hostile = rule(json!({ "do": "assign", "actor": "canary" }));
+    let large = format!(r#"{{"macros":[{{"id":"a","name":"A","text":"{}"}}]}}"#, "x".repeat(70_000));
+    let long = format!(r#"{{"macros":[{{"id":"a","name":"A","text":"{}"}}]}}"#, "x".repeat(5_001));
+    let no_macro = rule(json!({ "do": "draft", "macro": "canary" }));
+    let delay = rule(json!({ "do": "auto_send", "after_minutes": 0 }));
+    let action = rule(json!({ "do": "canary" }));
+    let refused: [(&str, Option<&str>, &str, u16, &str); 17] = [
+        ("PUT /v1/desk", Some("\"0\""), "{}", 412, "desk-changed"),
+        ("PUT /v1/desk/rules", Some("\"1\""), r#"{"rules":[]}"#, 412, "desk-changed"),
+        ("PUT /v1/desk/macros", Some("\"3\""), r#"{"macros":[]}"#, 412, "desk-changed"),
+        ("PUT /v1/desk", Some("canary"), "{}", 400, "invalid-parameter"),
+        ("PUT /v1/desk", None, r#"{"canary":1}"#, 400, "invalid-body"),
+        ("PUT /v1/desk", None, r#"{"threshold":"canary"}"#, 400, "invalid-body"),
+        ("PUT /v1/desk", None, r#"{"first_sync_days":31}"#, 422, "desk-refused"),
+        ("PUT /v1/desk", None, r#"{"links":["http://canary.example.com"]}"#, 422, "desk-refused"),
+        ("PUT /v1/desk/macros", None, r#"{"macros":[]}"#, 422, "desk-refused"),
+        ("PUT /v1/desk/macros", None, &long, 422, "desk-refused"),
+        ("PUT /v1/desk/macros", None, &large, 413, "request-too-large"),
+        ("PUT /v1/desk/rules", None, &no_macro, 422, "desk-refused"),
+        ("PUT /v1/desk/rules", None, &delay, 422, "desk-refused"),
+        ("PUT /v1/desk/rules", None, &action, 422, "desk-refused"),
+        ("PUT /v1/desk/rules", None, &hostile, 422, "desk-refused"),
+        ("POST /v1/desk/rules/dry-run", None, &hostile, 422, "desk-refused"),
+        ("POST /v1/desk/rules/dry-run", None, "", 400, "invalid-body"),
+    ];
+    for (key, seen, body, status, kind) in refused {
+        let (found, _, said) = desk(&local, key, seen, body.as_bytes()).await;
+        assert_eq!((found, kind_of(&said)), (status, kind), "{key} {}: {said}", &body[..body.len().min(60)]);
+        assert!(!said.to_string().contains("canary"), "{said}");
+    }
+    for (key, kept) in [("GET /v1/desk", &defaults), ("GET /v1/desk/rules", &sends)] {
+        let (_, tag, now) = desk(&local, key, None, b"").await;
+        assert_eq!((tag.as_str(), &now), ("\"2\"", kept), "{key}");
+    }
+    // And what is read can be sent back.
+    let put = defaults.to_string();
+    let (status, tag, said) = desk(&local, "PUT /v1/desk", Some("\"2\""), put.as_bytes()).await;
+    assert_eq!((status, tag.as_str(), said), (200, "\"3\"", defaults));
+    let (status, _, savings) = desk(&local, "GET /v1/desk/savings?months=2", None, b"").await;
+    let (months, latest) = (savings["months"].as_array().unwrap().len(), &savings["months"][0]);
+    assert_eq!((status, months, &latest["saved_micro_dollars"]), (200, 2, &Value::Null), "{savings}");
+}
+
+/// Mails of customers that were understood, each of a conversation of its own and a minute after the one before. Beside them
+/// one that was not understood, and one that the shop wrote. Answers their names, the latest first.
+async fn understood(local: &Local, count: u32) -> Vec<String> {
+    let now = local.stack().now();
+    let arrived = |number: u32, from: &str| {
+        let raw = format!(
+            "Message-ID: <{number}@mail.example.com>\r\nFrom: {from}\r\nTo: help@shop.example.com\r\n\
+             Subject: About {number}\r\n\r\nWhere is my parcel?\r\n"
+        );
+        ArrivedMail {
+            provider_id: number.to_string(),
+            provider_thread: number.to_string(),
+            received_at: now - DAY + MINUTE * number,
+            own: from.starts_with("help@"),
+            mail: storeward_core::mail::read(raw.as_bytes()).unwrap(),
+        }
+    };
+    local
+        .with_store(async |store| {
+            let shop = store.shop_id(&SHOP.parse().unwrap());
+            let installation = store.installation(&shop).await.unwrap().unwrap();
+            let mailbox = connect(store, &installation, "help@shop.example.com").await;
+            let mut names = Vec::new();
+            for number in 1..=count {
+                let sender = if number == count { "ben@example.com" } else { "ana@example.com" };
+                let taken = store.take_mail(&installation, &mailbox, arrived(number, sender)).await.unwrap();
+                let Arrival::Stored { mail, .. } = taken else { panic!("{taken:?}") };
+                let mail = store.mail(&installation, &mail).await.unwrap().unwrap();
+                let due_at = mail.due_at.unwrap();
+                store.understood(&installation, &mail, &understanding(), due_at).await.unwrap();
+                names.insert(0, mail.reference.id().to_owned());
+            }
+            for (number, sender) in [(count + 1, "ana@example.com"), (count + 2, "help@shop.example.com")] {
+                store.take_mail(&installation, &mailbox, arrived(number, sender)).await.unwrap();
+            }
+            names
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_dry_run_says_of_the_latest_hundred_mails_what_rules_would_have_done() {
+    let local = Local::new().await;
+    let names = understood(&local, 102).await;
+    let rules = json!({ "rules": [{
+        "id": "ben", "name": "Ben", "enabled": true, "when": { "sender": ["ben@example.com"] },
+        "then": [{ "do": "label", "label": "ben" }, { "do": "escalate" }],
+    }] });
+    let before = local.ask("GET /v1/threads?limit=100", &Value::Null).await;
+    let (status, said) = local.ask("POST /v1/desk/rules/dry-run", &rules).await;
+    assert_eq!((status, &said["complete"]), (200, &json!(true)), "{said}");
+    let mails = said["mails"].as_array().unwrap();
+    let of: Vec<&str> = mails.iter().map(|mail| mail["mail"].as_str().unwrap()).collect();
+    assert_eq!(of, names[..100], "those of customers that were understood, the latest first");
+    let latest = &mails[0]["plan"];
+    assert_eq!(
+        (&latest["labels"], &latest["escalate"], &latest["rules"]),
+        (&json!(["ben"]), &json!(true), &json!(["ben"]))
+    );
+    assert!(mails[1..].iter().all(|mail| mail["plan"]["rules"] == json!([])), "{said}");
+    assert!(!said.to_string().contains("@example.com"), "nobody is named: {said}");
+    // And nothing of it happened; nor does it by the rules that count, of which there are none.
+    let (_, said) = local.ask("POST /v1/desk/rules/dry-run", &json!({})).await;
+    assert_eq!(said["mails"][0]["plan"]["labels"], json!([]));
+    assert_eq!(local.ask("GET /v1/threads?limit=100", &Value::Null).await, before);
 }
 
 #[tokio::test]

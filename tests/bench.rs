@@ -19,6 +19,7 @@ use storeward_core::shop::{ShopDomain, Tenant};
 use storeward_core::time::{Clock, HOUR, ManualClock, Timestamp};
 use storeward_host::{Connections, Context, Invocation, Settings};
 use storeward_local::cloud::Cloud;
+use storeward_local::google::{self, Google};
 use storeward_local::template::Template;
 use storeward_store::{Acting, By, Entropy, Installation, Profile, Store};
 
@@ -148,13 +149,21 @@ fn template() -> Template {
     static READ: OnceLock<Template> = OnceLock::new();
     let read = || {
         let text = std::fs::read_to_string(root().join("template.yaml")).unwrap();
-        let parameters = ["DeploymentKeyCiphertext", "ShopifySecretsCiphertext", "ResendKeyCiphertext"]
-            .map(|name| (name, "set later"));
+        let parameters = [
+            "DeploymentKeyCiphertext",
+            "ShopifySecretsCiphertext",
+            "ResendKeyCiphertext",
+            "GoogleSecretsCiphertext",
+        ]
+        .map(|name| (name, "set later"));
         let more = [
             ("Stage", "development"),
             ("ShopifyClientId", CLIENT_ID),
             ("AppUrl", APP_URL),
             ("MailFrom", "Storeward <alerts@example.com>"),
+            ("GoogleTopic", google::TOPIC),
+            ("PushAudience", google::PUSH_AUDIENCE),
+            ("PushServiceAccount", google::PUSH_SERVICE_ACCOUNT),
         ];
         let parameters = parameters.into_iter().chain(more);
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -174,6 +183,7 @@ impl Bench {
         let secrets = json!({"client_secrets": SECRETS}).to_string();
         let (key, secrets) = (seal(&key, "deployment"), seal(&secrets, "shopify"));
         let resend = seal(storeward_local::resend::KEY, "resend");
+        let google = seal(&Google::secrets().to_string(), "google");
         let mut template = template();
         for function in &mut template.functions {
             for (variable, value) in &mut function.environment {
@@ -181,6 +191,7 @@ impl Bench {
                     "STOREWARD_DEPLOYMENT_KEY" => value.clone_from(&key),
                     "STOREWARD_SHOPIFY_SECRETS" => value.clone_from(&secrets),
                     "STOREWARD_RESEND_KEY" => value.clone_from(&resend),
+                    "STOREWARD_GOOGLE_SECRETS" => value.clone_from(&google),
                     _ => {}
                 }
             }

@@ -270,7 +270,14 @@ fn an_alarm_watches_the_log_of_every_function_that_calls_out() {
         .collect();
     let calls_out = |handler: &str| {
         let settings = bootstrap::function(handler).unwrap().settings();
-        settings.contains(&Setting::ShopifyEndpoint) || settings.contains(&Setting::ResendEndpoint)
+        let outside = [
+            Setting::ShopifyEndpoint,
+            Setting::ResendEndpoint,
+            Setting::GoogleTokenUrl,
+            Setting::GmailEndpoint,
+            Setting::AnthropicEndpoint,
+        ];
+        outside.iter().any(|setting| settings.contains(setting))
     };
     let functions = resources.values().map(|resource| &resource["Properties"]);
     let calling: BTreeSet<String> = functions

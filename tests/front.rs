@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use storeward_core::oauth::{Access, Scopes};
 use storeward_core::time::Timestamp;
 use storeward_host::{
-    IncidentOrder, MAX_BODY, Notice, ProblemKind, PurgeOrder, ReconcileOrder, RetentionOrder,
+    DeskTask, IncidentOrder, MAX_BODY, Notice, ProblemKind, PurgeOrder, ReconcileOrder, RetentionOrder,
+    SyncOrder,
 };
 use storeward_store::{Installation, Profile, Task, Work};
 
@@ -432,6 +433,8 @@ async fn every_committed_message_is_a_real_one_and_every_event_is_answered() {
                 "jobs/match-order" => again::<Task>(body),
                 "jobs/apply-retention" => again::<RetentionOrder>(body),
                 "jobs/handle-incident" => again::<IncidentOrder>(body),
+                "jobs/sync-mailbox" => again::<SyncOrder>(body),
+                "jobs/classify-email" | "jobs/draft-reply" | "jobs/send-reply" => again::<DeskTask>(body),
                 _ => again::<Work>(body),
             };
             assert_eq!(serde_json::from_str::<Value>(body).unwrap(), written_again, "{name}");

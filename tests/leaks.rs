@@ -62,7 +62,7 @@ thread_local! {
 
 /// Begins to listen to what this thread logs: everything that is logged where it is deployed, in that form, and our crates
 /// at their finest level.
-fn listen() {
+pub(crate) fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let ours = bootstrap::FUNCTIONS.iter().map(|function| {

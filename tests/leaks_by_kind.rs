@@ -11,13 +11,17 @@ use axum::middleware::{self, Next};
 use serde_json::{Value, json};
 use storeward_core::data_map::{Category, Kind, Processor};
 use storeward_core::guard::{Alert, GuardSettings};
+use storeward_core::intent::{Confidence, Intent};
 use storeward_core::oauth::{Access, AccessToken, Refresh, Scopes};
 use storeward_core::rights::{Corrections, OpenedBy, Person, RightsKind};
 use storeward_core::time::{Clock as _, DAY, HOUR, ManualClock, Timestamp};
 use storeward_host::{Happened, Notice, Queue};
 use storeward_local::resend::{self, Resend};
 use storeward_local::shopify::{Shopify, SimulatedOrder, SimulatedShop};
-use storeward_store::{Asking, Installation, Proof, PurgeReport, RecordRef};
+use storeward_store::{
+    Arrival, ArrivedMail, Asking, Author, Connecting, Engine, Installation, Lease, MailTokens, NewDraft,
+    Progress, Proof, PurgeReport, RecordRef, Understanding,
+};
 
 use crate::bench::{START, sample, sample_body};
 use crate::leaks::{Canary, DOMAIN, MERCHANT, PERSON, World, orders, take_logged};
@@ -34,6 +38,7 @@ enum Part {
     Installed,
     Ordered,
     Decided,
+    Written,
     Asked,
     Breached,
     Erased,
@@ -86,6 +91,23 @@ const fn told(kind: Kind) -> (Part, &'static [&'static str]) {
         | Kind::Due => (Part::Ordered, &[]),
         Kind::Exception => (Part::Decided, &["order.shipping_address.address1"]),
         Kind::Access => (Part::Decided, &[]),
+        Kind::Mailbox => (Part::Written, &["mailbox.address", "mailbox.access", "mailbox.refresh"]),
+        Kind::Thread => (Part::Written, &["order.customer.email", "mail.name", "mail.subject"]),
+        Kind::Mail => (
+            Part::Written,
+            &[
+                "order.customer.email",
+                "mail.name",
+                "mail.subject",
+                "mail.text",
+                "mail.quoted",
+                "mail.signature",
+                "mail.sentence",
+            ],
+        ),
+        Kind::Draft => (Part::Written, &["order.customer.email", "draft.text"]),
+        Kind::Desk => (Part::Written, &["desk.signature"]),
+        Kind::MailboxRoute | Kind::Connecting | Kind::ThreadIndex | Kind::MailLink => (Part::Written, &[]),
         Kind::Rectification => (
             Part::Asked,
             &["order.customer.id", "account.email", "account.phone", "corrected.email", "corrected.phone"],
@@ -323,6 +345,88 @@ impl Story {
         }
         self.work("decided").await;
         self.told(Part::Decided);
+    }
+
+    /// The merchant connects a mailbox, and the person writes to it.
+    async fn write(&mut self) {
+        let (store, installation) = (self.world.app.store().await, &self.world.installation);
+        let canaries = &mut self.world.canaries;
+        canaries.whose = MERCHANT;
+        let address = canaries.next("mailbox.address", |n| format!("canary{n:04}@shop.example.com"));
+        let tokens = MailTokens {
+            access: canaries.text("mailbox.access").into(),
+            expires_at: self.world.bench.clock.now() + DAY,
+            refresh: canaries.text("mailbox.refresh").into(),
+            scopes: "test".to_owned(),
+        };
+        let mut desk = store.desk(installation).await.unwrap();
+        desk.settings.signature = canaries.text("desk.signature").into();
+        assert!(store.change_desk(installation, &desk).await.unwrap());
+        canaries.whose = PERSON;
+        let [name, subject, text, quoted, signature] =
+            ["mail.name", "mail.subject", "mail.text", "mail.quoted", "mail.signature"]
+                .map(|field| canaries.text(field));
+        let (sentence, reply) = (canaries.text("mail.sentence"), canaries.text("draft.text"));
+        let email = self.world.orders[0]["customer"]["email"].as_str().unwrap();
+        let raw = format!(
+            "Message-ID: <1@mail.example.com>\r\nFrom: \"{name}\" <{email}>\r\nTo: {address}\r\n\
+             Subject: {subject}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text} {sentence}\r\n\r\n\
+             On Monday the shop wrote:\r\n> {quoted}\r\n\r\n-- \r\n{signature}\r\n"
+        );
+        let state = store.begin_connecting(installation, &"verifier".to_owned().into()).await.unwrap();
+        self.look("about to connect a mailbox").await;
+        let (_, attempt) = store.connecting(&state).await.unwrap().unwrap();
+        let address = address.into();
+        let connected = store.connect_mailbox(installation, &attempt, &address, &tokens, 1, 7).await.unwrap();
+        let Connecting::Connected { mailbox, .. } = connected else { panic!("{connected:?}") };
+        let until = self.world.bench.clock.now() + HOUR;
+        let Lease::Taken(mailbox) = store.lease_mailbox(installation, &mailbox, until).await.unwrap() else {
+            panic!("somebody else has it")
+        };
+        let arrived = ArrivedMail {
+            provider_id: "1".to_owned(),
+            provider_thread: "1".to_owned(),
+            received_at: self.world.bench.clock.now(),
+            own: false,
+            mail: storeward_core::mail::read(raw.as_bytes()).unwrap(),
+        };
+        let arrival = store.take_mail(installation, &mailbox, arrived).await.unwrap();
+        let Arrival::Stored { mail, task_due, .. } = arrival else { panic!("{arrival:?}") };
+        assert!(store.mailbox_read(installation, &mailbox, Progress::Cursor(2)).await.unwrap());
+        let mail = store.mail(installation, &mail).await.unwrap().unwrap();
+        let understanding = Understanding {
+            intent: Intent::Question,
+            confidence: Confidence::CERTAIN,
+            language: None,
+            sentence: sentence.into(),
+            engine: Engine::BuiltIn,
+            orders: Vec::new(),
+            labels: BTreeSet::new(),
+            assign: None,
+            escalate: false,
+            ignore: false,
+            draft: true,
+            auto_send_after: None,
+            macro_id: None,
+            matched: Vec::new(),
+            why: Vec::new(),
+        };
+        let due = store.understood(installation, &mail, &understanding, task_due.unwrap()).await.unwrap();
+        let draft = NewDraft {
+            text: reply.into(),
+            to: mail.answered().unwrap().clone(),
+            subject: mail.subject.clone(),
+            needs_human: false,
+            auto_send_after: None,
+            author: Author::Template,
+            macro_id: None,
+            language: None,
+            orders: Vec::new(),
+            why: Vec::new(),
+        };
+        store.put_draft(installation, &mail, draft, due.unwrap()).await.unwrap();
+        self.look("written to").await;
+        self.told(Part::Written);
     }
 
     async fn change(&mut self) {
@@ -604,6 +708,7 @@ async fn every_kind_keeps_its_personal_fields_sealed_and_nothing_of_the_erased_i
     story.install().await;
     story.order().await;
     story.decide().await;
+    story.write().await;
     story.change().await;
     story.ask().await;
     story.breach().await;

@@ -84,6 +84,17 @@ fn functions_template_crates_and_samples_name_the_same() {
     }
 }
 
+/// Where others are: settings that a deployment leaves as they are.
+const ELSEWHERE: [Setting; 7] = [
+    Setting::ShopifyEndpoint,
+    Setting::ResendEndpoint,
+    Setting::GoogleAuthUrl,
+    Setting::GoogleTokenUrl,
+    Setting::GmailEndpoint,
+    Setting::GoogleKeysUrl,
+    Setting::AnthropicEndpoint,
+];
+
 #[test]
 fn every_function_gets_exactly_the_settings_it_uses() {
     let mut used = BTreeSet::new();
@@ -93,8 +104,8 @@ fn every_function_gets_exactly_the_settings_it_uses() {
         assert_eq!(settings.len(), function.settings().len(), "{}: a setting twice", function.name);
         let variables: BTreeSet<&str> = settings
             .iter()
-            // Only a local run or a test puts something in the place of Shopify and Resend.
-            .filter(|setting| ![Setting::ShopifyEndpoint, Setting::ResendEndpoint].contains(setting))
+            // Only a local run or a test puts something in the place of Shopify, Resend, Google and Claude.
+            .filter(|setting| !ELSEWHERE.contains(setting))
             .map(|setting| setting.variable())
             .collect();
         let given: BTreeSet<&str> = deployed.environment.keys().map(String::as_str).collect();
@@ -251,6 +262,8 @@ async fn life() -> (Bench, Vec<(String, Value)>) {
     let breach = store.open_incident(&breach).await.unwrap();
     assert!(store.assess_incident(&breach, &|| true).await.unwrap());
     look(&mut seen);
+    Box::pin(crate::mail_store::whole_desk(store, &installation, now)).await;
+    look(&mut seen);
     app.post("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
     look(&mut seen);
     bench.drain(&app).await;
@@ -312,7 +325,7 @@ fn began(kind: Kind, item: &Value) -> Option<i64> {
 
 #[tokio::test(start_paused = true)]
 async fn everything_that_is_ever_stored_is_as_the_data_map_says() {
-    let (bench, seen) = life().await;
+    let (bench, seen) = Box::pin(life()).await;
     let environment = &bench.template.functions[0].environment;
     let table_of = |table: Table| match table {
         Table::Data => &environment["STOREWARD_DATA_TABLE"],
@@ -324,7 +337,7 @@ async fn everything_that_is_ever_stored_is_as_the_data_map_says() {
     let records: BTreeSet<i64> = seen
         .iter()
         .filter(|(_, item)| {
-            ["order", "case", "exception", "rectification", "export", "request"]
+            ["order", "case", "exception", "rectification", "export", "request", "thread"]
                 .contains(&item["kind"]["S"].as_str().unwrap_or_default())
         })
         .filter_map(|(_, item)| number(item, "expires_at"))
@@ -366,24 +379,30 @@ async fn everything_that_is_ever_stored_is_as_the_data_map_says() {
 }
 
 /// What a merchant's browser is sent to or calls while the app is installed: on the API's address and without its
-/// authorizer. It is Shopify's protocol and not the merchants' API, so the document says nothing of it.
-const BROWSERS: [(&str, &str, bool); 3] = [
+/// authorizer. It is Shopify's protocol and Google's and not the merchants' API, so the document says nothing of it.
+const BROWSERS: [(&str, &str, bool); 5] = [
     ("GET /auth", "api/oauth-install", false),
     ("GET /auth/callback", "api/oauth-callback", false),
     ("POST /auth/session", "api/token-exchange", false),
+    ("GET /google/start", "api/google-oauth", false),
+    ("GET /google/callback", "api/google-oauth", false),
 ];
 
 /// Every function of the merchants' API that asks who is calling, with its routes.
-pub(crate) const MERCHANTS: [(&str, &[Route]); 9] = [
+pub(crate) const MERCHANTS: [(&str, &[Route]); 13] = [
     (cases::FUNCTION.name, cases::ROUTES),
+    (desk::FUNCTION.name, desk::ROUTES),
+    (drafts::FUNCTION.name, drafts::ROUTES),
     (exceptions::FUNCTION.name, exceptions::ROUTES),
     (incidents::FUNCTION.name, incidents::ROUTES),
+    (mailboxes::FUNCTION.name, mailboxes::ROUTES),
     (members::FUNCTION.name, members::ROUTES),
     (processors::FUNCTION.name, processors::ROUTES),
     (requests::FUNCTION.name, requests::ROUTES),
     (savings::FUNCTION.name, savings::ROUTES),
     (service::FUNCTION.name, service::ROUTES),
     (settings::FUNCTION.name, settings::ROUTES),
+    (threads::FUNCTION.name, threads::ROUTES),
 ];
 
 /// Every function of the operators' API, with its routes.

@@ -10,6 +10,7 @@
 
 pub mod api;
 pub mod bench;
+mod claude;
 mod consent;
 mod crashes;
 mod demo;
@@ -26,6 +27,9 @@ mod leaks_by_kind;
 pub mod ledger;
 pub mod ledgers;
 mod limits;
+mod mail_desk;
+mod mail_store;
+mod mailboxes;
 mod mutants;
 mod notifying;
 pub mod parsers;

@@ -6,11 +6,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use storeward_api::{DecisionRequest, PreviewRequest, SettingsBody};
+use storeward_core::google_oauth::{Callback, State};
 use storeward_core::guard::GuardSettings;
+use storeward_core::intent::{self, Classified, Reading};
+use storeward_core::jwt::{IssuerKeys, key_named};
+use storeward_core::mail::{self, MAX_TEXT, MessageId, Reply};
 use storeward_core::matching::{self, Features, Seen, Side};
 use storeward_core::normalize;
 use storeward_core::oauth::Query;
 use storeward_core::order::Order;
+use storeward_core::personal::Personal;
+use storeward_core::push::{ExpectedPush, LARGEST, MailboxNotice, PushToken};
 use storeward_core::session::SessionToken;
 use storeward_core::shop::ShopDomain;
 use storeward_core::time::Timestamp;
@@ -24,15 +30,18 @@ use storeward_store::RecordRef;
 pub type Parser = fn(&[u8]);
 
 /// All of them, by the name of their fuzz target.
-pub const PARSERS: [(&str, Parser); 8] = [
+pub const PARSERS: [(&str, Parser); 11] = [
     ("order", order),
     ("webhook_bodies", webhook_bodies),
     ("texts", texts),
+    ("classify", classify),
     ("session_token", session_token),
     ("oauth_query", oauth_query),
     ("api_bodies", api_bodies),
     ("matching", matching),
     ("graphql_orders", graphql_orders),
+    ("mail", mail),
+    ("google", google),
 ];
 
 /// The app that the tokens are for, and when they are read.
@@ -162,6 +171,61 @@ pub fn graphql_orders(bytes: &[u8]) {
     assert_eq!(serde_json::to_vec(&again).expect("and again"), kept);
 }
 
+/// Mails. What is kept has its bounds, what is new in them stays new, and an answer to one is read as such.
+pub fn mail(bytes: &[u8]) {
+    let Ok(read) = mail::read(bytes) else { return };
+    assert!(read.text.expose().len() <= MAX_TEXT && read.new_text.expose().len() <= read.text.expose().len());
+    assert_eq!(read.text.expose().is_empty(), read.new_text.expose().is_empty());
+    let (Some(from), Some(to), Some(answered)) = (&read.from, read.answered(), &read.message_id) else {
+        return;
+    };
+    let reply = Reply {
+        message_id: MessageId::new("test", "shop.example.com").expect("plain words"),
+        from: from.clone(),
+        to: to.clone(),
+        subject: read.subject.clone(),
+        in_reply_to: Some(answered.clone()),
+        references: read.references.clone(),
+        text: Personal::new("Thank you.".to_owned()),
+        date: NOW,
+        auto_submitted: true,
+    };
+    let Ok(composed) = mail::compose(&reply) else { return };
+    let again = mail::read(&composed).expect("what was composed is a mail");
+    assert_eq!(again.message_id, Some(reply.message_id));
+    assert_eq!(again.in_reply_to.first(), Some(answered));
+    assert_eq!(again.references.last(), Some(answered));
+    assert_eq!(again.text.expose(), "Thank you.");
+    assert!(again.automatic.is_some() && again.to.len() == 1 && again.attachments.is_empty());
+}
+
+/// What comes from Google, or from whoever says so: pushes, their tokens, and what a browser comes back with. A token that
+/// nobody signed counts nowhere; a notice that was read is the same when it is pushed again.
+pub fn google(bytes: &[u8]) {
+    if let Ok(notice) = MailboxNotice::read(bytes) {
+        assert!(bytes.len() <= LARGEST);
+        let data = serde_json::json!({
+            "emailAddress": notice.address.expose(), "historyId": notice.history_id.to_string(),
+        });
+        let again = serde_json::json!({
+            "message": { "data": URL_SAFE_NO_PAD.encode(data.to_string()), "message_id": notice.message_id },
+            "deliveryAttempt": notice.attempt,
+        });
+        assert_eq!(MailboxNotice::read(again.to_string().as_bytes()), Ok(notice));
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let _kid = key_named(text);
+    let key = serde_json::json!({ "keys": [{ "kty": "RSA", "kid": "a", "n": "AQAB", "e": "AQAB" }] });
+    let keys = IssuerKeys::read(&key).expect("a set of keys");
+    let expected = ExpectedPush { audience: "test-audience", service_account: "pusher@example.com" };
+    assert!(PushToken::verify(text, &expected, &keys, NOW).is_err());
+    let _keys = serde_json::from_slice(bytes).ok().and_then(|document| IssuerKeys::read(&document));
+    let Ok(query) = Query::parse(text) else { return };
+    if let Some(Callback::Agreed { state, .. } | Callback::Refused { state, .. }) = Callback::read(&query) {
+        assert_eq!(State::read(state.as_str()), Some(state));
+    }
+}
+
 /// Single texts: what stands in headers, fields and links. A normal form is its own normal form.
 pub fn texts(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
@@ -184,6 +248,23 @@ pub fn texts(bytes: &[u8]) {
             Some(time.seconds())
         );
     }
+}
+
+/// What a customer wrote; the first line is the subject. The same mail is told the same, what decided is a part of it, and
+/// what is kept of the answer reads back.
+pub fn classify(bytes: &[u8]) {
+    let Ok(mail) = std::str::from_utf8(bytes) else { return };
+    let (subject, text) = mail.split_once('\n').map_or((None, mail), |(subject, text)| (Some(subject), text));
+    let told = intent::classify(&Reading { subject, text });
+    assert_eq!(intent::classify(&Reading { subject, text }), told);
+    assert!(mail.contains(told.sentence.expose().as_str()));
+    let kept = serde_json::to_vec(&told).expect("an answer is written as JSON");
+    let again: Classified = serde_json::from_slice(&kept).expect("what was kept is an answer");
+    assert_eq!(
+        (again.intent, again.confidence, again.sentence),
+        (told.intent, told.confidence, told.sentence)
+    );
+    assert_eq!(again.evidence.len(), told.evidence.len());
 }
 
 #[cfg(test)]
@@ -213,6 +294,14 @@ mod tests {
             "customer":{"legacyResourceId":"2","defaultEmailAddress":{"emailAddress":"a@example.com"},
             "defaultPhoneNumber":null},"billingAddress":null,
             "shippingAddress":{"address1":"1 Example Street","zip":"20001","countryCodeV2":"US"}}"##;
+        let mail = "From: Sample <sample.customer@example.com>\r\nReply-To: =?utf-8?q?S=C3=A4mple?= <a@example.com>\r\n\
+            Message-ID: <1@example.com>\r\nReferences: <0@example.com>\r\nSubject: Re: Order\r\n\
+            Content-Type: multipart/alternative; boundary=\"b\"\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\n\
+            Content-Transfer-Encoding: quoted-printable\r\n\r\nWhere is it=3F\r\n\r\nOn 20 Nov 2026 shop@example.com wrote:\r\n\
+            > Hello\r\n--b\r\nContent-Type: text/html\r\n\r\n<p style='color:#000'>Where <b>is</b> it?</p>\r\n--b--\r\n";
+        // {"emailAddress":"support@example.com","historyId":"1024"}
+        let push = r#"{"message":{"data":"eyJlbWFpbEFkZHJlc3MiOiJzdXBwb3J0QGV4YW1wbGUuY29tIiwiaGlzdG9yeUlkIjoiMTAyNCJ9",
+            "messageId":"1","message_id":"1"},"subscription":"projects/p/subscriptions/s","deliveryAttempt":1}"#;
         let texts = [
             "+1 (202) 555-0123 ext. 4",
             "Sample.Customer+tag@Example.com",
@@ -223,8 +312,13 @@ mod tests {
             "code=1&shop=storeward-demo.myshopify.com&state=a%2Bb&timestamp=1795190400",
             r#"{"window_minutes":60,"alert":"digest","digest_hour":7,"sensitivity":"thorough"}"#,
             r#"{"decision":"never_this_household"}"#,
+            "Re: Order #1043\nHi, my parcel hasn't arrived (https://example.com/track). No refund needed, I just want it by Friday!",
             claims,
             node,
+            mail,
+            push,
+            "code=4%2F0a&state=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE&scope=a%20b&authuser=0",
+            r#"{"keys":[{"kty":"RSA","kid":"a","n":"AQAB","e":"AQAB","alg":"RS256","use":"sig"}]}"#,
         ];
         let pair = serde_json::json!([
             sample_body("webhooks/orders-create/first"),

@@ -2,8 +2,10 @@
 //! `template.yaml` lets it do. Everything done is allowed, and what is allowed beyond that stands here with its reason.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use storeward_core::desk::rules::Action;
 use storeward_core::guard::{Alert, GuardSettings};
 use storeward_core::incident::{Reach, Severity, Words};
 use storeward_core::limits::Limit;
@@ -11,11 +13,16 @@ use storeward_core::normalize::identifiers;
 use storeward_core::rights::{Corrections, OpenedBy, Person, RightsKind};
 use storeward_core::time::{HOUR, MINUTE};
 use storeward_host::{Happened, Notice};
+use storeward_local::claude::Trouble::Overloaded;
+use storeward_local::google::Trouble;
 use storeward_local::shopify::Shopify;
+use storeward_local::shopify::oauth::AppCredentials;
 use storeward_store::{Asking, Installation, NewIncident, Phase, Profile};
 
-use crate::bench::{App, Bench, SECRETS, SHOP, order, root, sample, sample_body, signed_delivery};
+use crate::bench::{App, Bench, CLIENT_ID, SECRETS, SHOP, order, root, sample, sample_body, signed_delivery};
 use crate::consent::{World, shop};
+use crate::mail_desk::{self, World as MailDesk};
+use crate::mailboxes::{self, ADDRESS as MAILBOX, World as Mailboxes};
 use crate::support::faults::FaultPlan;
 use crate::support::wire::{Sent, Wire};
 
@@ -37,7 +44,7 @@ const LAMBDAS_OWN: [&str; 8] = [
 ];
 
 /// What a function may do and does not do in this life, with the reason why it may.
-const UNUSED: [(&str, &str, &str); 10] = [
+const UNUSED: [(&str, &str, &str); 21] = [
     ("jobs/apply-retention", "dynamodb:PutItem DataTable", AFTER_A_DEPLOYMENT),
     ("webhooks/app-uninstalled", "dynamodb:GetItem DataTable", AT_ONCE),
     ("webhooks/shop-redact", "dynamodb:GetItem DataTable", AT_ONCE),
@@ -48,6 +55,17 @@ const UNUSED: [(&str, &str, &str); 10] = [
     ("schedules/announce-processors", "sqs:SendMessage AnnounceProcessorsDeadLetters", BY_LAMBDA),
     ("schedules/watch-incidents", "sqs:SendMessage WatchIncidentsDeadLetters", BY_LAMBDA),
     ("jobs/handle-incident", "sqs:SendMessage HandleIncidentQueue", OUT_OF_TIME),
+    ("schedules/renew-watches", "sqs:SendMessage RenewWatchesDeadLetters", BY_LAMBDA),
+    ("schedules/sweep-due", "sqs:SendMessage SyncMailboxQueue", NO_MAILBOX),
+    ("schedules/sweep-due", "sqs:SendMessage ClassifyEmailQueue", NO_MAILBOX),
+    ("schedules/sweep-due", "sqs:SendMessage DraftReplyQueue", NO_MAILBOX),
+    ("schedules/sweep-due", "sqs:SendMessage SendReplyQueue", NO_MAILBOX),
+    ("webhooks/app-uninstalled", "sqs:SendMessage SyncMailboxQueue", NO_MAILBOX),
+    ("webhooks/app-uninstalled", "dynamodb:DeleteItem DataTable", NO_MAILBOX),
+    ("webhooks/shop-redact", "sqs:SendMessage SyncMailboxQueue", NO_MAILBOX),
+    ("webhooks/shop-redact", "dynamodb:DeleteItem DataTable", NO_MAILBOX),
+    ("api/service", "sqs:SendMessage SyncMailboxQueue", NO_MAILBOX),
+    ("api/service", "dynamodb:DeleteItem DataTable", NO_MAILBOX),
 ];
 
 /// Who objects to the use of their data.
@@ -62,6 +80,9 @@ const AFTER_A_DEPLOYMENT: &str =
     "a deployment that keeps things for a shorter time lets them be gone through once more";
 
 const OUT_OF_TIME: &str = "a run whose time is over asks for the next one: these shops are too few for that";
+
+const NO_MAILBOX: &str =
+    "what is due for mail is sent again, and mailboxes are ended with their shop: this one has neither";
 
 const AT_ONCE: &str =
     "what another instance renewed is read where two need a token at once: here nobody else does";
@@ -642,7 +663,11 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     life.bench.advance(HOUR * 24).await;
     life.invoke("schedules/seal-ledger", sample("schedules/seal-ledger/daily")).await;
 
-    life.compare(|function| !API.contains(&function) && !OPERATORS.contains(&function) && function != ENDING);
+    life.compare(|function| {
+        let elsewhere =
+            [&API[..], &OPERATORS, &MAILBOXES, &MAIL_DESK].iter().any(|names| names.contains(&function));
+        !elsewhere && function != ENDING
+    });
 }
 
 impl Watched<'_> {
@@ -747,6 +772,214 @@ async fn the_function_that_ends_a_shop_may_do_what_it_does_and_nothing_else() {
     life.compare(|function| function == ENDING);
 }
 
+/// The functions that touch Google: what they do depends on what it answers.
+const MAILBOXES: [&str; 5] = [
+    "api/google-oauth",
+    "api/mailboxes",
+    "jobs/sync-mailbox",
+    "pushes/gmail-push",
+    "schedules/renew-watches",
+];
+
+impl Watched<'_> {
+    /// Connects a mailbox, step by step.
+    async fn consent(&mut self, world: &Mailboxes) {
+        let _by_the_test_itself = self.wire.take();
+        let query = world.begin(&world.installation).await;
+        self.book("api/mailboxes");
+        let answer = world.browse(&world.app, "/google/start", &query, None).await;
+        self.book("api/google-oauth");
+        let (query, cookie) = world.agree(&answer).await;
+        let answer = world.browse(&world.app, "/google/callback", &query, Some(&cookie)).await;
+        assert_eq!(answer["statusCode"], 302, "{answer}");
+        self.book("api/google-oauth");
+    }
+
+    /// Takes what Gmail tells, and works on what comes of it and on what waits.
+    async fn told(&mut self, world: &Mailboxes) {
+        let _by_the_test_itself = self.wire.take();
+        for status in world.push().await {
+            assert_eq!(status, 204);
+        }
+        self.book("pushes/gmail-push");
+        self.work("jobs/sync-mailbox").await;
+    }
+
+    async fn looked_after(&mut self, world: &Mailboxes, by: Duration) {
+        world.advance(by).await;
+        let _by_the_test_itself = self.wire.take();
+        self.invoke("schedules/renew-watches", sample("schedules/renew-watches/hourly")).await;
+        self.told(world).await;
+    }
+}
+
+#[tokio::test]
+async fn every_function_that_touches_google_may_do_what_it_does_and_nothing_else() {
+    let mut world = Mailboxes::new().await;
+    let wire = Wire::default();
+    world.app = world.bench.app_through(wire.tap(world.bench.transport()), FaultPlan::none());
+    let app = world.bench.app_through(wire.tap(world.bench.transport()), FaultPlan::none());
+    let roles = Roles::new(&world.bench);
+    let mut life = Watched { bench: &world.bench, app, wire, roles, used: BTreeMap::new() };
+    // Connected and read; then a mail, its answer in the same conversation, and a gap in the history.
+    life.consent(&world).await;
+    life.told(&world).await;
+    for (number, subject) in [(1, "First"), (2, "Second")] {
+        world.google.deliver(MAILBOX, mailboxes::mail(number, subject));
+        life.told(&world).await;
+    }
+    let answer = format!(
+        "To: customer1@example.com\r\nFrom: {MAILBOX}\r\nSubject: Re: First\r\nReferences: <test-1@example.com>\r\n\r\nDone."
+    );
+    world.google.human_sends(MAILBOX, answer, None).unwrap();
+    world.google.forget_history(MAILBOX);
+    life.told(&world).await;
+    // Renewed, throttled, and read unasked.
+    life.looked_after(&world, HOUR * 30).await;
+    world.google.trouble_at(MAILBOX, "history.list", Trouble::Quota);
+    life.looked_after(&world, HOUR * 2).await;
+    life.looked_after(&world, HOUR * 2).await;
+    // Listed and read now.
+    let id = world.mailbox().await.reference.id().to_owned();
+    for (key, status) in [("GET /v1/mailboxes", 200), ("POST /v1/mailboxes/{id}/sync", 202)] {
+        let _by_the_test_itself = life.wire.take();
+        assert_eq!(world.ask(&world.installation, key, &id).await.0, status);
+        life.book("api/mailboxes");
+    }
+    life.told(&world).await;
+    // Lost, connected again, and disconnected.
+    world.google.end_consent(MAILBOX);
+    life.looked_after(&world, HOUR * 2).await;
+    life.consent(&world).await;
+    world.advance(HOUR * 2).await;
+    let _by_the_test_itself = life.wire.take();
+    assert_eq!(world.ask(&world.installation, "DELETE /v1/mailboxes/{id}", &id).await.0, 202);
+    life.book("api/mailboxes");
+    life.told(&world).await;
+    assert!(world.bench.items("mailbox").is_empty() && world.bench.items("mail").is_empty());
+    life.compare(|function| MAILBOXES.contains(&function));
+}
+
+/// The functions that make something of a mail: what they do depends on what Claude, Shopify and Gmail answer.
+const MAIL_DESK: [&str; 5] =
+    ["api/drafts", "api/threads", "jobs/classify-email", "jobs/draft-reply", "jobs/send-reply"];
+
+impl Watched<'_> {
+    /// Asks an API function of the mail desk.
+    async fn desk(&mut self, world: &MailDesk, key: &str, id: &str, revision: Option<i64>, body: &Value) {
+        let _by_the_test_itself = self.wire.take();
+        let (status, answer) = world.api(key, id, revision, body).await;
+        assert!(status < 300, "{key}: {answer}");
+        self.book(if key.contains("/v1/drafts") { "api/drafts" } else { "api/threads" });
+    }
+
+    /// A mail comes in, and its jobs work on it; between them Claude fails once, tokens end, and time passes.
+    async fn mail(&mut self, world: &MailDesk, mail: &mail_desk::Mail<'_>, fails: bool) {
+        world.inner.google.deliver(MAILBOX, mail.raw()).unwrap();
+        world.inner.settle().await;
+        for function in ["jobs/classify-email", "jobs/draft-reply"] {
+            world.advance(HOUR).await;
+            if fails {
+                world.claude.trouble_next(Overloaded { retry_after: None });
+            }
+            for _ in 0..2 {
+                let _by_the_test_itself = self.wire.take();
+                self.work(function).await;
+                world.advance(MINUTE).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_function_of_the_mail_desk_may_do_what_it_does_and_nothing_else() {
+    let mut world = MailDesk::new(true).await;
+    // A shop whose tokens end: the jobs renew them.
+    world.shopify.set_app(AppCredentials {
+        client_id: CLIENT_ID.to_owned(),
+        client_secrets: SECRETS.map(str::to_owned).into(),
+        redirect_urls: Vec::new(),
+    });
+    let mut event = sample("api/token-exchange/session");
+    event["headers"]["authorization"] = json!(format!("Bearer {}", world.shopify.session_token(SHOP)));
+    let answer = world.inner.app.invoke("api/token-exchange", event).await.unwrap();
+    assert_eq!(answer["statusCode"], 200, "{answer}");
+    world.answers_shipping().await;
+    world
+        .configure(|desk| {
+            let mut asks = desk.rules[0].clone();
+            asks.id = "asks".to_owned();
+            asks.when.returning_customer = Some(true);
+            asks.then = vec![Action::Label { label: "again".to_owned() }];
+            desk.rules.push(asks);
+        })
+        .await;
+    let wire = Wire::default();
+    world.inner.app =
+        world.inner.bench.app_through(wire.tap(world.inner.bench.transport()), FaultPlan::none());
+    let world = world;
+    let app = world.inner.bench.app_through(wire.tap(world.inner.bench.transport()), FaultPlan::none());
+    let roles = Roles::new(&world.inner.bench);
+    let mut life = Watched { bench: &world.inner.bench, app, wire, roles, used: BTreeMap::new() };
+    // One mail that Claude is asked about, and answered by a person who changes their mind.
+    let (none, ana) = (Value::Null, mail_desk::ANA);
+    life.mail(&world, &mail_desk::Mail::new(1, ana, "Vague", mail_desk::VAGUE), true).await;
+    let thread = world.threads().await[0].reference.id().to_owned();
+    life.desk(&world, "GET /v1/threads", "", None, &none).await;
+    life.desk(&world, "GET /v1/threads/{id}", &thread, None, &none).await;
+    life.desk(&world, "PATCH /v1/threads/{id}", &thread, None, &json!({ "add_labels": ["seen"] })).await;
+    life.desk(&world, "POST /v1/threads/{id}/draft", &thread, None, &none).await;
+    let _by_the_test_itself = life.wire.take();
+    life.work("jobs/draft-reply").await;
+    let latest = async || world.drafts().await.pop().unwrap();
+    let draft = latest().await;
+    let id = draft.reference.id().to_owned();
+    life.desk(&world, "GET /v1/drafts/{id}", &id, None, &none).await;
+    life.desk(
+        &world,
+        "PUT /v1/drafts/{id}",
+        &id,
+        Some(draft.revision),
+        &json!({ "text": "We look into it." }),
+    )
+    .await;
+    let revision = Some(latest().await.revision);
+    life.desk(&world, "POST /v1/drafts/{id}/approve", &id, revision, &none).await;
+    life.desk(&world, "POST /v1/drafts/{id}/cancel", &id, None, &none).await;
+    life.desk(&world, "DELETE /v1/drafts/{id}", &id, None, &none).await;
+    life.lose("jobs/send-reply").await;
+    // One that a rule answers: Gmail is out of quota first.
+    life.mail(&world, &mail_desk::Mail::new(2, ana, "Parcel", mail_desk::SHIPPING), false).await;
+    world.advance(HOUR).await;
+    world.inner.google.trouble_at(MAILBOX, "messages.send", Trouble::Quota);
+    for _ in 0..4 {
+        let _by_the_test_itself = life.wire.take();
+        life.work("jobs/send-reply").await;
+        world.advance(MINUTE * 3).await;
+    }
+    assert_eq!(world.inner.google.sent(MAILBOX).len(), 1);
+    // Three that a rule would answer: one is drafted anew by a person, for one it was switched off, one's mailbox is lost.
+    for number in 3..=5 {
+        world.configure(|desk| desk.settings.send_by_rule = true).await;
+        let subject = format!("Parcel {number}");
+        life.mail(&world, &mail_desk::Mail::new(number, ana, &subject, mail_desk::SHIPPING), false).await;
+        match number {
+            3 => {
+                let draft = latest().await;
+                let id = draft.thread.id().to_owned();
+                life.desk(&world, "POST /v1/threads/{id}/draft", &id, None, &none).await;
+                life.lose("jobs/draft-reply").await;
+            }
+            4 => world.configure(|desk| desk.settings.send_by_rule = false).await,
+            _ => world.inner.google.end_consent(MAILBOX),
+        }
+        world.advance(HOUR).await;
+        let _by_the_test_itself = life.wire.take();
+        life.work("jobs/send-reply").await;
+    }
+    life.compare(|function| MAIL_DESK.contains(&function));
+}
+
 /// The functions of the operators' API.
 const OPERATORS: [&str; 5] = [
     "api/operator-authorizer",
@@ -757,9 +990,10 @@ const OPERATORS: [&str; 5] = [
 ];
 
 /// The functions of the merchants' API.
-const API: [&str; 11] = [
+const API: [&str; 12] = [
     "api/authorizer",
     "api/cases",
+    "api/desk",
     "api/exceptions",
     "api/exports",
     "api/incidents",
@@ -829,6 +1063,17 @@ async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
     let exception = exceptions["exceptions"][0]["id"].as_str().unwrap().to_owned();
     life.ask("api/exceptions", "DELETE /v1/exceptions/{id}", &exception, &none).await;
     life.ask("api/savings", "GET /v1/savings", "", &none).await;
+    let others = bench.app();
+    let now = storeward_core::time::Clock::now(&bench.clock);
+    crate::mail_store::understood(&others, &installation, now).await;
+    for what in ["", "/rules", "/macros", "/savings"] {
+        life.ask("api/desk", &format!("GET /v1/desk{what}"), "", &none).await;
+    }
+    life.ask("api/desk", "PUT /v1/desk", "", &json!({})).await;
+    life.ask("api/desk", "PUT /v1/desk/rules", "", &json!({"rules": []})).await;
+    life.ask("api/desk", "PUT /v1/desk/macros", "", &json!({"macros": []})).await;
+    let tried = life.ask("api/desk", "POST /v1/desk/rules/dry-run", "", &json!({})).await;
+    assert_eq!(tried["mails"].as_array().map(Vec::len), Some(1), "{tried}");
     life.ask("api/incidents", "GET /v1/incidents", "", &none).await;
     life.ask("api/processors", "GET /v1/processors", "", &none).await;
     life.ask("api/processors", "POST /v1/processors/acknowledgement", "", &none).await;

@@ -174,7 +174,10 @@ async fn what_is_fetched_is_complete_by_the_data_map() {
     let world = World::new().await;
     let case = world.app.cases(&world.installation).await.remove(0).reference;
     let never = storeward_core::guard::Decision::NeverThisCustomer;
-    world.app.store().await.decide(&world.installation, &case, never, None).await.unwrap();
+    let store = world.app.store().await;
+    store.decide(&world.installation, &case, never, None).await.unwrap();
+    let now = world.bench.clock.now();
+    Box::pin(crate::mail_store::whole_desk_of(store, &world.installation, now, EMAIL)).await;
     world.open(&json!({"kind": "objection", "email": EMAIL})).await;
     world.bench.drain(&world.app).await;
     let opened = world.open(&json!({"kind": "access", "email": EMAIL})).await;

@@ -262,8 +262,8 @@ async fn a_shorter_window_counts_at_once_and_a_longer_one_brings_nothing_back() 
         .map(|entry| entry.why.as_str())
         .collect();
     let told = [
-        "merchant: order=10,match=10,case=100,exception=5 days",
-        "merchant: order=60,match=30,case=365,exception=365 days",
+        "merchant: order=10,match=10,case=100,exception=5,thread=365,mail=90 days",
+        "merchant: order=60,match=30,case=365,exception=365,thread=365,mail=90 days",
     ];
     assert!(told.iter().all(|why| changed.contains(why)), "{changed:?}");
     let applied: Vec<_> = entries.iter().filter(|entry| entry.what == What::RetentionApplied).collect();

@@ -6,7 +6,7 @@ use storeward_core::guard::Decision;
 use storeward_core::limits::Limit;
 use storeward_core::normalize::identifiers;
 use storeward_core::rights::{Refusal, RightsState};
-use storeward_core::time::{DAY, MINUTE};
+use storeward_core::time::{Clock as _, DAY, MINUTE};
 use storeward_host::Invocation;
 use storeward_store::{ExportState, Installation, RecordRef, What};
 
@@ -153,6 +153,9 @@ async fn who_asks_gets_everything_that_is_stored_also_after_an_uninstall() {
     let case = app.cases(&installation).await.remove(0).reference;
     app.store().await.decide(&installation, &case, Decision::NeverThisCustomer, None).await.unwrap();
     assert!(!bench.items("exception").is_empty());
+    let now = bench.clock.now();
+    let writer = "sample.customer@example.com";
+    Box::pin(crate::mail_store::whole_desk_of(app.store().await, &installation, now, writer)).await;
     // All of which may not be used at present.
     let email = "sample.customer@example.com".to_owned().into();
     let (person, by) = (identifiers(&[&email], &[], None), "request/0123456789abcdef0123456789abcdef");
@@ -173,9 +176,12 @@ async fn who_asks_gets_everything_that_is_stored_also_after_an_uninstall() {
     assert_eq!(export.state, ExportState::Ready);
     let kinds: Vec<&str> = export.records.iter().map(|record| record.kind.as_str()).collect();
     let exceptions = bench.items("exception").len();
-    let expected =
-        [&["order", "order", "case"], &vec!["exception"; exceptions][..], &["request", "request", "limit"]]
-            .concat();
+    let expected = [
+        &["order", "order", "case"],
+        &vec!["exception"; exceptions][..],
+        &["request", "request", "limit", "thread", "mail", "draft"],
+    ]
+    .concat();
     assert_eq!(kinds, expected);
     let labelled = export.records.iter().filter(|record| record.data.expose()["label"].is_string()).count();
     assert_eq!(labelled, exceptions, "each is about this person alone");

@@ -7,7 +7,13 @@ use serde_json::{Value, json};
 use storeward_core::data_map::Processor;
 use storeward_host::ProblemKind;
 
+use crate::desk::{DeskSavingsBody, DeskSettingsBody, DryRunBody, DryRunRequest, MacrosBody, RulesBody};
 use crate::incidents::BreachesBody;
+use crate::mail::{
+    DraftBody, DraftEdit, DraftingBody, ThreadBody, ThreadEdit, ThreadsBody, WholeThreadBody, intent,
+    thread_state,
+};
+use crate::mailboxes::{ConnectingBody, MailboxBody, MailboxesBody};
 use crate::service::{EndingBody, EndingRequest, HandoverBody};
 use crate::types::{
     CaseBody, CasesBody, DecisionRequest, ExceptionsBody, InstructionsBody, InstructionsRequest, LinkBody,
@@ -63,8 +69,11 @@ enum Kind {
     Token,
     RightsState,
     Revision,
+    NeededRevision,
     Number { default: usize, most: usize },
     Processor,
+    ThreadState,
+    Intent,
 }
 
 const ID: Parameter =
@@ -116,6 +125,18 @@ const IF_MATCH: Parameter = Parameter {
     kind: Kind::Revision,
 };
 
+/// What a reply is decided on by: it is sent as it was read.
+const IF_MATCH_DRAFT: Parameter = Parameter {
+    about: "Needed: the `ETag` of the reply as it was read.",
+    kind: Kind::NeededRevision,
+    ..IF_MATCH
+};
+
+const IF_MATCH_DESK: Parameter = Parameter {
+    about: "Change only what is at this revision: the `ETag` of settings, rules and macros, which share one.",
+    ..IF_MATCH
+};
+
 const PROCESSOR: Parameter =
     Parameter { name: "name", place: "path", about: "The sub-processor's `id`.", kind: Kind::Processor };
 const TOKEN: Parameter = Parameter {
@@ -143,6 +164,51 @@ const REQUEST_FILTER: [Parameter; 3] = [
         name: "limit",
         place: "query",
         about: "At most this many requests on a page.",
+        kind: Kind::Number { default: 20, most: 100 },
+    },
+    Parameter {
+        name: "cursor",
+        place: "query",
+        about: "The `next` of the page before, with the same filter.",
+        kind: Kind::Cursor,
+    },
+];
+
+const THREAD_FILTER: [Parameter; 7] = [
+    Parameter {
+        name: "state",
+        place: "query",
+        about: "Only conversations in this state.",
+        kind: Kind::ThreadState,
+    },
+    Parameter {
+        name: "intent",
+        place: "query",
+        about: "Only conversations whose latest understood mail is about this.",
+        kind: Kind::Intent,
+    },
+    Parameter {
+        name: "mailbox",
+        place: "query",
+        about: "Only conversations of this mailbox: its `id`.",
+        kind: Kind::Id,
+    },
+    Parameter {
+        name: "since",
+        place: "query",
+        about: "Only conversations whose latest mail came at or after this.",
+        kind: Kind::Time,
+    },
+    Parameter {
+        name: "until",
+        place: "query",
+        about: "Only conversations whose latest mail came at or before this.",
+        kind: Kind::Time,
+    },
+    Parameter {
+        name: "limit",
+        place: "query",
+        about: "At most this many conversations on a page.",
         kind: Kind::Number { default: 20, most: 100 },
     },
     Parameter {
@@ -572,6 +638,271 @@ pub const OPERATIONS: &[Operation] = &[
         answer: (204, "It is done.", None),
         problems: &[ProblemKind::NotFound, ProblemKind::LastOwner],
     },
+    Operation {
+        key: "GET /v1/mailboxes",
+        function: "api/mailboxes",
+        public: false,
+        id: "listMailboxes",
+        summary: "The mailboxes that were connected, and how they stand",
+        parameters: &[],
+        body: None,
+        answer: (200, "The mailboxes.", Some(schema::<MailboxesBody>)),
+        problems: &[],
+    },
+    Operation {
+        key: "POST /v1/mailboxes",
+        function: "api/mailboxes",
+        public: false,
+        id: "connectMailbox",
+        summary: "Begin to connect a mailbox, or one again that Google does not let us into any more",
+        parameters: &[],
+        body: None,
+        answer: (200, "Where to go on.", Some(schema::<ConnectingBody>)),
+        problems: &[],
+    },
+    Operation {
+        key: "DELETE /v1/mailboxes/{id}",
+        function: "api/mailboxes",
+        public: false,
+        id: "disconnectMailbox",
+        summary: "Disconnect a mailbox: Google's access is given back, and every conversation of it deleted",
+        parameters: &[ID],
+        body: None,
+        answer: (202, "It is ending.", Some(schema::<MailboxBody>)),
+        problems: &[ProblemKind::NotFound],
+    },
+    Operation {
+        key: "POST /v1/mailboxes/{id}/sync",
+        function: "api/mailboxes",
+        public: false,
+        id: "synchronizeMailbox",
+        summary: "Have a mailbox read now, without waiting for Google to tell of new mail",
+        parameters: &[ID],
+        body: None,
+        answer: (202, "It will be read.", Some(schema::<MailboxBody>)),
+        problems: &[ProblemKind::NotFound, ProblemKind::MailboxNotConnected],
+    },
+    Operation {
+        key: "GET /v1/threads",
+        function: "api/threads",
+        public: false,
+        id: "listThreads",
+        summary: "Conversations, the one with the latest mail first",
+        parameters: &THREAD_FILTER,
+        body: None,
+        answer: (200, "A page of conversations.", Some(schema::<ThreadsBody>)),
+        problems: &[ProblemKind::InvalidParameter],
+    },
+    Operation {
+        key: "GET /v1/threads/{id}",
+        function: "api/threads",
+        public: false,
+        id: "getThread",
+        summary: "One conversation with its mails and replies",
+        parameters: &[ID],
+        body: None,
+        answer: (200, "The conversation.", Some(schema::<WholeThreadBody>)),
+        problems: &[ProblemKind::NotFound],
+    },
+    Operation {
+        key: "PATCH /v1/threads/{id}",
+        function: "api/threads",
+        public: false,
+        id: "changeThread",
+        summary: "Sort a conversation: its state, labels, who has it, whether somebody has to look at it",
+        parameters: &[ID],
+        body: Some(schema::<ThreadEdit>),
+        answer: (200, "The conversation as it is now.", Some(schema::<ThreadBody>)),
+        problems: &[ProblemKind::InvalidBody, ProblemKind::RequestTooLarge, ProblemKind::NotFound],
+    },
+    Operation {
+        key: "POST /v1/threads/{id}/draft",
+        function: "api/threads",
+        public: false,
+        id: "draftAnew",
+        summary: "Have the reply to the customer's latest mail drafted anew; what a person wrote stays",
+        parameters: &[ID],
+        body: None,
+        answer: (202, "It will be drafted.", Some(schema::<DraftingBody>)),
+        problems: &[ProblemKind::NotFound, ProblemKind::NothingToAnswer],
+    },
+    Operation {
+        key: "GET /v1/drafts/{id}",
+        function: "api/drafts",
+        public: false,
+        id: "getDraft",
+        summary: "One reply",
+        parameters: &[ID],
+        body: None,
+        answer: (200, "The reply, with its revision in `ETag`.", Some(schema::<DraftBody>)),
+        problems: &[ProblemKind::NotFound],
+    },
+    Operation {
+        key: "PUT /v1/drafts/{id}",
+        function: "api/drafts",
+        public: false,
+        id: "editDraft",
+        summary: "Write what a reply says; no rule sends it from then on",
+        parameters: &[ID, IF_MATCH_DRAFT],
+        body: Some(schema::<DraftEdit>),
+        answer: (200, "The reply as it is now.", Some(schema::<DraftBody>)),
+        problems: &[
+            ProblemKind::InvalidBody,
+            ProblemKind::RequestTooLarge,
+            ProblemKind::InvalidParameter,
+            ProblemKind::NotFound,
+            ProblemKind::DraftEnded,
+            ProblemKind::DraftChanged,
+        ],
+    },
+    Operation {
+        key: "POST /v1/drafts/{id}/approve",
+        function: "api/drafts",
+        public: false,
+        id: "approveDraft",
+        summary: "Let a reply be sent as it was read; asked again, it is still sent once",
+        parameters: &[ID, IF_MATCH_DRAFT],
+        body: None,
+        answer: (200, "The reply, to be sent.", Some(schema::<DraftBody>)),
+        problems: &[
+            ProblemKind::InvalidParameter,
+            ProblemKind::NotFound,
+            ProblemKind::DraftEnded,
+            ProblemKind::DraftChanged,
+        ],
+    },
+    Operation {
+        key: "POST /v1/drafts/{id}/cancel",
+        function: "api/drafts",
+        public: false,
+        id: "cancelDraft",
+        summary: "Stop a reply that a rule would send; it stays as a draft",
+        parameters: &[ID],
+        body: None,
+        answer: (200, "The reply as it is now.", Some(schema::<DraftBody>)),
+        problems: &[ProblemKind::NotFound, ProblemKind::DraftEnded],
+    },
+    Operation {
+        key: "DELETE /v1/drafts/{id}",
+        function: "api/drafts",
+        public: false,
+        id: "discardDraft",
+        summary: "Discard a reply",
+        parameters: &[ID],
+        body: None,
+        answer: (204, "It is discarded.", None),
+        problems: &[ProblemKind::NotFound, ProblemKind::DraftEnded],
+    },
+    Operation {
+        key: "GET /v1/desk",
+        function: "api/desk",
+        public: false,
+        id: "getDesk",
+        summary: "The settings of the mail desk",
+        parameters: &[],
+        body: None,
+        answer: (
+            200,
+            "The settings as they count now, with their revision in `ETag`.",
+            Some(schema::<DeskSettingsBody>),
+        ),
+        problems: &[],
+    },
+    Operation {
+        key: "PUT /v1/desk",
+        function: "api/desk",
+        public: false,
+        id: "putDesk",
+        summary: "Replace the settings of the mail desk; what is switched off is not done, also where it was under way",
+        parameters: &[IF_MATCH_DESK],
+        body: Some(schema::<DeskSettingsBody>),
+        answer: (200, "The settings as they count now.", Some(schema::<DeskSettingsBody>)),
+        problems: &[
+            ProblemKind::InvalidBody,
+            ProblemKind::RequestTooLarge,
+            ProblemKind::InvalidParameter,
+            ProblemKind::DeskRefused,
+            ProblemKind::DeskChanged,
+        ],
+    },
+    Operation {
+        key: "GET /v1/desk/rules",
+        function: "api/desk",
+        public: false,
+        id: "getRules",
+        summary: "The rules of the mail desk",
+        parameters: &[],
+        body: None,
+        answer: (200, "The rules, with their revision in `ETag`.", Some(schema::<RulesBody>)),
+        problems: &[],
+    },
+    Operation {
+        key: "PUT /v1/desk/rules",
+        function: "api/desk",
+        public: false,
+        id: "putRules",
+        summary: "Replace the rules; they count from the next mail on",
+        parameters: &[IF_MATCH_DESK],
+        body: Some(schema::<RulesBody>),
+        answer: (200, "The rules as they count now.", Some(schema::<RulesBody>)),
+        problems: &[
+            ProblemKind::InvalidBody,
+            ProblemKind::RequestTooLarge,
+            ProblemKind::InvalidParameter,
+            ProblemKind::DeskRefused,
+            ProblemKind::DeskChanged,
+        ],
+    },
+    Operation {
+        key: "POST /v1/desk/rules/dry-run",
+        function: "api/desk",
+        public: false,
+        id: "tryRules",
+        summary: "Try rules on the latest 100 mails; nothing is changed, and nothing is sent",
+        parameters: &[],
+        body: Some(schema::<DryRunRequest>),
+        answer: (200, "What they would have done with each.", Some(schema::<DryRunBody>)),
+        problems: &[ProblemKind::InvalidBody, ProblemKind::RequestTooLarge, ProblemKind::DeskRefused],
+    },
+    Operation {
+        key: "GET /v1/desk/macros",
+        function: "api/desk",
+        public: false,
+        id: "getMacros",
+        summary: "The merchant's own texts for replies",
+        parameters: &[],
+        body: None,
+        answer: (200, "The macros, with their revision in `ETag`.", Some(schema::<MacrosBody>)),
+        problems: &[],
+    },
+    Operation {
+        key: "PUT /v1/desk/macros",
+        function: "api/desk",
+        public: false,
+        id: "putMacros",
+        summary: "Replace the macros; one that a rule names has to stay",
+        parameters: &[IF_MATCH_DESK],
+        body: Some(schema::<MacrosBody>),
+        answer: (200, "The macros as they count now.", Some(schema::<MacrosBody>)),
+        problems: &[
+            ProblemKind::InvalidBody,
+            ProblemKind::RequestTooLarge,
+            ProblemKind::InvalidParameter,
+            ProblemKind::DeskRefused,
+            ProblemKind::DeskChanged,
+        ],
+    },
+    Operation {
+        key: "GET /v1/desk/savings",
+        function: "api/desk",
+        public: false,
+        id: "getDeskSavings",
+        summary: "What understanding mail cost, month by month, and what the built-in engine saved",
+        parameters: &[MONTHS],
+        body: None,
+        answer: (200, "The months, the latest first.", Some(schema::<DeskSavingsBody>)),
+        problems: &[ProblemKind::InvalidParameter],
+    },
 ];
 
 fn any_object(_: &mut SchemaGenerator) -> Schema {
@@ -616,7 +947,7 @@ pub fn document() -> Value {
         "info": {
             "title": "Storeward",
             "version": "1",
-            "summary": "Duplicate orders: settings, cases, decisions",
+            "summary": "Duplicate orders and the mail desk: settings, cases, decisions; mailboxes, conversations, replies, rules",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "servers": [{ "url": "/" }],
@@ -685,17 +1016,20 @@ impl Parameter {
             Kind::Time => json!({ "type": "string", "format": "date-time" }),
             Kind::State => json!(words::case_state(generator)),
             Kind::RightsState => json!(words::rights_state(generator)),
+            Kind::ThreadState => json!(thread_state(generator)),
+            Kind::Intent => json!(intent(generator)),
             Kind::Key => json!({ "type": "string", "pattern": "^[!-~]{1,128}$" }),
             Kind::Token => json!({ "type": "string", "pattern": "^[0-9a-f-]+\\.(json|html)$" }),
             Kind::Cursor => json!({ "type": "string", "maxLength": 200 }),
-            Kind::Revision => json!({ "type": "string", "pattern": "^\"[0-9]+\"$" }),
+            Kind::Revision | Kind::NeededRevision => json!({ "type": "string", "pattern": "^\"[0-9]+\"$" }),
             Kind::Number { default, most } => {
                 json!({ "type": "integer", "minimum": 1, "maximum": most, "default": default })
             }
         };
+        let required = self.place == "path" || matches!(self.kind, Kind::NeededRevision);
         json!({
             "name": self.name, "in": self.place, "description": self.about,
-            "required": self.place == "path", "schema": schema,
+            "required": required, "schema": schema,
         })
     }
 }

@@ -1,15 +1,27 @@
 //! The merchants' API as its callers see it: the types of its bodies, and the OpenAPI document made of them. What the
 //! routes do is the functions'; how they are fronted is the host's.
 
+mod desk;
 mod document;
 mod incidents;
+mod mail;
+mod mailboxes;
 mod service;
 mod types;
 
+pub use desk::{
+    DeskMonthBody, DeskSavingsBody, DeskSettingsBody, DryRunBody, DryRunMail, DryRunRequest, MacrosBody,
+    RuleBody, RulesBody,
+};
 pub use document::{OPERATIONS, Operation, document, subject_export_schema};
 pub use incidents::{
     BreachBody, BreachesBody, IncidentBody, IncidentsBody, NewIncidentBody, ReachedBody, WordsBody,
 };
+pub use mail::{
+    AttachmentBody, DraftBody, DraftEdit, DraftingBody, MailBody, PersonBody, ThreadBody, ThreadEdit,
+    ThreadsBody, UnderstandingBody, WholeThreadBody,
+};
+pub use mailboxes::{ConnectingBody, MailboxBody, MailboxStanding, MailboxesBody};
 pub use service::{EndingBody, EndingRequest, HandoverBody, HandoverRecord};
 pub use types::{
     ActivityBody, CaseBody, CasesBody, CorrectionsBody, DecisionBody, DecisionRequest, ExceptionBody,

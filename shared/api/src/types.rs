@@ -204,6 +204,10 @@ pub struct RetentionBody {
     pub case: RetentionWindow,
     /// What was excepted from being flagged, from when that was said.
     pub exception: RetentionWindow,
+    /// Conversations: who wrote when about what, from the latest mail.
+    pub thread: RetentionWindow,
+    /// What mails say, from when each came. Never longer than its conversation.
+    pub mail: RetentionWindow,
 }
 
 /// How long one kind is kept.
@@ -234,6 +238,12 @@ pub struct RetentionRequest {
     /// What was excepted from being flagged.
     #[schemars(range(min = 1, max = 365))]
     pub exception: Option<u32>,
+    /// Conversations.
+    #[schemars(range(min = 1, max = 365))]
+    pub thread: Option<u32>,
+    /// What mails say.
+    #[schemars(range(min = 1, max = 90))]
+    pub mail: Option<u32>,
 }
 
 /// What is done with the shop's data by the merchant's leave.

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use storeward_core::egress::Refusal;
 
+/// The longest code of an error that is taken over.
+const LONGEST_CODE: usize = 64;
+
 /// Why a call did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientError {
@@ -42,3 +45,23 @@ impl fmt::Display for ClientError {
 }
 
 impl std::error::Error for ClientError {}
+
+/// A code of the other side's, such as `validation_error`; another text may quote what it was sent.
+pub(crate) fn code(name: &str) -> Option<String> {
+    let known = (1..=LONGEST_CODE).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    known.then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_taken_over_and_a_text_is_not() {
+        assert_eq!(code("validation_error").as_deref(), Some("validation_error"));
+        for text in ["", "The address someone@example.com is wrong", "Canary", &"a".repeat(65)] {
+            assert_eq!(code(text), None, "{text}");
+        }
+    }
+}

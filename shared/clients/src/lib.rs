@@ -2,11 +2,16 @@
 //! the egress gate's; what to do with an answer is the caller's.
 
 mod changed_orders;
+pub mod claude;
 mod error;
+pub mod gmail;
+pub mod google;
 mod http;
 pub mod issuer;
+mod order_context;
 pub mod resend;
 pub mod shopify;
 
 pub use changed_orders::{ChangedOrders, order_of};
 pub use error::ClientError;
+pub use order_context::{CustomerOrder, Parcel};

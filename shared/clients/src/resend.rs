@@ -10,14 +10,11 @@ use storeward_core::egress::{Outgoing, Register, Stance, Use};
 use storeward_core::personal::Personal;
 use storeward_core::time::Clock;
 
-use crate::error::ClientError;
+use crate::error::{ClientError, code};
 use crate::http::{self, Call, Outside, object};
 
 /// How long Resend remembers an idempotency key.
 pub const KEY_MEMORY: Duration = Duration::from_hours(24);
-
-/// The longest code of an error that is taken over.
-const LONGEST_CODE: usize = 64;
 
 /// A mail.
 #[derive(Clone, Debug)]
@@ -137,26 +134,6 @@ impl Resend {
             // 422 is about the mail; another status, 400 for a key that is none among them, about us.
             Some(code) if status == "status 422" => Err(ClientError::Rejected(code.to_owned())),
             _ => Err(ClientError::Rejected(status)),
-        }
-    }
-}
-
-/// A code of Resend's; another text may quote what it was sent.
-fn code(name: &str) -> Option<String> {
-    let known =
-        name.len() <= LONGEST_CODE && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    known.then(|| name.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_code_is_taken_over_and_a_text_is_not() {
-        assert_eq!(code("validation_error").as_deref(), Some("validation_error"));
-        for text in ["The address someone@example.com is wrong", "Canary", &"a".repeat(65)] {
-            assert_eq!(code(text), None, "{text}");
         }
     }
 }

@@ -64,6 +64,24 @@ pub enum Kind {
     Access,
     /// A breach of personal data, and which shops it reached.
     Incident,
+    /// A mailbox that a merchant connected.
+    Mailbox,
+    /// Which installation a mailbox belongs to, for whoever is told of new mail by its address.
+    MailboxRoute,
+    /// An attempt to connect a mailbox, until the browser comes back.
+    Connecting,
+    /// A conversation in a mailbox.
+    Thread,
+    /// A mail of a conversation.
+    Mail,
+    /// A reply to a conversation: drafted, edited, sent or withdrawn.
+    Draft,
+    /// An index row by which conversations are listed by their time.
+    ThreadIndex,
+    /// An index row by which a conversation is found that a mail belongs to.
+    MailLink,
+    /// How a merchant's mail desk works: settings, rules, macros.
+    Desk,
 }
 
 /// Which table holds a kind. They differ in their backups: keys are kept 7 days, so that destroying a shop's
@@ -89,11 +107,13 @@ pub enum Purpose {
     Duplicates,
     /// Answering and proving what data subjects ask for.
     Rights,
+    /// Reading and answering the mail of a shop's customers.
+    Mail,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 3] = [Self::Operation, Self::Duplicates, Self::Rights];
+    pub const ALL: [Self; 4] = [Self::Operation, Self::Duplicates, Self::Rights, Self::Mail];
 
     /// The word for it: the label its index key is derived with. Never changes.
     #[must_use]
@@ -102,6 +122,7 @@ impl Purpose {
             Self::Operation => "operation",
             Self::Duplicates => "duplicates",
             Self::Rights => "rights",
+            Self::Mail => "mail",
         }
     }
 
@@ -112,6 +133,7 @@ impl Purpose {
             Self::Operation => "running the service for a shop that installed the app",
             Self::Duplicates => "finding orders that were placed twice, for the shop to decide on",
             Self::Rights => "answering and proving what people ask for about their data",
+            Self::Mail => "understanding and answering the mail that customers write to the shop",
         }
     }
 }
@@ -121,7 +143,7 @@ impl Purpose {
 pub enum LegalBasis {
     /// GDPR Art. 6(1)(b): the contract with the merchant.
     Contract,
-    /// GDPR Art. 6(1)(f): preventing fraud and double shipments, for the merchant as controller.
+    /// GDPR Art. 6(1)(f): preventing fraud and double shipments, answering who wrote, for the merchant as controller.
     LegitimateInterest,
     /// GDPR Art. 6(1)(c): answering requests and proving it.
     LegalObligation,
@@ -364,7 +386,7 @@ pub struct Row {
 
 impl Kind {
     /// Every kind, in the order of the map.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 35] = [
         Self::Shop,
         Self::Member,
         Self::OperatorPassword,
@@ -391,6 +413,15 @@ impl Kind {
         Self::Ledger,
         Self::Access,
         Self::Incident,
+        Self::Mailbox,
+        Self::MailboxRoute,
+        Self::Connecting,
+        Self::Thread,
+        Self::Mail,
+        Self::Draft,
+        Self::ThreadIndex,
+        Self::MailLink,
+        Self::Desk,
     ];
 
     /// The word for it in keys. Never changes: keys of what is stored contain it.
@@ -423,6 +454,15 @@ impl Kind {
             Self::Ledger => "ledger",
             Self::Access => "access",
             Self::Incident => "incident",
+            Self::Mailbox => "mailbox",
+            Self::MailboxRoute => "mailbox-route",
+            Self::Connecting => "connecting",
+            Self::Thread => "thread",
+            Self::Mail => "mail",
+            Self::Draft => "draft",
+            Self::ThreadIndex => "thread-index",
+            Self::MailLink => "mail-link",
+            Self::Desk => "desk",
         }
     }
 
@@ -430,7 +470,9 @@ impl Kind {
     #[must_use]
     #[expect(clippy::too_many_lines, reason = "a table: one row after the other")]
     pub const fn row(self) -> Row {
-        use Category::{CustomerAddress, CustomerContact, MerchantAccount, OrderMetadata, Pseudonym};
+        use Category::{
+            Correspondence, CustomerAddress, CustomerContact, MerchantAccount, OrderMetadata, Pseudonym,
+        };
         match self {
             Self::Shop => Row {
                 kind: self,
@@ -794,6 +836,131 @@ impl Kind {
                 exported: false,
                 processors: &[Processor::CloudHost, Processor::Resend],
             },
+            // Gone when the merchant disconnects it, and with the installation.
+            Self::Mailbox => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "state of a connected mailbox: how far it was read, until when it is watched, how long it is left alone; sealed: \
+                        its address and tokens",
+                purpose: Purpose::Operation,
+                legal_basis: LegalBasis::Contract,
+                categories: &[MerchantAccount],
+                retention: Retention::UntilPurge,
+                erasure: Erasure::Keep,
+                bucketed: true,
+                exported: false,
+                processors: &[Processor::CloudHost, Processor::Google, Processor::Resend],
+            },
+            Self::MailboxRoute => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "blinded address of a mailbox, the installation it belongs to, until when it is watched and when it was last read",
+                purpose: Purpose::Operation,
+                legal_basis: LegalBasis::Contract,
+                categories: &[Pseudonym],
+                retention: Retention::UntilPurge,
+                erasure: Erasure::Keep,
+                bucketed: false,
+                exported: false,
+                processors: &[Processor::CloudHost],
+            },
+            // A consent takes minutes; an hour is one that somebody comes back to.
+            Self::Connecting => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "that a member of staff is about to connect a mailbox; sealed: what proves that the same browser comes back",
+                purpose: Purpose::Operation,
+                legal_basis: LegalBasis::Contract,
+                categories: &[Pseudonym],
+                retention: Retention::Window(Duration::from_hours(1)),
+                erasure: Erasure::Keep,
+                bucketed: true,
+                exported: false,
+                processors: &[Processor::CloudHost],
+            },
+            // Promise DG27: what is known of mails, without what they say, twelve months from the latest of them.
+            Self::Thread => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "state of a conversation, its intent, how many mails; sealed: subject, addresses and names of those who take part, \
+                        orders it is about, who of the staff has it",
+                purpose: Purpose::Mail,
+                legal_basis: LegalBasis::LegitimateInterest,
+                categories: &[CustomerContact, OrderMetadata, Correspondence],
+                retention: Retention::Window(Duration::from_hours(365 * 24)),
+                erasure: Erasure::Delete,
+                bucketed: true,
+                exported: true,
+                processors: &[Processor::CloudHost, Processor::Google, Processor::Shopify],
+            },
+            // Promise DG27: bodies 90 days.
+            Self::Mail => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "when a mail came and what it is about; sealed: its text, sender, subject, names of attachments, the sentence that \
+                        decided what it is about",
+                purpose: Purpose::Mail,
+                legal_basis: LegalBasis::LegitimateInterest,
+                categories: &[CustomerContact, CustomerAddress, OrderMetadata, Correspondence],
+                retention: Retention::Window(Duration::from_hours(90 * 24)),
+                erasure: Erasure::Delete,
+                bucketed: true,
+                exported: true,
+                processors: &[Processor::CloudHost, Processor::Google, Processor::Anthropic],
+            },
+            Self::Draft => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "state of a reply, when it is to be sent and how often that was tried; sealed: its text, to whom it goes, orders it \
+                        quotes, what it was made of",
+                purpose: Purpose::Mail,
+                legal_basis: LegalBasis::LegitimateInterest,
+                categories: &[CustomerContact, CustomerAddress, OrderMetadata, Correspondence],
+                retention: Retention::Window(Duration::from_hours(90 * 24)),
+                erasure: Erasure::Delete,
+                bucketed: true,
+                exported: true,
+                processors: &[Processor::CloudHost, Processor::Google, Processor::Anthropic],
+            },
+            Self::ThreadIndex => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "when a conversation had its latest mail, and the conversation it leads to",
+                purpose: Purpose::Mail,
+                legal_basis: LegalBasis::LegitimateInterest,
+                categories: &[Pseudonym],
+                retention: Retention::WithRecord,
+                erasure: Erasure::Delete,
+                bucketed: false,
+                exported: false,
+                processors: &[Processor::CloudHost],
+            },
+            Self::MailLink => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "blinded name of a mail, by which answers to it are found, and the conversation it leads to",
+                purpose: Purpose::Mail,
+                legal_basis: LegalBasis::LegitimateInterest,
+                categories: &[Pseudonym],
+                retention: Retention::WithRecord,
+                erasure: Erasure::Delete,
+                bucketed: false,
+                exported: false,
+                processors: &[Processor::CloudHost],
+            },
+            Self::Desk => Row {
+                kind: self,
+                table: Table::Data,
+                holds: "how many mails each engine understood, by month; sealed: the merchant's settings, rules and macros for mail",
+                purpose: Purpose::Operation,
+                legal_basis: LegalBasis::Contract,
+                categories: &[MerchantAccount],
+                retention: Retention::UntilPurge,
+                erasure: Erasure::Keep,
+                bucketed: false,
+                exported: false,
+                processors: &[Processor::CloudHost, Processor::Anthropic],
+            },
         }
     }
 }
@@ -890,13 +1057,16 @@ mod tests {
 
     #[test]
     fn the_words_are_those_of_the_published_map() {
-        assert_eq!(Purpose::ALL.map(Purpose::label), ["operation", "duplicates", "rights"]);
+        assert_eq!(Purpose::ALL.map(Purpose::label), ["operation", "duplicates", "rights", "mail"]);
         for purpose in Purpose::ALL {
             assert_eq!(serde_json::to_value(purpose).unwrap(), purpose.label());
         }
         let about = Purpose::ALL.map(Purpose::about);
         assert!(
-            about.iter().zip(["service", "twice", "people ask"]).all(|(about, word)| about.contains(word))
+            about
+                .iter()
+                .zip(["service", "twice", "people ask", "customers write"])
+                .all(|(about, word)| about.contains(word))
         );
         let bases = [LegalBasis::Contract, LegalBasis::LegitimateInterest, LegalBasis::LegalObligation];
         assert_eq!(
@@ -949,6 +1119,15 @@ mod tests {
             ("ledger", "without end"),
             ("access", "90 days"),
             ("incident", "1095 days"),
+            ("mailbox", "until the purge"),
+            ("mailbox-route", "until the purge"),
+            ("connecting", "1 hours"),
+            ("thread", "365 days"),
+            ("mail", "90 days"),
+            ("draft", "90 days"),
+            ("thread-index", "as long as its record"),
+            ("mail-link", "as long as its record"),
+            ("desk", "until the purge"),
         ];
         assert_eq!(
             Kind::ALL.map(|kind| (kind.name(), kind.row().retention.words())),

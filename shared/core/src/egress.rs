@@ -34,6 +34,10 @@ pub enum Use {
     ServiceMail,
     /// The code by which a person who wrote to an operator proves who they are.
     ProofMail,
+    /// Orders of a customer who wrote to the shop, for the answer.
+    OrderContext,
+    /// Being let into a merchant's mailbox, and told of new mail in it.
+    MailboxAccess,
     /// The merchant's mailbox.
     Mailbox,
     /// Drafts of answers, and what a mail is about.
@@ -46,7 +50,7 @@ pub enum Use {
 
 impl Use {
     /// Every use.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Hosting,
         Self::Monitoring,
         Self::Access,
@@ -55,6 +59,8 @@ impl Use {
         Self::CaseMail,
         Self::ServiceMail,
         Self::ProofMail,
+        Self::OrderContext,
+        Self::MailboxAccess,
         Self::Mailbox,
         Self::Drafting,
         Self::Translation,
@@ -73,6 +79,8 @@ impl Use {
             Self::CaseMail => "case-mail",
             Self::ServiceMail => "service-mail",
             Self::ProofMail => "proof-mail",
+            Self::OrderContext => "order-context",
+            Self::MailboxAccess => "mailbox-access",
             Self::Mailbox => "mailbox",
             Self::Drafting => "drafting",
             Self::Translation => "translation",
@@ -92,6 +100,8 @@ impl Use {
             Self::CaseMail => "e-mail to the merchant about possible duplicates",
             Self::ServiceMail => "e-mail to the merchant about the service",
             Self::ProofMail => "a code by e-mail to a customer who asks for their data, to prove who asks",
+            Self::OrderContext => "reading the orders of a customer who wrote to the shop",
+            Self::MailboxAccess => "letting the app into the merchant's mailbox, and telling it of new mail",
             Self::Mailbox => "reading and answering the merchant's mailbox",
             Self::Drafting => "drafting answers to mail, and telling what a mail is about",
             Self::Translation => "translating the app's own texts",
@@ -385,6 +395,12 @@ impl Register {
                         &[Category::MerchantAccount, Category::OrderMetadata, Category::Pseudonym],
                         GLOBAL,
                     ),
+                    // Only about whoever wrote to the shop, and only where the merchant has answers drafted.
+                    since_the_start(
+                        Use::OrderContext,
+                        &[Category::MerchantAccount, Category::CustomerContact, Category::OrderMetadata],
+                        GLOBAL,
+                    ),
                 ],
             },
             SubProcessor {
@@ -416,11 +432,20 @@ impl Register {
                 name: "Google",
                 essential: false,
                 without: "no mailbox is connected",
-                uses: &[not_yet(
-                    Use::Mailbox,
-                    &[Category::MerchantAccount, Category::CustomerContact, Category::Correspondence],
-                    GLOBAL,
-                )],
+                uses: &[
+                    since_the_start(Use::MailboxAccess, &[Category::MerchantAccount], GLOBAL),
+                    since_the_start(
+                        Use::Mailbox,
+                        &[
+                            Category::MerchantAccount,
+                            Category::CustomerContact,
+                            Category::CustomerAddress,
+                            Category::OrderMetadata,
+                            Category::Correspondence,
+                        ],
+                        GLOBAL,
+                    ),
+                ],
             },
             SubProcessor {
                 processor: Processor::Anthropic,
@@ -428,9 +453,10 @@ impl Register {
                 essential: false,
                 without: "no answer is drafted, and nothing is translated",
                 uses: &[
-                    not_yet(
+                    // Never who wrote: names, addresses, numbers are placeholders before anything is sent (`desk::mask`).
+                    since_the_start(
                         Use::Drafting,
-                        &[Category::CustomerContact, Category::OrderMetadata, Category::Correspondence],
+                        &[Category::MerchantAccount, Category::OrderMetadata, Category::Correspondence],
                         UNITED_STATES,
                     ),
                     not_yet(Use::Translation, &[], UNITED_STATES),
@@ -721,9 +747,21 @@ mod tests {
     fn monitoring_gets_nothing_personal_and_a_mail_nothing_of_a_customer() {
         use Category::{Correspondence, CustomerAddress, CustomerContact, OrderMetadata};
         let of_customers = Categories::of(&[CustomerContact, CustomerAddress, Correspondence]);
-        for processor in [Processor::Shopify, Processor::Stripe, Processor::Google] {
-            let gets = Register::CURRENT.may_get(processor);
-            assert_eq!(gets.without(of_customers), gets, "{processor:?}");
+        // What goes to whom of customers, and for what: their mail to the mailbox it came from, what they wrote to who drafts,
+        // but not who they are, and whose orders are asked for to the shop they ordered from.
+        let told = [
+            (Processor::Shopify, Use::OrderContext, &[CustomerContact][..]),
+            (Processor::Google, Use::Mailbox, &[CustomerContact, CustomerAddress, Correspondence]),
+            (Processor::Anthropic, Use::Drafting, &[Correspondence]),
+        ];
+        for processor in [Processor::Shopify, Processor::Stripe, Processor::Google, Processor::Anthropic] {
+            for used in Register::CURRENT.of(processor).unwrap().uses {
+                let of_them = used.categories.without(used.categories.without(of_customers));
+                let allowed =
+                    told.iter().find(|(to, purpose, _)| *to == processor && *purpose == used.purpose);
+                let allowed = allowed.map_or(Categories::NONE, |(_, _, allowed)| Categories::of(allowed));
+                assert_eq!(of_them, allowed, "{processor:?} {:?}", used.purpose);
+            }
         }
         // But for the address to which a code goes, at the wish of whoever gave it.
         for used in Register::CURRENT.of(Processor::Resend).unwrap().uses {
@@ -752,7 +790,8 @@ mod tests {
         assert_eq!(ask(call(Processor::Resend, Use::CaseMail, &order)), Ok(()));
         assert_eq!(ask(call(Processor::Resend, Use::CaseMail, &[])), Ok(()));
         assert_eq!(ask(call(Processor::Resend, Use::Flagging, &order)), Err(Refusal::NotDeclared));
-        assert_eq!(ask(call(Processor::Anthropic, Use::Drafting, &order)), Err(Refusal::NotYet));
+        assert_eq!(ask(call(Processor::Anthropic, Use::Drafting, &order)), Ok(()));
+        assert_eq!(ask(call(Processor::Anthropic, Use::Translation, &[])), Err(Refusal::NotYet));
         let too_much =
             call(Processor::Resend, Use::CaseMail, &[Category::OrderMetadata, Category::CustomerContact]);
         let contact = Categories::of(&[Category::CustomerContact]);

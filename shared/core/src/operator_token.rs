@@ -1,20 +1,13 @@
-//! Operators' tokens: what an OpenID Connect issuer says about who of our own staff is asking. Signature, issuer,
-//! audience, time, second factor and role are checked here; where the issuer's keys come from is the host's.
-//!
-//! Own code instead of a JWT library, as for session tokens: the libraries read the machine's clock, and those over `ring`
-//! are not kept any more (docs/decisions/0021).
+//! Operators' tokens: what an OpenID Connect issuer says about who of our own staff is asking. Issuer, audience, time,
+//! second factor and role are checked here; keys and signatures are `jwt`'s.
 
 use std::fmt;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::signature::{
-    ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
-};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::jwt::{IssuerKeys, SignatureFault, signed_claims};
 use crate::personal::Personal;
 use crate::roles::OperatorRole;
 use crate::time::{HOUR, Timestamp};
@@ -24,12 +17,6 @@ pub const LEEWAY: Duration = Duration::from_secs(10);
 
 /// The longest a token may count: whatever the issuer thinks, whoever loses a role has lost it after this.
 pub const LONGEST_LIFE: Duration = HOUR;
-
-/// The most characters of a token that are looked at.
-const LONGEST: usize = 8192;
-
-/// The most keys of an issuer that are looked at. Issuers have two or three.
-const MOST_KEYS: usize = 32;
 
 /// Whose tokens count.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,91 +92,15 @@ impl fmt::Display for OperatorTokenFault {
 
 impl std::error::Error for OperatorTokenFault {}
 
-/// What a key signs with. The key decides it, never the token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Material {
-    /// RS256: modulus and exponent.
-    Rsa { n: Vec<u8>, e: Vec<u8> },
-    /// ES256: an uncompressed point of P-256.
-    P256 { point: Vec<u8> },
-}
-
-/// The keys an issuer signs with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IssuerKeys(Vec<(String, Material)>);
-
-/// One key as the issuer publishes it (RFC 7517).
-#[derive(Deserialize)]
-struct Jwk {
-    kty: String,
-    kid: String,
-    #[serde(default, rename = "use")]
-    purpose: Option<String>,
-    #[serde(default)]
-    alg: Option<String>,
-    #[serde(default)]
-    n: Option<String>,
-    #[serde(default)]
-    e: Option<String>,
-    #[serde(default)]
-    crv: Option<String>,
-    #[serde(default)]
-    x: Option<String>,
-    #[serde(default)]
-    y: Option<String>,
-}
-
-impl Jwk {
-    fn material(&self) -> Option<Material> {
-        if self.purpose.as_deref().is_some_and(|purpose| purpose != "sig") {
-            return None;
-        }
-        let bytes = |part: &Option<String>| URL_SAFE_NO_PAD.decode(part.as_deref()?).ok();
-        let is_for = |alg: &str| self.alg.as_deref().is_none_or(|given| given == alg);
-        match self.kty.as_str() {
-            "RSA" if is_for("RS256") => Some(Material::Rsa { n: bytes(&self.n)?, e: bytes(&self.e)? }),
-            "EC" if is_for("ES256") && self.crv.as_deref() == Some("P-256") => {
-                let (x, y) = (bytes(&self.x)?, bytes(&self.y)?);
-                if x.len() != 32 || y.len() != 32 {
-                    return None;
-                }
-                Some(Material::P256 { point: [&[4], &x[..], &y[..]].concat() })
-            }
-            _ => None,
+impl From<SignatureFault> for OperatorTokenFault {
+    fn from(fault: SignatureFault) -> Self {
+        match fault {
+            SignatureFault::Malformed => Self::Malformed,
+            SignatureFault::Algorithm => Self::Algorithm,
+            SignatureFault::UnknownKey => Self::UnknownKey,
+            SignatureFault::Signature => Self::Signature,
         }
     }
-}
-
-impl IssuerKeys {
-    /// Reads what an issuer publishes (RFC 7517, 5). Keys for other purposes and of other kinds are left out. `None` when
-    /// it is no set of keys.
-    #[must_use]
-    pub fn read(document: &Value) -> Option<Self> {
-        let keys = document["keys"].as_array()?.iter().take(MOST_KEYS);
-        let key = |key: &Value| {
-            let key = Jwk::deserialize(key).ok()?;
-            let material = key.material()?;
-            Some((key.kid, material))
-        };
-        Some(Self(keys.filter_map(key).collect()))
-    }
-
-    /// Whether one of the keys is called that.
-    #[must_use]
-    pub fn has(&self, kid: &str) -> bool {
-        self.0.iter().any(|(known, _)| known == kid)
-    }
-}
-
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
-    kid: String,
-    #[serde(default)]
-    typ: Option<String>,
-    /// Extensions that must be understood (RFC 7515, 4.1.11): there are none that this code does.
-    #[serde(default)]
-    crit: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -240,31 +151,6 @@ impl Claims {
     }
 }
 
-/// The parts of a token, taken apart and not believed yet.
-struct Parts<'a> {
-    header: Header,
-    message: &'a str,
-    signature: Vec<u8>,
-    claims: &'a str,
-}
-
-fn parts(token: &str) -> Option<Parts<'_>> {
-    if token.len() > LONGEST {
-        return None;
-    }
-    let (message, signature) = token.rsplit_once('.')?;
-    let (header, claims) = message.split_once('.')?;
-    let header = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
-    Some(Parts { header, message, signature: URL_SAFE_NO_PAD.decode(signature).ok()?, claims })
-}
-
-/// The name of the key that a token says it is signed with, for whoever has to fetch it first. Nothing of the token is
-/// checked by that.
-#[must_use]
-pub fn key_named(token: &str) -> Option<String> {
-    Some(parts(token)?.header.kid)
-}
-
 impl OperatorToken {
     /// Reads a token. Nothing of its claims is looked at before one of the issuer's keys is found to have signed it.
     pub fn verify(
@@ -274,32 +160,9 @@ impl OperatorToken {
         now: Timestamp,
     ) -> Result<Self, OperatorTokenFault> {
         use OperatorTokenFault::{
-            Algorithm, Audience, Expired, Issuer, Malformed, NotYetValid, Role, SecondFactor, Signature,
-            TooLong, UnknownKey, Use,
+            Audience, Expired, Issuer, Malformed, NotYetValid, Role, SecondFactor, TooLong, Use,
         };
-        let Parts { header, message, signature, claims } = parts(token).ok_or(Malformed)?;
-        let is_token = header
-            .typ
-            .as_deref()
-            .is_none_or(|kind| kind.eq_ignore_ascii_case("JWT") || kind.eq_ignore_ascii_case("at+jwt"));
-        if !["RS256", "ES256"].contains(&header.alg.as_str()) || header.crit.is_some() || !is_token {
-            return Err(Algorithm);
-        }
-        let (_, material) = keys.0.iter().find(|(kid, _)| *kid == header.kid).ok_or(UnknownKey)?;
-        let signed = match (header.alg.as_str(), material) {
-            ("RS256", Material::Rsa { n, e }) => {
-                let key = RsaPublicKeyComponents { n, e };
-                key.verify(&RSA_PKCS1_2048_8192_SHA256, message.as_bytes(), &signature)
-            }
-            ("ES256", Material::P256 { point }) => {
-                let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
-                key.verify(message.as_bytes(), &signature)
-            }
-            _ => return Err(Algorithm),
-        };
-        signed.map_err(|_| Signature)?;
-        let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|_| Malformed)?;
-        let claims: Claims = serde_json::from_slice(&claims).map_err(|_| Malformed)?;
+        let claims: Claims = signed_claims(token, keys)?;
         if claims.iss != expected.issuer {
             return Err(Issuer);
         }
@@ -334,61 +197,15 @@ impl OperatorToken {
     }
 }
 
-/// How long an issuer's keys are used without asking for them again.
-pub const KEYS_FRESH: Duration = HOUR;
-
-/// How long they are used while the issuer does not answer.
-pub const KEYS_STALE: Duration = Duration::from_hours(6);
-
-/// The shortest time between two questions for keys: what a stranger's tokens can make us ask.
-pub const KEYS_PAUSE: Duration = Duration::from_mins(1);
-
-/// An issuer's keys as one instance remembers them.
-#[derive(Clone, Debug, Default)]
-pub struct KnownKeys {
-    keys: IssuerKeys,
-    fetched_at: Option<Timestamp>,
-    asked_at: Option<Timestamp>,
-}
-
-impl KnownKeys {
-    /// Whether the issuer should be asked now, for a token that is signed with the key `kid`.
-    #[must_use]
-    pub fn wants(&self, kid: &str, now: Timestamp) -> bool {
-        let paused = self.asked_at.is_some_and(|asked| now < asked + KEYS_PAUSE);
-        let fresh = self.fetched_at.is_some_and(|fetched| now < fetched + KEYS_FRESH);
-        !(paused || fresh && self.keys.has(kid))
-    }
-
-    /// Notes that the issuer is being asked.
-    pub const fn asked(&mut self, now: Timestamp) {
-        self.asked_at = Some(now);
-    }
-
-    /// Takes what the issuer answered.
-    pub fn take(&mut self, keys: IssuerKeys, now: Timestamp) {
-        self.keys = keys;
-        self.fetched_at = Some(now);
-    }
-
-    /// The keys, as long as they may be used.
-    #[must_use]
-    pub fn usable(&self, now: Timestamp) -> Option<&IssuerKeys> {
-        self.fetched_at.filter(|fetched| now < *fetched + KEYS_STALE).map(|_| &self.keys)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use ring::hmac;
-    use ring::rand::SystemRandom;
-    use ring::signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
-    };
     use serde_json::json;
 
     use super::*;
+    use crate::jwt::key_named;
+    use crate::jwt::testing::{encode, header, keys, modulus, published, sign};
     use crate::time::MINUTE;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -399,72 +216,12 @@ mod tests {
     const EXPECTED: Expected<'_> =
         Expected { issuer: ISSUER, audience: AUDIENCE, role_claim: "cognito:groups", mfa_claim: false };
 
-    fn rsa() -> RsaKeyPair {
-        RsaKeyPair::from_pkcs8(include_bytes!("../testdata/test-only-rsa.pk8")).unwrap()
-    }
-
-    fn p256() -> EcdsaKeyPair {
-        let der = include_bytes!("../testdata/test-only-p256.pk8");
-        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, &SystemRandom::new()).unwrap()
-    }
-
-    fn modulus() -> Vec<u8> {
-        RsaPublicKeyComponents::<Vec<u8>>::from(rsa().public()).n
-    }
-
-    fn encode(bytes: impl AsRef<[u8]>) -> String {
-        URL_SAFE_NO_PAD.encode(bytes)
-    }
-
-    /// What the issuer publishes: a key of each kind, and some that are nothing to us.
-    fn published() -> Value {
-        let p256 = p256();
-        let (n, e) = (encode(modulus()), encode([1, 0, 1]));
-        let point = p256.public_key().as_ref();
-        let (x, y) = (encode(&point[1..33]), encode(&point[33..]));
-        json!({ "keys": [
-            { "kty": "RSA", "kid": "r", "use": "sig", "alg": "RS256", "n": n, "e": e },
-            { "kty": "EC", "kid": "p", "crv": "P-256", "x": x, "y": y },
-            { "kty": "RSA", "kid": "encrypting", "use": "enc", "n": n, "e": e },
-            { "kty": "RSA", "kid": "pss", "alg": "PS256", "n": n, "e": e },
-            { "kty": "EC", "kid": "es384", "crv": "P-384", "x": x, "y": y },
-            { "kty": "EC", "kid": "es384-by-name", "alg": "ES384", "crv": "P-256", "x": x, "y": y },
-            { "kty": "EC", "kid": "short-x", "crv": "P-256", "x": encode([1; 31]), "y": y },
-            { "kty": "EC", "kid": "short-y", "crv": "P-256", "x": x, "y": encode([1; 31]) },
-            { "kty": "oct", "kid": "secret", "k": "AAAA" },
-            { "kty": "RSA", "n": n, "e": e },
-            "nonsense",
-        ] })
-    }
-
-    fn keys() -> IssuerKeys {
-        IssuerKeys::read(&published()).unwrap()
-    }
-
-    fn header(alg: &str, kid: &str) -> Value {
-        json!({ "alg": alg, "kid": kid, "typ": "JWT" })
-    }
-
     fn claims() -> Value {
         let now = NOW.seconds();
         json!({
             "iss": ISSUER, "sub": "test-subject", "token_use": "access", "client_id": AUDIENCE, "iat": now,
             "exp": now + 900, "cognito:groups": ["support"], "username": "test-subject",
         })
-    }
-
-    fn sign(header: &Value, claims: &str) -> String {
-        let message = format!("{}.{}", encode(header.to_string()), encode(claims));
-        let random = SystemRandom::new();
-        let signature = if header["kid"] == "p" {
-            p256().sign(&random, message.as_bytes()).unwrap().as_ref().to_vec()
-        } else {
-            let key = rsa();
-            let mut signature = vec![0; key.public().modulus_len()];
-            key.sign(&RSA_PKCS1_SHA256, &random, message.as_bytes(), &mut signature).unwrap();
-            signature
-        };
-        format!("{message}.{}", encode(signature))
     }
 
     fn with(changes: &Value) -> String {
@@ -662,25 +419,6 @@ mod tests {
         ];
         let said: std::collections::BTreeSet<String> = all.iter().map(ToString::to_string).collect();
         assert_eq!(said.len(), all.len());
-    }
-
-    #[test]
-    fn given_keys_then_they_are_asked_for_again_when_old_or_unknown_and_never_twice_a_minute() {
-        let mut known = KnownKeys::default();
-        assert!(known.wants("r", NOW) && known.usable(NOW).is_none());
-        known.asked(NOW);
-        // No answer: asked again after the pause, and not before.
-        assert!(!known.wants("r", NOW + KEYS_PAUSE - SECOND));
-        assert!(known.wants("r", NOW + KEYS_PAUSE));
-        known.take(keys(), NOW);
-        let usable = |known: &KnownKeys, time| known.usable(time).is_some_and(|keys| keys.has("r"));
-        assert!(!known.wants("r", NOW + KEYS_PAUSE) && usable(&known, NOW));
-        assert!(known.wants("unknown", NOW + KEYS_PAUSE));
-        assert!(!known.wants("r", NOW + KEYS_FRESH - SECOND));
-        assert!(known.wants("r", NOW + KEYS_FRESH));
-        known.asked(NOW + KEYS_FRESH);
-        assert!(!known.wants("r", NOW + KEYS_FRESH) && usable(&known, NOW + KEYS_STALE - SECOND));
-        assert!(!usable(&known, NOW + KEYS_STALE));
     }
 
     proptest! {

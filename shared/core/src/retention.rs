@@ -13,7 +13,8 @@ use crate::time::{DAY, Timestamp};
 
 /// The kinds whose window can be chosen: what the service is made of. The others' windows follow from what they are for
 /// (a tombstone lives as long as a backup, a delivery as long as its replays) and are nobody's choice.
-pub const CHOSEN: [Kind; 4] = [Kind::Order, Kind::Match, Kind::Case, Kind::Exception];
+pub const CHOSEN: [Kind; 6] =
+    [Kind::Order, Kind::Match, Kind::Case, Kind::Exception, Kind::Thread, Kind::Mail];
 
 /// The longest that anything of a kind may live from its beginning: the data map's word. `None` for what has no window
 /// of its own.
@@ -58,12 +59,14 @@ pub enum Preset {
     /// For each kind the shortest that any service promises which stores it.
     #[default]
     Strictest,
-    /// The duplicate guard (DG27, DG22): orders 60 days, matching rows 30, cases and exceptions a year.
+    /// The duplicate guard (DG27, DG22): orders 60 days, matching rows 30, cases and exceptions a year;
+    /// mail as the mail desk promises.
     DuplicateGuard,
     /// The bot and audit service (SO20, SO21), for a deployment that wants its windows for everything: single events 30 days,
     /// 7 on the free plan; what is kept for audit 90 days.
     BotGuard,
-    /// The e-mail and returns service (DG27): orders 60 days, matching rows 30, cases and exceptions twelve months.
+    /// The e-mail and returns service (DG27): orders 60 days, matching rows 30, cases and exceptions twelve
+    /// months; what mails say 90 days, what is known of them twelve months.
     MailDesk,
 }
 
@@ -92,9 +95,9 @@ impl Preset {
                 // The bot service stores none of these kinds, so it promises nothing about them.
                 of(Self::DuplicateGuard).min(of(Self::MailDesk))
             }
-            (Self::BotGuard, Kind::Order | Kind::Match, Plan::Free) => 7,
-            (Self::BotGuard, Kind::Order | Kind::Match, Plan::Paid) => 30,
-            (Self::BotGuard, Kind::Case | Kind::Exception, _) => 90,
+            (Self::BotGuard, Kind::Order | Kind::Match | Kind::Mail, Plan::Free) => 7,
+            (Self::BotGuard, Kind::Order | Kind::Match | Kind::Mail, Plan::Paid) => 30,
+            (Self::BotGuard, Kind::Case | Kind::Exception | Kind::Thread, _) => 90,
             _ => longest,
         };
         Some(promised.min(longest))
@@ -299,7 +302,7 @@ impl Terms {
     }
 
     /// The days of every kind that can be chosen: the shorter of the deployment's and the merchant's. What leads to an
-    /// order is not kept longer than the order.
+    /// order is not kept longer than the order, and what a mail says not longer than its conversation.
     fn effective(&self, deployment: &Deployment) -> Choice {
         let own = |kind| {
             let most = deployment.days(self.plan, kind).unwrap_or_default();
@@ -307,6 +310,7 @@ impl Terms {
         };
         let days = |kind| match kind {
             Kind::Match => own(Kind::Match).min(own(Kind::Order)),
+            Kind::Mail => own(Kind::Mail).min(own(Kind::Thread)),
             kind => own(kind),
         };
         Choice(CHOSEN.into_iter().map(|kind| (kind, days(kind))).collect())
@@ -527,12 +531,12 @@ mod tests {
     #[test]
     fn the_presets_are_what_the_policies_promise() {
         let of = |preset: Preset, plan| CHOSEN.map(|kind| preset.days(plan, kind).unwrap());
-        assert_eq!(of(Preset::DuplicateGuard, Plan::Paid), [60, 30, 365, 365]);
-        assert_eq!(of(Preset::DuplicateGuard, Plan::Free), [60, 30, 365, 365]);
-        assert_eq!(of(Preset::BotGuard, Plan::Paid), [30, 30, 90, 90]);
-        assert_eq!(of(Preset::BotGuard, Plan::Free), [7, 7, 90, 90]);
-        assert_eq!(of(Preset::MailDesk, Plan::Paid), [60, 30, 365, 365]);
-        assert_eq!(of(Preset::MailDesk, Plan::Free), [60, 30, 365, 365]);
+        assert_eq!(of(Preset::DuplicateGuard, Plan::Paid), [60, 30, 365, 365, 365, 90]);
+        assert_eq!(of(Preset::DuplicateGuard, Plan::Free), [60, 30, 365, 365, 365, 90]);
+        assert_eq!(of(Preset::BotGuard, Plan::Paid), [30, 30, 90, 90, 90, 30]);
+        assert_eq!(of(Preset::BotGuard, Plan::Free), [7, 7, 90, 90, 90, 7]);
+        assert_eq!(of(Preset::MailDesk, Plan::Paid), [60, 30, 365, 365, 365, 90]);
+        assert_eq!(of(Preset::MailDesk, Plan::Free), [60, 30, 365, 365, 365, 90]);
         for plan in [Plan::Free, Plan::Paid] {
             for kind in Kind::ALL {
                 let promised =
@@ -576,10 +580,9 @@ mod tests {
         assert!(refused("order").contains("\"order\" is not a retention: write kind=days"));
         assert!(refused("order=soon").contains("\"order=soon\" is not a retention"));
         assert!(refused("order=-1").contains("\"order=-1\" is not a retention"));
-        assert!(
-            refused("orders=3")
-                .contains("\"orders\" cannot be chosen: choose that of order, match, case, exception")
-        );
+        assert!(refused("orders=3").contains(
+            "\"orders\" cannot be chosen: choose that of order, match, case, exception, thread, mail"
+        ));
         assert!(refused("delivery=3").contains("\"delivery\" cannot be chosen"));
         assert_eq!(refused("order=3,order=4"), "order: say its retention once");
         assert_eq!(
@@ -718,7 +721,7 @@ mod tests {
         assert!(renewed.shortened && renewed.terms != terms);
         assert!(!renewed.terms.renewed(&shorter, T).shortened);
         let strictest = RetentionPolicy::strictest(&bots);
-        assert_eq!(CHOSEN.map(|kind| strictest.days(kind).unwrap()), [7, 7, 90, 90]);
+        assert_eq!(CHOSEN.map(|kind| strictest.days(kind).unwrap()), [7, 7, 90, 90, 90, 7]);
     }
 
     #[test]
@@ -767,8 +770,8 @@ mod tests {
 
     /// A merchant's choice within what any deployment allows.
     fn choices() -> impl Strategy<Value = Choice> {
-        [1..=7u32, 1..=7, 1..=90, 1..=90].prop_flat_map(|days| {
-            prop::collection::vec(any::<bool>(), 4).prop_map(move |wanted| {
+        [1..=7u32, 1..=7, 1..=90, 1..=90, 1..=90, 1..=7].prop_flat_map(|days| {
+            prop::collection::vec(any::<bool>(), CHOSEN.len()).prop_map(move |wanted| {
                 let named = CHOSEN.into_iter().zip(days).zip(wanted);
                 Choice::of(named.filter(|(_, wanted)| *wanted).map(|(day, _)| day)).unwrap()
             })
@@ -793,6 +796,7 @@ mod tests {
             }
             // What leads to an order never outlives it.
             prop_assert!(policy.end(Kind::Match, began) <= policy.end(Kind::Order, began));
+            prop_assert!(policy.end(Kind::Mail, began) <= policy.end(Kind::Thread, began));
         }
 
         #[test]

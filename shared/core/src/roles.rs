@@ -136,15 +136,27 @@ pub enum Permission {
     ViewPrivacy,
     /// Switch processing on or off, shorten windows, object to a sub-processor.
     ChangePrivacy,
+    /// Read the mail of customers, what was understood of it, and replies.
+    ViewThreads,
+    /// Edit, approve, cancel and discard replies, and sort conversations.
+    AnswerThreads,
+    /// See how mail is understood and answered: settings, rules, macros.
+    ViewDesk,
+    /// Change that, and try rules on mail that came.
+    ChangeDesk,
     /// See who did what and when.
     ViewLedger,
     /// End the service: export everything, or delete everything.
     EndService,
+    /// See which mailboxes are connected, and how they stand.
+    ViewMailboxes,
+    /// Connect mailboxes, end them, have them read now.
+    ManageMailboxes,
 }
 
 impl Permission {
     /// Every permission, in the order of the table.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 24] = [
         Self::ViewSelf,
         Self::ViewCases,
         Self::DecideCases,
@@ -161,8 +173,14 @@ impl Permission {
         Self::ManageRights,
         Self::ViewPrivacy,
         Self::ChangePrivacy,
+        Self::ViewThreads,
+        Self::AnswerThreads,
+        Self::ViewDesk,
+        Self::ChangeDesk,
         Self::ViewLedger,
         Self::EndService,
+        Self::ViewMailboxes,
+        Self::ManageMailboxes,
     ];
 
     /// The word for it: what a refusal names.
@@ -185,8 +203,14 @@ impl Permission {
             Self::ManageRights => "manage-rights",
             Self::ViewPrivacy => "view-privacy",
             Self::ChangePrivacy => "change-privacy",
+            Self::ViewThreads => "view-threads",
+            Self::AnswerThreads => "answer-threads",
+            Self::ViewDesk => "view-desk",
+            Self::ChangeDesk => "change-desk",
             Self::ViewLedger => "view-ledger",
             Self::EndService => "end-service",
+            Self::ViewMailboxes => "view-mailboxes",
+            Self::ManageMailboxes => "manage-mailboxes",
         }
     }
 
@@ -199,14 +223,22 @@ impl Permission {
             | Self::ViewExceptions
             | Self::ViewSavings
             | Self::ViewSettings
-            | Self::ViewPrivacy => &[Owner, Admin, Agent, Viewer],
-            Self::DecideCases | Self::EndExceptions | Self::ViewRights => &[Owner, Admin, Agent],
+            | Self::ViewPrivacy
+            | Self::ViewDesk => &[Owner, Admin, Agent, Viewer],
+            Self::DecideCases
+            | Self::EndExceptions
+            | Self::ViewRights
+            | Self::ViewThreads
+            | Self::AnswerThreads
+            | Self::ViewMailboxes => &[Owner, Admin, Agent],
             Self::DeleteCases
             | Self::TrySettings
             | Self::ChangeSettings
             | Self::ViewMembers
             | Self::ManageRights
-            | Self::ViewLedger => &[Owner, Admin],
+            | Self::ChangeDesk
+            | Self::ViewLedger
+            | Self::ManageMailboxes => &[Owner, Admin],
             Self::ManageMembers | Self::ChangePrivacy | Self::EndService => &[Owner],
         }
     }
@@ -309,8 +341,14 @@ mod tests {
             ("manage-rights", "oa..."),
             ("view-privacy", "oagv."),
             ("change-privacy", "o...."),
+            ("view-threads", "oag.."),
+            ("answer-threads", "oag.."),
+            ("view-desk", "oagv."),
+            ("change-desk", "oa..."),
             ("view-ledger", "oa..."),
             ("end-service", "o...."),
+            ("view-mailboxes", "oag.."),
+            ("manage-mailboxes", "oa..."),
         ];
         let expected: Vec<(&str, String)> =
             expected.iter().map(|(name, row)| (*name, (*row).to_owned())).collect();

@@ -17,7 +17,7 @@ use crate::problem::{Problem, ProblemKind, answer};
 use crate::session::SessionTokenError;
 use crate::settings::Setting;
 
-/// The cookie that a browser keeps the state of an installation in. The prefix makes browsers refuse it from anyone but
+/// The cookie that a browser keeps the state of an installation or a consent in. The prefix makes browsers refuse it from anyone but
 /// this very host over TLS.
 const STATE_COOKIE: &str = "__Host-storeward-state";
 
@@ -26,6 +26,8 @@ const STATE_COOKIE: &str = "__Host-storeward-state";
 pub struct BrowserRequest {
     /// What stands after the question mark.
     pub query: Query,
+    /// Which address it is, without host and query.
+    pub path: String,
     cookies: Vec<String>,
     authorization: Option<String>,
     request: Option<String>,
@@ -89,6 +91,18 @@ impl BrowserRequest {
         found.next().filter(|_| found.next().is_none())
     }
 
+    /// Whether this browser was given that state.
+    #[must_use]
+    pub fn was_given(&self, state: &str) -> bool {
+        // Both are this browser's: there is nothing to find out by the time that comparing takes.
+        self.state() == Some(state)
+    }
+
+    /// Runs `work` in the name of whoever that is.
+    pub async fn acting_for<F: Future>(&self, by: By, work: F) -> F::Output {
+        acting(Acting::new(by, self.request.as_deref()), work).await
+    }
+
     /// Runs `work` in the name of the member of staff whose session it is.
     pub async fn as_session<F: Future>(
         &self,
@@ -124,6 +138,8 @@ impl BrowserRequest {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Event {
+    #[serde(default)]
+    raw_path: String,
     #[serde(default)]
     raw_query_string: String,
     #[serde(default)]
@@ -195,6 +211,7 @@ fn read(event: Event, method: &str) -> Result<BrowserRequest, Problem> {
     let authorization = headers.find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
     Ok(BrowserRequest {
         query,
+        path: event.raw_path,
         cookies: event.cookies,
         authorization: authorization.map(|(_, value)| value),
         request: event.request_context.request_id,
@@ -204,7 +221,7 @@ fn read(event: Event, method: &str) -> Result<BrowserRequest, Problem> {
 fn redirect(to: &str, state: Option<&str>) -> Value {
     let mut answered = answer(302, "application/json", &json!({}));
     answered["headers"]["location"] = json!(to);
-    // Lax: the browser comes back from Shopify by following a link.
+    // Lax: the browser comes back from Shopify or Google by following a link.
     let attributes = "Path=/; Secure; HttpOnly; SameSite=Lax";
     let cookie = match state {
         Some(state) => {

@@ -13,19 +13,22 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::Serialize;
 use storeward_clients::ClientError;
+use storeward_clients::claude::Claude;
+use storeward_clients::gmail::Gmail;
+use storeward_clients::google::Google;
+use storeward_clients::issuer::KeyCache;
 use storeward_clients::resend::Resend;
 use storeward_clients::shopify::Shopify;
 use storeward_core::data_map::{Kind, Processor};
 use storeward_core::egress::{Categories, Declaration, Refusal, Register, Use};
-use storeward_core::operator_token::KnownKeys;
 use storeward_core::shop::Tenant;
 use storeward_core::time::{Clock, Timestamp};
 use storeward_store::{Installation, Store, StoreError};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 
 use crate::connections::Connections;
 use crate::job::PurgeOrder;
-use crate::secrets::{self, ShopifySecrets};
+use crate::secrets::{self, GoogleSecrets, ShopifySecrets};
 use crate::settings::{Setting, Settings, SettingsError};
 
 /// Why the host could not do what a handler asked for. Carries no personal data.
@@ -44,6 +47,8 @@ pub enum HostError {
     Shopify(ClientError),
     /// The issuer of operators' tokens.
     Issuer(ClientError),
+    /// Google.
+    Google(ClientError),
     /// The merchant did not grant these scopes, which the app cannot do without.
     ScopesLacking(Vec<String>),
     /// A secret cannot be used.
@@ -64,7 +69,7 @@ impl HostError {
         match self {
             Self::Aws { .. } => true,
             Self::Store(error) => error.is_transient(),
-            Self::Shopify(error) | Self::Issuer(error) => error.is_transient(),
+            Self::Shopify(error) | Self::Issuer(error) | Self::Google(error) => error.is_transient(),
             Self::ScopesLacking(_) | Self::Secret(_) | Self::Settings(_) => false,
         }
     }
@@ -77,6 +82,7 @@ impl fmt::Display for HostError {
             Self::Store(error) => error.fmt(f),
             Self::Shopify(error) => write!(f, "Shopify: {error}"),
             Self::Issuer(error) => write!(f, "the operators' issuer: {error}"),
+            Self::Google(error) => write!(f, "Google: {error}"),
             Self::ScopesLacking(scopes) => write!(f, "not granted: {}", scopes.join(", ")),
             Self::Secret(what) => write!(f, "{what}: encrypt it again (docs/operations.md)"),
             Self::Settings(error) => error.fmt(f),
@@ -125,6 +131,14 @@ pub enum Queue {
     ApplyRetention,
     /// Breaches to move on.
     HandleIncident,
+    /// Mailboxes to read.
+    SyncMailbox,
+    /// Mails to understand.
+    ClassifyEmail,
+    /// Conversations to draft a reply to.
+    DraftReply,
+    /// Replies to send.
+    SendReply,
 }
 
 impl Queue {
@@ -150,6 +164,10 @@ impl Queue {
             Self::ReconcileShop => Setting::ReconcileShopQueueUrl,
             Self::ApplyRetention => Setting::ApplyRetentionQueueUrl,
             Self::HandleIncident => Setting::HandleIncidentQueueUrl,
+            Self::SyncMailbox => Setting::SyncMailboxQueueUrl,
+            Self::ClassifyEmail => Setting::ClassifyEmailQueueUrl,
+            Self::DraftReply => Setting::DraftReplyQueueUrl,
+            Self::SendReply => Setting::SendReplyQueueUrl,
         }
     }
 }
@@ -167,7 +185,12 @@ pub struct Context {
     shopify_secrets: OnceCell<ShopifySecrets>,
     shopify: OnceCell<Shopify>,
     resend: OnceCell<Resend>,
-    pub(crate) operator_keys: Mutex<KnownKeys>,
+    claude: OnceCell<Option<Claude>>,
+    google_secrets: OnceCell<GoogleSecrets>,
+    google: OnceCell<Google>,
+    gmail: OnceCell<Gmail>,
+    pub(crate) operator_keys: KeyCache,
+    pub(crate) google_keys: KeyCache,
 }
 
 impl fmt::Debug for Context {
@@ -189,7 +212,12 @@ impl Context {
             shopify_secrets: OnceCell::new(),
             shopify: OnceCell::new(),
             resend: OnceCell::new(),
-            operator_keys: Mutex::default(),
+            claude: OnceCell::new(),
+            google_secrets: OnceCell::new(),
+            google: OnceCell::new(),
+            gmail: OnceCell::new(),
+            operator_keys: KeyCache::default(),
+            google_keys: KeyCache::default(),
         }
     }
 
@@ -281,6 +309,55 @@ impl Context {
                 .map_err(|_| HostError::Secret("no TLS roots for outgoing calls"))
         });
         Ok(resend.await?.of(installation.stance()))
+    }
+
+    /// The client for Claude, for a merchant; `None` where the deployment has no key for it. The first call decrypts the key.
+    pub async fn claude_for(&self, installation: &Installation) -> Result<Option<Claude>, HostError> {
+        let claude = self.claude.get_or_try_init(|| async {
+            let ciphertext = self.settings.get(Setting::AnthropicKey)?;
+            if ciphertext.is_empty() {
+                return Ok::<_, HostError>(None);
+            }
+            let plain = zeroized(secrets::decrypt(self.kms().await, ciphertext, "anthropic").await?);
+            let (endpoint, key) =
+                (self.settings.get(Setting::AnthropicEndpoint)?, secrets::anthropic_key(&plain)?);
+            let clock: Arc<dyn Clock> = Arc::clone(&self.connections.clock);
+            let claude = Claude::new(endpoint, key, *self.register(), clock);
+            Ok(Some(claude.map_err(|_| HostError::Secret("no TLS roots for outgoing calls"))?))
+        });
+        Ok(claude.await?.as_ref().map(|claude| claude.of(installation.stance())))
+    }
+
+    pub(crate) async fn google_secrets(&self) -> Result<&GoogleSecrets, HostError> {
+        self.google_secrets
+            .get_or_try_init(|| async {
+                let ciphertext = self.settings.get(Setting::GoogleSecrets)?;
+                let plain = zeroized(secrets::decrypt(self.kms().await, ciphertext, "google").await?);
+                secrets::google_secrets(&plain)
+            })
+            .await
+    }
+
+    /// The client for consents at Google, for a merchant.
+    pub async fn google_for(&self, installation: &Installation) -> Result<Google, HostError> {
+        let google = self.google.get_or_try_init(|| async {
+            let endpoint = self.settings.get(Setting::GoogleTokenUrl)?;
+            let clock: Arc<dyn Clock> = Arc::clone(&self.connections.clock);
+            Google::new(endpoint, *self.register(), clock)
+                .map_err(|_| HostError::Secret("no TLS roots for outgoing calls"))
+        });
+        Ok(google.await?.of(installation.stance()))
+    }
+
+    /// The client for Gmail, for a merchant.
+    pub async fn gmail_for(&self, installation: &Installation) -> Result<Gmail, HostError> {
+        let gmail = self.gmail.get_or_try_init(|| async {
+            let endpoint = self.settings.get(Setting::GmailEndpoint)?;
+            let clock: Arc<dyn Clock> = Arc::clone(&self.connections.clock);
+            Gmail::new(endpoint, *self.register(), clock)
+                .map_err(|_| HostError::Secret("no TLS roots for outgoing calls"))
+        });
+        Ok(gmail.await?.of(installation.stance()))
     }
 
     /// A setting that the function said it needs.

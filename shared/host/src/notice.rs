@@ -13,8 +13,8 @@ pub struct Notice {
     /// Whose case.
     #[serde(flatten)]
     pub tenant: Tenant,
-    /// The case; for a digest the record that lists its cases; for a rights request the request; for what is about the
-    /// shop as a whole, the shop's row.
+    /// The case; for a digest the record that lists its cases; for a rights request the request; for a mailbox the
+    /// mailbox; for what is about the shop as a whole, the shop's row.
     pub case: RecordRef,
     /// What happened.
     pub what: Happened,
@@ -45,6 +45,13 @@ pub enum Happened {
     Digest {
         /// Where the due row stands that ends with it.
         due_at: Timestamp,
+    },
+    /// Google does not let us into a mailbox any more. The notice names the mailbox in place of a case.
+    MailboxLost {
+        /// When it was connected, the last time: what names the loss.
+        connected_at: Timestamp,
+        /// When that was found out.
+        lost_at: Timestamp,
     },
     /// A change of sub-processors was announced.
     ProcessorsAnnounced {

@@ -7,7 +7,8 @@ use std::ops::Deref;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use storeward_clients::issuer::Issuer;
-use storeward_core::operator_token::{Expected, IssuerKeys, OperatorToken, OperatorTokenFault, key_named};
+use storeward_core::jwt::key_named;
+use storeward_core::operator_token::{Expected, OperatorToken, OperatorTokenFault};
 use storeward_core::roles::{OperatorPermission, OperatorRole};
 use storeward_core::shop::ShopId;
 use storeward_core::time::Timestamp;
@@ -184,29 +185,8 @@ impl Context {
             mfa_claim: self.setting(Setting::OperatorMfa)? != "issuer",
         };
         let Some(kid) = key_named(token) else { return Ok(Err(OperatorTokenFault::Malformed)) };
-        let keys = self.issuer_keys(expected.issuer, &kid).await?;
+        let asking = async { Issuer::new(expected.issuer)?.keys().await };
+        let keys = self.operator_keys.keys(&kid, self.now(), asking).await.map_err(HostError::Issuer)?;
         Ok(OperatorToken::verify(token, &expected, &keys, self.now()))
-    }
-
-    async fn issuer_keys(&self, issuer: &str, kid: &str) -> Result<IssuerKeys, HostError> {
-        // Held while asking: those who come meanwhile wait for the answer instead of asking too.
-        let mut known = self.operator_keys.lock().await;
-        let now = self.now();
-        if known.wants(kid, now) {
-            known.asked(now);
-            match Issuer::new(issuer).map_err(HostError::Issuer)?.keys().await {
-                Ok(keys) => known.take(keys, now),
-                Err(error) => {
-                    tracing::warn!(%error, "the operators' issuer gives no keys");
-                    if known.usable(now).is_none() {
-                        return Err(HostError::Issuer(error));
-                    }
-                }
-            }
-        }
-        let keys = known.usable(now).cloned();
-        keys.ok_or_else(|| {
-            HostError::Issuer(storeward_clients::ClientError::Unavailable("asked a moment ago".to_owned()))
-        })
     }
 }

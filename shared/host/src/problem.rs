@@ -83,11 +83,31 @@ pub enum ProblemKind {
     NothingToFetch,
     /// The `Idempotency-Key` was used for another request.
     IdempotencyKeyUsed,
+    /// The shop wrote last in this conversation, or there is no mail of a customer in it.
+    NothingToAnswer,
+    /// The reply is not at the revision that was decided on.
+    DraftChanged,
+    /// The reply was sent, is being sent, was withdrawn because the conversation moved on, was discarded, or says nothing.
+    DraftEnded,
+    /// Settings, rules or macros are not at the revision that was read.
+    DeskChanged,
+    /// A value is out of its bounds, a rule names a macro that there is not, or a macro has a placeholder that is not known.
+    DeskRefused,
+    /// Google gives no access to the mailbox: its owner said no, or what came back does not count.
+    MailboxRefused,
+    /// Less was granted for the mailbox than is needed to read and answer it.
+    MailboxScopesLacking,
+    /// A mailbox cannot be read or connected as it stands.
+    MailboxNotConnected,
+    /// The token of a push does not count.
+    InvalidPushToken,
+    /// The token of a push was made for another subscription than ours.
+    WrongSubscription,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 47] = [
         Self::MethodNotAllowed,
         Self::MissingHeader,
         Self::BodyTooLarge,
@@ -125,6 +145,16 @@ impl ProblemKind {
         Self::RequestIncomplete,
         Self::NothingToFetch,
         Self::IdempotencyKeyUsed,
+        Self::NothingToAnswer,
+        Self::DraftChanged,
+        Self::DraftEnded,
+        Self::DeskChanged,
+        Self::DeskRefused,
+        Self::MailboxRefused,
+        Self::MailboxScopesLacking,
+        Self::MailboxNotConnected,
+        Self::InvalidPushToken,
+        Self::WrongSubscription,
     ];
 
     /// The kind's stable id, the last part of its `type`.
@@ -168,6 +198,16 @@ impl ProblemKind {
             Self::RequestIncomplete => "request-incomplete",
             Self::NothingToFetch => "nothing-to-fetch",
             Self::IdempotencyKeyUsed => "idempotency-key-used",
+            Self::NothingToAnswer => "nothing-to-answer",
+            Self::DraftChanged => "draft-changed",
+            Self::DraftEnded => "draft-ended",
+            Self::DeskChanged => "desk-changed",
+            Self::DeskRefused => "desk-refused",
+            Self::MailboxRefused => "mailbox-refused",
+            Self::MailboxScopesLacking => "mailbox-scopes-lacking",
+            Self::MailboxNotConnected => "mailbox-not-connected",
+            Self::InvalidPushToken => "invalid-push-token",
+            Self::WrongSubscription => "wrong-subscription",
         }
     }
 
@@ -184,10 +224,18 @@ impl ProblemKind {
             | Self::InvalidParameter
             | Self::InvalidBody => 400,
             Self::BodyTooLarge | Self::RequestTooLarge => 413,
-            Self::BadSignature | Self::UnsignedQuery | Self::InvalidSession | Self::InvalidOperatorToken => {
-                401
-            }
-            Self::StateMismatch | Self::ConsentRefused | Self::ScopesLacking | Self::Forbidden => 403,
+            Self::BadSignature
+            | Self::UnsignedQuery
+            | Self::InvalidSession
+            | Self::InvalidOperatorToken
+            | Self::InvalidPushToken => 401,
+            Self::StateMismatch
+            | Self::ConsentRefused
+            | Self::ScopesLacking
+            | Self::Forbidden
+            | Self::MailboxRefused
+            | Self::MailboxScopesLacking
+            | Self::WrongSubscription => 403,
             Self::NotInstalled | Self::NotFound => 404,
             Self::CaseNotResolved
             | Self::CaseNotDecidable
@@ -197,10 +245,14 @@ impl ProblemKind {
             | Self::NotProven
             | Self::LastOwner
             | Self::IdempotencyKeyUsed
+            | Self::NothingToAnswer
+            | Self::DraftEnded
             | Self::NothingToFetch
-            | Self::ProcessorEssential => 409,
-            Self::CaseChanged => 412,
+            | Self::ProcessorEssential
+            | Self::MailboxNotConnected => 409,
+            Self::CaseChanged | Self::DraftChanged | Self::DeskChanged => 412,
             Self::SettingOutOfBounds
+            | Self::DeskRefused
             | Self::RoleTooMighty
             | Self::RequestIncomplete
             | Self::RetentionOutOfBounds
@@ -210,7 +262,7 @@ impl ProblemKind {
     }
 
     const fn takes_bearer(self) -> bool {
-        matches!(self, Self::InvalidSession | Self::InvalidOperatorToken)
+        matches!(self, Self::InvalidSession | Self::InvalidOperatorToken | Self::InvalidPushToken)
     }
 
     /// What it is, in a few words.
@@ -253,7 +305,17 @@ impl ProblemKind {
             Self::WindowBeyondRetention => "Duplicates are looked for further back than orders are kept",
             Self::RequestIncomplete => "The request does not say whom or what it is about",
             Self::NothingToFetch => "There is no document to fetch",
+            Self::NothingToAnswer => "The conversation waits for the customer",
+            Self::DraftChanged => "The reply has changed",
+            Self::DraftEnded => "Nothing can be done with this reply any more",
+            Self::DeskChanged => "The mail desk's settings have changed",
+            Self::DeskRefused => "A setting, rule or macro cannot be as it is",
             Self::IdempotencyKeyUsed => "The Idempotency-Key was used for another request",
+            Self::MailboxRefused => "Google gives no access to the mailbox",
+            Self::MailboxScopesLacking => "Less was granted for the mailbox than the mail desk needs",
+            Self::MailboxNotConnected => "The mailbox is not connected",
+            Self::InvalidPushToken => "The push's token does not count",
+            Self::WrongSubscription => "The push is not of our subscription",
         }
     }
 }

@@ -43,6 +43,26 @@ impl ShopifySecrets {
     }
 }
 
+/// The app's client at Google.
+pub(crate) struct GoogleSecrets {
+    /// Its id: no secret, and in the same place as what belongs to it.
+    pub(crate) client_id: String,
+    /// Its secret.
+    pub(crate) client_secret: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for GoogleSecrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GoogleSecrets")
+    }
+}
+
+#[derive(Deserialize)]
+struct GoogleFile {
+    client_id: String,
+    client_secret: String,
+}
+
 #[derive(Deserialize)]
 struct SecretsFile {
     client_secrets: Vec<String>,
@@ -83,6 +103,15 @@ pub(crate) fn shopify_secrets(plain: &[u8]) -> Result<ShopifySecrets, HostError>
     Ok(ShopifySecrets { keys, current })
 }
 
+pub(crate) fn google_secrets(plain: &[u8]) -> Result<GoogleSecrets, HostError> {
+    let GoogleFile { client_id, client_secret } = serde_json::from_slice(plain)
+        .map_err(|_| HostError::Secret("the Google secrets are not as documented"))?;
+    if client_id.is_empty() || client_secret.is_empty() {
+        return Err(HostError::Secret("a Google secret is empty"));
+    }
+    Ok(GoogleSecrets { client_id, client_secret: Zeroizing::new(client_secret) })
+}
+
 pub(crate) fn deployment_key(plain: &[u8]) -> Result<DeploymentKey, HostError> {
     let malformed = HostError::Secret("the deployment key is not as documented");
     let file: KeyFile = serde_json::from_slice(plain).map_err(|_| malformed.clone())?;
@@ -92,9 +121,18 @@ pub(crate) fn deployment_key(plain: &[u8]) -> Result<DeploymentKey, HostError> {
 
 /// The API key of Resend, as an HTTP header can carry it.
 pub(crate) fn resend_key(plain: &[u8]) -> Result<String, HostError> {
+    api_key(plain, "the Resend key is not as documented")
+}
+
+/// The API key of Anthropic, as an HTTP header can carry it.
+pub(crate) fn anthropic_key(plain: &[u8]) -> Result<String, HostError> {
+    api_key(plain, "the Anthropic key is not as documented")
+}
+
+fn api_key(plain: &[u8], malformed: &'static str) -> Result<String, HostError> {
     let key = std::str::from_utf8(plain).map(str::trim).unwrap_or_default();
     if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(HostError::Secret("the Resend key is not as documented"));
+        return Err(HostError::Secret(malformed));
     }
     Ok(key.to_owned())
 }
@@ -126,6 +164,21 @@ mod tests {
         assert!(!secrets.verify(b"body", "not base64!"));
         assert!(shopify_secrets(br#"{"client_secrets":[]}"#).is_err());
         assert!(shopify_secrets(br#"{"client_secrets":[""]}"#).is_err());
+    }
+
+    #[test]
+    fn the_client_at_google_has_an_id_and_a_secret_and_shows_neither() {
+        let secrets = google_secrets(br#"{"client_id":"test-id","client_secret":"test-secret"}"#).unwrap();
+        assert_eq!((&*secrets.client_id, secrets.client_secret.as_str()), ("test-id", "test-secret"));
+        assert_eq!(format!("{secrets:?}"), "GoogleSecrets");
+        for wrong in [
+            r#"{"client_id":"","client_secret":"s"}"#,
+            r#"{"client_id":"i","client_secret":""}"#,
+            r#"{"client_id":"i"}"#,
+            "",
+        ] {
+            assert!(google_secrets(wrong.as_bytes()).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -76,13 +76,41 @@ pub enum Setting {
     RetentionPreset,
     /// What is kept for a shorter time than the preset says: `order=45,case=200`, in days.
     RetentionDays,
+    /// The URL of the queue of `sync-mailbox`.
+    SyncMailboxQueueUrl,
+    /// The URL of the queue of `classify-email`.
+    ClassifyEmailQueueUrl,
+    /// The URL of the queue of `draft-reply`.
+    DraftReplyQueueUrl,
+    /// The URL of the queue of `send-reply`.
+    SendReplyQueueUrl,
+    /// The app's client id and secret at Google as KMS encrypted them, base64.
+    GoogleSecrets,
+    /// The Pub/Sub topic that Gmail tells of new mail: `projects/P/topics/T`.
+    GoogleTopic,
+    /// Whom the tokens of Pub/Sub's pushes are made for, exactly as the subscription says.
+    PushAudience,
+    /// The service account in whose name Pub/Sub pushes: its address.
+    PushServiceAccount,
+    /// Where a merchant consents at Google.
+    GoogleAuthUrl,
+    /// Where Google gives and revokes tokens: `/token` and `/revoke` are below it.
+    GoogleTokenUrl,
+    /// Where Gmail is.
+    GmailEndpoint,
+    /// Where Google publishes the keys that it signs pushes with.
+    GoogleKeysUrl,
+    /// The API key of Anthropic as KMS encrypted it, base64; empty where Claude is not used.
+    AnthropicKey,
+    /// Where Claude is.
+    AnthropicEndpoint,
     /// What is logged, as `tracing-subscriber` filters read it.
     Log,
 }
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 48] = [
         Self::DataTable,
         Self::KeysTable,
         Self::LedgerTable,
@@ -116,6 +144,20 @@ impl Setting {
         Self::OperatorMfa,
         Self::RetentionPreset,
         Self::RetentionDays,
+        Self::SyncMailboxQueueUrl,
+        Self::ClassifyEmailQueueUrl,
+        Self::DraftReplyQueueUrl,
+        Self::SendReplyQueueUrl,
+        Self::GoogleSecrets,
+        Self::GoogleTopic,
+        Self::PushAudience,
+        Self::PushServiceAccount,
+        Self::GoogleAuthUrl,
+        Self::GoogleTokenUrl,
+        Self::GmailEndpoint,
+        Self::GoogleKeysUrl,
+        Self::AnthropicKey,
+        Self::AnthropicEndpoint,
         Self::Log,
     ];
 
@@ -131,6 +173,12 @@ impl Setting {
 
     /// What every function needs that calls a shop's Admin API: where it is, and what tokens are renewed with.
     pub const ADMIN: [Self; 3] = [Self::ShopifySecrets, Self::ShopifyClientId, Self::ShopifyEndpoint];
+
+    /// What every function needs that calls Gmail: where it is, and what tokens are renewed with.
+    pub const GMAIL: [Self; 3] = [Self::GoogleSecrets, Self::GoogleTokenUrl, Self::GmailEndpoint];
+
+    /// What every function needs that may ask Claude.
+    pub const CLAUDE: [Self; 2] = [Self::AnthropicKey, Self::AnthropicEndpoint];
 
     /// What says whose tokens operators come with.
     pub const OPERATORS: [Self; 4] =
@@ -173,6 +221,20 @@ impl Setting {
             Self::OperatorMfa => "STOREWARD_OPERATOR_MFA",
             Self::RetentionPreset => "STOREWARD_RETENTION_PRESET",
             Self::RetentionDays => "STOREWARD_RETENTION_DAYS",
+            Self::SyncMailboxQueueUrl => "STOREWARD_SYNC_MAILBOX_QUEUE_URL",
+            Self::ClassifyEmailQueueUrl => "STOREWARD_CLASSIFY_EMAIL_QUEUE_URL",
+            Self::DraftReplyQueueUrl => "STOREWARD_DRAFT_REPLY_QUEUE_URL",
+            Self::SendReplyQueueUrl => "STOREWARD_SEND_REPLY_QUEUE_URL",
+            Self::GoogleSecrets => "STOREWARD_GOOGLE_SECRETS",
+            Self::GoogleTopic => "STOREWARD_GOOGLE_TOPIC",
+            Self::PushAudience => "STOREWARD_PUSH_AUDIENCE",
+            Self::PushServiceAccount => "STOREWARD_PUSH_SERVICE_ACCOUNT",
+            Self::GoogleAuthUrl => "STOREWARD_GOOGLE_AUTH_URL",
+            Self::GoogleTokenUrl => "STOREWARD_GOOGLE_TOKEN_URL",
+            Self::GmailEndpoint => "STOREWARD_GMAIL_ENDPOINT",
+            Self::GoogleKeysUrl => "STOREWARD_GOOGLE_KEYS_URL",
+            Self::AnthropicKey => "STOREWARD_ANTHROPIC_KEY",
+            Self::AnthropicEndpoint => "STOREWARD_ANTHROPIC_ENDPOINT",
             Self::Log => "STOREWARD_LOG",
         }
     }
@@ -184,7 +246,12 @@ impl Setting {
             Self::ShopifyEndpoint => Some("https://{shop}"),
             Self::ResendEndpoint => Some("https://api.resend.com"),
             Self::RetentionPreset => Some("strictest"),
-            Self::RetentionDays => Some(""),
+            Self::GoogleAuthUrl => Some("https://accounts.google.com/o/oauth2/v2/auth"),
+            Self::GoogleTokenUrl => Some("https://oauth2.googleapis.com"),
+            Self::GmailEndpoint => Some("https://gmail.googleapis.com"),
+            Self::GoogleKeysUrl => Some("https://www.googleapis.com/oauth2/v3/certs"),
+            Self::AnthropicEndpoint => Some("https://api.anthropic.com"),
+            Self::RetentionDays | Self::AnthropicKey => Some(""),
             Self::Log => Some("info"),
             _ => None,
         }

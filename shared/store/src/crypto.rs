@@ -101,6 +101,11 @@ impl DeploymentKey {
         hex::encode(tag(&self.directory, "actor", &format!("{shop}|{user}")))
     }
 
+    /// The blinded address of a mailbox: whoever is told of new mail by its address finds the installation by it.
+    pub(crate) fn mailbox(&self, address: &str) -> String {
+        hex::encode(tag(&self.directory, "mailbox", address))
+    }
+
     /// An IP address as it may be kept (promise SO41): SHA-256 with a salt that only the holder of this key knows and that
     /// is another one each day, so that visits of one day are told apart and those of two days are not linked.
     pub(crate) fn hashed_ip(&self, day: &str, ip: IpAddr) -> String {
@@ -156,6 +161,7 @@ pub(crate) struct TenantKeys {
     operation: hmac::Key,
     duplicates: hmac::Key,
     rights: hmac::Key,
+    mail: hmac::Key,
 }
 
 impl fmt::Debug for TenantKeys {
@@ -177,6 +183,7 @@ impl TenantKeys {
             operation: purpose(Purpose::Operation)?,
             duplicates: purpose(Purpose::Duplicates)?,
             rights: purpose(Purpose::Rights)?,
+            mail: purpose(Purpose::Mail)?,
         })
     }
 
@@ -187,6 +194,7 @@ impl TenantKeys {
             Purpose::Operation => &self.operation,
             Purpose::Duplicates => &self.duplicates,
             Purpose::Rights => &self.rights,
+            Purpose::Mail => &self.mail,
         };
         hex::encode(tag(key, label, value))
     }

@@ -11,7 +11,7 @@ use storeward_core::time::{HOUR, Timestamp};
 use crate::accept::Work;
 use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, text};
-use crate::keyspace::{self, DUE_SHARDS, Key};
+use crate::keyspace::{self, DUE_SHARDS, Key, RecordRef};
 use crate::store::{self, Expired, Query, Range, Store, Unrecorded};
 
 /// How many hours back the first sweep looks that succeeds: the ones before it may have failed since the deployment.
@@ -39,9 +39,30 @@ pub enum Action {
     Digest,
     /// Going through what an installation has stored, because a window became shorter.
     ApplyRetention,
+    /// A mailbox in which something is to be done that nobody else asks for: reading it the first time, ending it.
+    SyncMailbox,
+    /// A mail of which is to be found out what it is about.
+    ClassifyMail,
+    /// A mail to which a reply is to be drafted.
+    DraftReply,
+    /// A draft that is to be sent.
+    SendReply,
 }
 
 impl Action {
+    const ALL: [Self; 10] = [
+        Self::Resend,
+        Self::Purge,
+        Self::SecondPass,
+        Self::RequestDue,
+        Self::Digest,
+        Self::ApplyRetention,
+        Self::SyncMailbox,
+        Self::ClassifyMail,
+        Self::DraftReply,
+        Self::SendReply,
+    ];
+
     const fn name(self) -> &'static str {
         match self {
             Self::Resend => "resend",
@@ -50,6 +71,10 @@ impl Action {
             Self::RequestDue => "request-due",
             Self::Digest => "digest",
             Self::ApplyRetention => "apply-retention",
+            Self::SyncMailbox => "sync-mailbox",
+            Self::ClassifyMail => "classify-mail",
+            Self::DraftReply => "draft-reply",
+            Self::SendReply => "send-reply",
         }
     }
 }
@@ -88,6 +113,18 @@ impl DueRow {
     #[must_use]
     pub fn of_retention(tenant: &Tenant, at: Timestamp) -> Self {
         Self::retention(tenant, at)
+    }
+
+    /// The row of a step of the mail desk, about a mailbox, a mail or a draft.
+    pub(crate) fn of_desk(tenant: &Tenant, action: Action, record: &RecordRef, at: Timestamp) -> Self {
+        let work = Work {
+            tenant: tenant.clone(),
+            record: record.clone(),
+            delivery: record.clone(),
+            due_at: at,
+            stored: true,
+        };
+        Self::of(&work, action)
     }
 
     pub(crate) fn key(&self) -> Key {
@@ -131,15 +168,8 @@ fn read(stored: &Stored) -> Result<DueRow> {
         "generation": stored.number("generation")?,
     }))
     .map_err(|_| corrupt.clone())?;
-    let action = match stored.text("what")? {
-        "resend" => Action::Resend,
-        "purge" => Action::Purge,
-        "second-pass" => Action::SecondPass,
-        "request-due" => Action::RequestDue,
-        "digest" => Action::Digest,
-        "apply-retention" => Action::ApplyRetention,
-        _ => return Err(corrupt),
-    };
+    let what = stored.text("what")?;
+    let action = Action::ALL.into_iter().find(|action| action.name() == what).ok_or(corrupt.clone())?;
     let work = match (stored.optional_text("record_ref"), stored.optional_text("delivery")) {
         (Some(record), Some(delivery)) => Some(Work {
             tenant: Tenant::clone(&tenant),

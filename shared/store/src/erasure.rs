@@ -19,6 +19,7 @@ use storeward_core::webhook::{CustomersRedact, RedactedCustomer};
 
 use crate::accept::{Work, completion, completion_due};
 use crate::cases::{Case, Member};
+use crate::cutting::Cut;
 use crate::due::{self, DueRow};
 use crate::error::{Result, StoreError};
 use crate::exceptions;
@@ -125,7 +126,8 @@ pub(crate) struct Target {
     pub(crate) received_at: Timestamp,
     /// The partitions of the index rows that lead to the person.
     pub(crate) partitions: BTreeSet<String>,
-    /// Orders that were named: they are erased whenever they were created.
+    /// Orders that were named: they are erased whenever they were created. After a restore conversations, too, of which
+    /// something was erased: what came up to then.
     pub(crate) named: BTreeSet<RecordRef>,
 }
 
@@ -136,10 +138,9 @@ struct SubjectRow {
     key: Key,
 }
 
-/// How many orders were deleted and cases anonymised, and the actions that take these figures over into a receipt.
+/// How much was deleted or anonymised, by kind, and the actions that take these figures over into a receipt.
 pub(crate) struct Settled {
-    orders: u64,
-    cases: u64,
+    counted: [u64; COUNTED_KINDS.len()],
     pub(crate) actions: Vec<Action>,
 }
 
@@ -289,7 +290,8 @@ impl Store {
     }
 
     /// Erases what some index rows and names lead to, and says whether there was anything. What leads to something goes
-    /// after it: cases, matching rows, orders, what else is about the person, and the rows that lead to the person last.
+    /// after it: cases, matching rows, orders, conversations, what else
+    /// is about the person, and the rows that lead to the person last.
     async fn erase_page(
         &self,
         installation: &Installation,
@@ -299,7 +301,9 @@ impl Store {
     ) -> Result<bool> {
         let of_kind =
             |kind: Kind| rows.iter().map(|row| &row.reference).filter(move |of| of.kind() == kind).cloned();
-        let references: BTreeSet<RecordRef> = of_kind(Kind::Order).chain(named.iter().cloned()).collect();
+        let named_of = |kind: Kind| named.iter().filter(move |of| of.kind() == kind).cloned();
+        let references: BTreeSet<RecordRef> = of_kind(Kind::Order).chain(named_of(Kind::Order)).collect();
+        let threads: BTreeSet<RecordRef> = of_kind(Kind::Thread).chain(named_of(Kind::Thread)).collect();
         let references: Vec<RecordRef> = references.into_iter().collect();
         let mut orders = self.orders_and(installation, &references, Expired::Too).await?;
         let mut kept: BTreeSet<RecordRef> = orders
@@ -333,6 +337,18 @@ impl Store {
             kept.extend(left);
         }
         kept.extend(self.erase_orders(installation, target, &orders).await?);
+        for thread in threads {
+            let cut = self.cut_thread(installation, &thread, target.received_at, Some(target)).await?;
+            if cut == Cut::Gone {
+                let theirs = rows.iter().filter(|row| row.reference == thread);
+                for row in theirs.map(|row| row.key.clone()) {
+                    found |= self.erase_idle_row(installation, &thread, row).await?;
+                }
+            }
+            found |= matches!(cut, Cut::Trimmed | Cut::Deleted | Cut::Overtaken);
+            // Its rows went with it, or stay with what is left. One that is written now leads to a later mail.
+            kept.insert(thread);
+        }
         let exceptions = of_kind(Kind::Exception).collect();
         let mut about = self.exception_keys(installation, exceptions).await?;
         // What was put together about the person, or is under way, goes as a whole, and what it was asked for by ends.
@@ -359,6 +375,18 @@ impl Store {
         found |= !last.is_empty();
         self.delete_all(last, BATCHES_AT_ONCE).await?;
         Ok(found)
+    }
+
+    /// Deletes a row that leads to a conversation that is not there any more, unless a mail comes in that begins it anew.
+    async fn erase_idle_row(
+        &self,
+        installation: &Installation,
+        thread: &RecordRef,
+        row: Key,
+    ) -> Result<bool> {
+        let key = keyspace::record(&installation.tenant, thread);
+        let actions = vec![Action::Check { key, condition: Condition::ABSENT }, Action::delete(row)];
+        Ok(self.transact_unrecorded(Unrecorded::Step, actions).await?.is_ok())
     }
 
     /// The exceptions that the person is among, each with its rows.
@@ -408,7 +436,7 @@ impl Store {
             case.settle();
             actions.push(case.put(self, installation)?);
         }
-        actions.push(count(tenant, target, case.reference.bucket(), 0, u64::from(ends)));
+        actions.push(count(tenant, target, case.reference.bucket(), &[(Kind::Case, u64::from(ends))]));
         // What is anonymised gets a new name: a purge must not have passed that one already.
         actions.push(purge::not_begun(tenant));
         Ok(self.transact_unrecorded(Unrecorded::Step, actions).await?.is_ok())
@@ -462,7 +490,12 @@ impl Store {
                     actions.extend(deletions);
                     taken.extend(waiting.next().map(|record| record.reference.clone()));
                 }
-                actions.push(count(&installation.tenant, target, bucket, taken.len() as u64, 0));
+                actions.push(count(
+                    &installation.tenant,
+                    target,
+                    bucket,
+                    &[(Kind::Order, taken.len() as u64)],
+                ));
                 if self.transact_unrecorded(Unrecorded::Step, actions).await?.is_err() {
                     overtaken.extend(taken);
                 }
@@ -477,16 +510,16 @@ impl Store {
         let partition = keyspace::progress_partition(tenant);
         let mut query = Query::of(Table::Data, &partition);
         query.range = Range::Prefix(format!("{name}#"));
-        let mut settled = Settled { orders: 0, cases: 0, actions: Vec::new() };
+        let mut settled = Settled { counted: Default::default(), actions: Vec::new() };
         for row in self.query_all(query).await? {
-            let (orders, cases) = (row.number("erased_orders")?, row.number("erased_cases")?);
-            settled.orders += u64::try_from(orders).unwrap_or_default();
-            settled.cases += u64::try_from(cases).unwrap_or_default();
-            let condition = Condition {
-                expression: "erased_orders = :orders AND erased_cases = :cases",
-                values: vec![(":orders", number(orders)), (":cases", number(cases))],
-            };
+            let mut values = Vec::new();
+            for (sum, (_, name, value)) in settled.counted.iter_mut().zip(COUNTED_KINDS) {
+                let count = row.optional_number(name).unwrap_or_default();
+                *sum += u64::try_from(count).unwrap_or_default();
+                values.push((value, number(count)));
+            }
             let key = row.key(Kind::Progress)?;
+            let condition = Condition { expression: AS_COUNTED, values };
             settled.actions.push(Action::Delete { key, condition: Some(condition) });
         }
         Ok(settled)
@@ -630,18 +663,48 @@ impl SubjectRow {
     }
 }
 
+/// What an erasure counts: the kind, the attribute it stands under in a progress row and in the request, and the value's
+/// name in an expression.
+const COUNTED_KINDS: [(Kind, &str, &str); 5] = [
+    (Kind::Order, "erased_orders", ":orders"),
+    (Kind::Case, "erased_cases", ":cases"),
+    (Kind::Thread, "erased_threads", ":threads"),
+    (Kind::Mail, "erased_mails", ":mails"),
+    (Kind::Draft, "erased_drafts", ":drafts"),
+];
+
 /// Takes the figures of an erasure over into its request.
-const COUNTED: &str = "ADD erased_orders :orders, erased_cases :cases";
+const COUNTED: &str = "ADD erased_orders :orders, erased_cases :cases, erased_threads :threads, erased_mails :mails, \
+                       erased_drafts :drafts";
+
+/// That a progress row says what was read. One that was begun before mails were stored does not count them.
+const AS_COUNTED: &str = "erased_orders = :orders AND erased_cases = :cases \
+    AND (attribute_not_exists(erased_threads) OR erased_threads = :threads) \
+    AND (attribute_not_exists(erased_mails) OR erased_mails = :mails) \
+    AND (attribute_not_exists(erased_drafts) OR erased_drafts = :drafts)";
+
+/// The values of [`COUNTED`].
+fn counted(counts: [u64; COUNTED_KINDS.len()]) -> Vec<(&'static str, AttributeValue)> {
+    let count = |count: u64| number(i64::try_from(count).unwrap_or(i64::MAX));
+    COUNTED_KINDS.iter().zip(counts).map(|((_, _, value), of)| (*value, count(of))).collect()
+}
+
+/// What a request has counted so far, by kind.
+pub(crate) fn counts_of(stored: &Stored) -> impl Iterator<Item = (String, u64)> + '_ {
+    COUNTED_KINDS.into_iter().filter_map(|(kind, name, _)| {
+        let count = u64::try_from(stored.optional_number(name)?).ok()?;
+        Some((kind.name().to_owned(), count))
+    })
+}
 
 impl Settled {
     pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
-        let counts = [(Kind::Order, self.orders), (Kind::Case, self.cases)];
-        counts.map(|(kind, count)| (kind.name().to_owned(), count)).into()
+        let counts = COUNTED_KINDS.iter().zip(self.counted);
+        counts.map(|((kind, ..), count)| (kind.name().to_owned(), count)).collect()
     }
 
     fn values(&self) -> Vec<(&'static str, AttributeValue)> {
-        let count = |count: u64| number(i64::try_from(count).unwrap_or(i64::MAX));
-        vec![(":orders", count(self.orders)), (":cases", count(self.cases))]
+        counted(self.counted)
     }
 }
 
@@ -658,18 +721,15 @@ fn checks(target: &Target) -> Vec<Check> {
 
 /// Counts in the transaction that erases, so that the receipt's figures are exact; in a row for each bucket, so that
 /// buckets do not wait for each other.
-fn count(tenant: &Tenant, target: &Target, bucket: u8, orders: u64, cases: u64) -> Action {
-    let count = |count: u64| number(i64::try_from(count).unwrap_or(i64::MAX));
+pub(crate) fn count(tenant: &Tenant, target: &Target, bucket: u8, erased: &[(Kind, u64)]) -> Action {
+    let of = |(kind, ..): (Kind, &str, &str)| {
+        erased.iter().filter(|(erased, _)| *erased == kind).map(|(_, count)| count).sum()
+    };
+    let mut values = counted(COUNTED_KINDS.map(of));
+    values.push((":kind", text(Kind::Progress.name())));
     Action::Update {
         key: keyspace::progress(tenant, &target.name, bucket),
-        update: Change {
-            expression: format!("SET kind = :kind {COUNTED}"),
-            values: vec![
-                (":orders", count(orders)),
-                (":cases", count(cases)),
-                (":kind", text(Kind::Progress.name())),
-            ],
-        },
+        update: Change { expression: format!("SET kind = :kind {COUNTED}"), values },
         condition: None,
     }
 }
@@ -688,10 +748,6 @@ fn read_request(
     reference: &RecordRef,
     stored: &Stored,
 ) -> Result<RightsRequest> {
-    let count = |name: &str, of: &str| {
-        let value = stored.optional_number(name).and_then(|count| u64::try_from(count).ok());
-        (of.to_owned(), value.unwrap_or_default())
-    };
     Ok(RightsRequest {
         reference: reference.clone(),
         kind: stored
@@ -712,7 +768,7 @@ fn read_request(
         } else {
             None
         },
-        counts: BTreeMap::from([count("erased_orders", "order"), count("erased_cases", "case")]),
+        counts: counts_of(stored).collect(),
     })
 }
 
@@ -755,7 +811,7 @@ fn deletions(installation: &Installation, target: &Target, record: &OrderRecord)
 }
 
 /// That what `key` names was erased, and what led to it: a restored backup is erased from by that.
-fn tombstone(key: Key, leads_to: &str, erased_at: Timestamp) -> Item {
+pub(crate) fn tombstone(key: Key, leads_to: &str, erased_at: Timestamp) -> Item {
     Item::new(key)
         .set("erased_at", number(erased_at.millis()))
         .set(restoring::LEADS_TO, text(leads_to))

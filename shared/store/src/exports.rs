@@ -308,6 +308,7 @@ impl Store {
             wanted.orders.iter().map(|id| keyspace::order_ref(keys, *id.expose())).collect();
         let mut case_references = BTreeSet::new();
         let (mut exceptions, mut asked) = (BTreeSet::new(), BTreeSet::new());
+        let mut threads = BTreeSet::new();
         for partition in &partitions {
             for row in self.query_all(Query::of(Table::Data, partition)).await? {
                 let corrupt = |_| StoreError::Corrupt("a subject row");
@@ -318,6 +319,7 @@ impl Store {
                 match reference.kind() {
                     Kind::Order => _ = named.insert(reference),
                     Kind::Exception => _ = exceptions.insert(reference),
+                    Kind::Thread => _ = threads.insert(reference),
                     Kind::Request | Kind::Export | Kind::Rectification => {
                         asked.insert(requests::request_of(&reference));
                     }
@@ -361,6 +363,11 @@ impl Store {
                 Kind::Request => {
                     records.extend(self.requests_about(installation, wanted, asked.clone()).await?);
                 }
+                // Its mails and replies come with it.
+                Kind::Thread => {
+                    records.extend(self.mail_about(installation, &wanted.identifiers(), &threads).await?);
+                }
+                Kind::Mail | Kind::Draft => {}
                 _ => return Err(StoreError::Corrupt("a kind that is exported and not known here")),
             }
         }

@@ -405,8 +405,10 @@ impl Store {
         let orders = extent.records.get(&Kind::Order).copied().unwrap_or_default();
         let sample = self.sample(installation, Timestamp::default(), SAMPLE, time_left).await?;
         let (people, among) = (incident::people(&sample.orders), sample.orders.len() as u64);
+        // Of a conversation it is taken that it is another person's: too many are better told than too few.
+        let threads = extent.records.get(&Kind::Thread).copied().unwrap_or_default();
         extent.people =
-            if among == 0 { extent.total() } else { (people * orders.max(among)).div_ceil(among) };
+            if among == 0 { extent.total() } else { (people * orders.max(among)).div_ceil(among) + threads };
         Ok(extent)
     }
 

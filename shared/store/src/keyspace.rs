@@ -168,10 +168,12 @@ pub(crate) const fn place(kind: Kind) -> Place {
         return Place::Buckets;
     }
     match kind {
-        Kind::Match | Kind::Subject => Place::WithItsRecord,
-        Kind::CaseIndex | Kind::RequestIndex => Place::Months,
+        Kind::Match | Kind::Subject | Kind::MailLink | Kind::MailboxRoute => Place::WithItsRecord,
+        Kind::CaseIndex | Kind::RequestIndex | Kind::ThreadIndex => Place::Months,
         Kind::Due => Place::Hours,
-        Kind::Shop | Kind::Member | Kind::Directory | Kind::Keys | Kind::Progress => Place::Installation,
+        Kind::Shop | Kind::Member | Kind::Directory | Kind::Keys | Kind::Progress | Kind::Desk => {
+            Place::Installation
+        }
         Kind::Ledger | Kind::Access | Kind::Incident => Place::Ledger,
         Kind::OperatorPassword => Place::Deployment,
         Kind::Delivery
@@ -185,6 +187,11 @@ pub(crate) const fn place(kind: Kind) -> Place {
         | Kind::Rectification
         | Kind::Export
         | Kind::Limit
+        | Kind::Mailbox
+        | Kind::Connecting
+        | Kind::Thread
+        | Kind::Mail
+        | Kind::Draft
         | Kind::Tombstone => Place::Buckets,
     }
 }
@@ -372,6 +379,85 @@ pub(crate) fn due(at: Timestamp, tenant: &Tenant, action: &str, reference: &str)
 /// Where the sweep remembers how far it has come.
 pub(crate) fn sweep_cursor() -> Key {
     Key { kind: Kind::Due, pk: "due".to_owned(), sk: "cursor".to_owned() }
+}
+
+/// The reference of a mailbox, by its address in its normal form.
+pub(crate) fn mailbox_ref(keys: &TenantKeys, address: &str) -> RecordRef {
+    RecordRef::new(Kind::Mailbox, keys.blind(Kind::Mailbox.row().purpose, "mailbox", address))
+}
+
+/// The partition of one shard of the list of all mailboxes.
+pub(crate) fn mailbox_routes_partition(shard: u8) -> String {
+    format!("mailboxes#{shard:02}")
+}
+
+/// The partition that the rows of a mailbox's address stand in, by the blinded address.
+pub(crate) fn mailbox_route_partition(address: &str) -> String {
+    mailbox_routes_partition(bucket(address))
+}
+
+/// The row by which a mailbox is found by its blinded address, and in the list of all.
+pub(crate) fn mailbox_route(address: &str, tenant: &Tenant, mailbox: &RecordRef) -> Key {
+    Key {
+        kind: Kind::MailboxRoute,
+        pk: mailbox_route_partition(address),
+        sk: format!("{address}#{tenant}#{}", mailbox.id),
+    }
+}
+
+/// The reference of an attempt to connect a mailbox, by its secret.
+pub(crate) fn connecting_ref(keys: &TenantKeys, secret: &str) -> RecordRef {
+    RecordRef::new(Kind::Connecting, keys.blind(Kind::Connecting.row().purpose, "state", secret))
+}
+
+/// The reference of the conversation that the provider calls so.
+pub(crate) fn thread_ref(keys: &TenantKeys, mailbox: &RecordRef, provider_thread: &str) -> RecordRef {
+    let value = format!("{}|{provider_thread}", mailbox.id);
+    RecordRef::new(Kind::Thread, keys.blind(Kind::Thread.row().purpose, "thread", &value))
+}
+
+/// The reference of a mail that the provider calls so.
+pub(crate) fn mail_ref(keys: &TenantKeys, mailbox: &RecordRef, provider_id: &str) -> RecordRef {
+    let value = format!("{}|{provider_id}", mailbox.id);
+    RecordRef::new(Kind::Mail, keys.blind(Kind::Mail.row().purpose, "mail", &value))
+}
+
+/// The partition of the conversations that one `Message-ID` belongs to.
+pub(crate) fn message_partition(tenant: &Tenant, keys: &TenantKeys, mailbox: &RecordRef, id: &str) -> String {
+    let blind = keys.blind(Kind::MailLink.row().purpose, "message", &format!("{}|{id}", mailbox.id));
+    format!("{tenant}#mail-link#{blind}")
+}
+
+/// The partition of the conversation that one of the provider's was joined to.
+pub(crate) fn alias_partition(tenant: &Tenant, keys: &TenantKeys, thread: &RecordRef) -> String {
+    let blind = keys.blind(Kind::MailLink.row().purpose, "joined", &thread.id);
+    format!("{tenant}#mail-link#{blind}")
+}
+
+/// The row that leads from a name of a mail, or of a conversation of the provider's, to the conversation.
+pub(crate) fn mail_link(partition: String, thread: &RecordRef) -> Key {
+    Key { kind: Kind::MailLink, pk: partition, sk: thread.to_string() }
+}
+
+/// The partition of the conversations whose latest mail came in one month, `2026-11`.
+pub(crate) fn thread_index_partition(tenant: &Tenant, month: &str) -> String {
+    format!("{tenant}#thread-index#{month}")
+}
+
+/// The row of a conversation in the list: sorted by the time of its latest mail.
+pub(crate) fn thread_index(tenant: &Tenant, at: Timestamp, thread: &RecordRef) -> Key {
+    let pk = thread_index_partition(tenant, &crate::statistics::month(at));
+    Key { kind: Kind::ThreadIndex, pk, sk: format!("{}#{}", sortable(at), thread.id) }
+}
+
+/// The tombstone of a conversation of the provider's.
+pub(crate) fn thread_tombstone(tenant: &Tenant, keys: &TenantKeys, thread: &RecordRef) -> Key {
+    tombstone(tenant, keys, "thread", &thread.id)
+}
+
+/// How an installation's mail desk works.
+pub(crate) fn desk(tenant: &Tenant) -> Key {
+    Key { kind: Kind::Desk, pk: format!("{tenant}#desk"), sk: "desk".to_owned() }
 }
 
 /// The partition of an installation's progress rows.

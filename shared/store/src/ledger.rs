@@ -119,6 +119,34 @@ pub enum What {
     BreachNotified,
     /// A merchant would have been told of a breach: a drill.
     BreachRehearsed,
+    /// The merchant connected a mailbox, for the first time or again.
+    MailboxConnected,
+    /// The merchant, or the end of the installation, ended a mailbox.
+    MailboxDisconnected,
+    /// Google refuses a mailbox's tokens: they were forgotten.
+    MailboxLost,
+    /// The merchant changed settings, rules or macros of the mail desk.
+    DeskChanged,
+    /// A reply was drafted.
+    DraftWritten,
+    /// A person wrote in a draft.
+    DraftEdited,
+    /// A person wants a draft sent.
+    DraftApproved,
+    /// A person does not want a draft sent that was to be.
+    DraftCancelled,
+    /// A person threw a draft away.
+    DraftDiscarded,
+    /// A draft's conversation moved on before it was sent.
+    DraftWithdrawn,
+    /// A reply is being sent: written before it is.
+    SendingAnnounced,
+    /// A reply was sent.
+    ReplySent,
+    /// An announced reply was certainly not sent.
+    ReplyNotSent,
+    /// A person changed how a conversation stands, who has it or what it is called.
+    ThreadChanged,
     /// A destructive webhook that did not fit the shop's state was not obeyed.
     Refused,
 }

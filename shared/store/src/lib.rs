@@ -6,10 +6,15 @@ mod accept;
 mod access;
 mod access_lines;
 mod acting;
+mod arrival;
 mod case_list;
 mod cases;
+mod correspondents;
 mod crypto;
+mod cutting;
 mod decisions;
+mod desk;
+mod drafts;
 mod due;
 mod erasure;
 mod error;
@@ -22,6 +27,8 @@ mod keyspace;
 mod ledger;
 mod limits;
 mod links;
+mod mail_exports;
+mod mailboxes;
 mod members;
 mod notices;
 mod operators;
@@ -38,14 +45,19 @@ mod sample;
 mod statistics;
 mod store;
 mod tenants;
+mod thread_list;
+mod threads;
 mod updates;
 
 pub use accept::{Acceptance, Delivery, Outcome, Recheck, Task, Work};
 pub use acting::{Acting, By, acting};
+pub use arrival::{Arrival, ArrivedMail};
 pub use case_list::{CaseFilter, CasePage};
 pub use cases::{Case, CaseState, Decided, Member, Standing};
 pub use crypto::{DeploymentKey, Entropy, SystemEntropy};
 pub use decisions::{Deciding, Deleting};
+pub use desk::{Desk, DeskMonth};
+pub use drafts::{Announced, Author, Draft, DraftState, Drafting, NewDraft, PutDraft};
 pub use due::{Action, DueRow};
 pub use erasure::{RequestState, RightsRequest, SecondPass};
 pub use error::{Result, StoreError};
@@ -57,6 +69,9 @@ pub use keyspace::{NotARecordRef, RecordRef};
 pub use ledger::{AccessEntry, AccessNote, Entry, LogRange, Page, What};
 pub use limits::{Lifted, Limiting, StandingLimit};
 pub use links::Linking;
+pub use mailboxes::{
+    Attempt, Connecting, FullSync, Lease, MailTokens, Mailbox, MailboxRoute, MailboxState, Progress,
+};
 pub use members::ChangingMembers;
 pub use notices::{CaseNotice, Digest, Mailing, why};
 pub use orders::{Candidate, FlagState, OrderRecord};
@@ -71,4 +86,9 @@ pub use statistics::MonthlyStatistics;
 pub use store::{Store, TableNames, Unrecorded};
 pub use storeward_core::oauth::{Access, AccessToken};
 pub use tenants::{Installation, Profile};
+pub use thread_list::{ThreadFilter, ThreadPage};
+pub use threads::{
+    AnotherDraft, Engine, MailPhase, StoredMail, Thread, ThreadChange, ThreadDraft, ThreadMail, ThreadState,
+    Understanding,
+};
 pub use updates::{News, Plan, Told, Writing, Written};

@@ -54,6 +54,8 @@ pub struct Limiting {
     pub orders: u64,
     /// In how many cases orders were withheld by this call.
     pub cases: u64,
+    /// How many conversations were marked by this call.
+    pub threads: u64,
 }
 
 /// What lifting did.
@@ -200,6 +202,7 @@ struct About {
     orders: Vec<RecordRef>,
     exceptions: Vec<RecordRef>,
     cases: BTreeSet<RecordRef>,
+    threads: Vec<RecordRef>,
 }
 
 impl About {
@@ -230,7 +233,8 @@ impl Store {
         let about = self.about(installation, identifiers).await?;
         self.mark_exceptions(installation, &about, true).await?;
         let cases = self.withhold(installation, &about).await?;
-        Ok(Some(Limiting { new, orders: marked, cases }))
+        let threads = self.mark_threads(installation, &about, true).await?;
+        Ok(Some(Limiting { new, orders: marked, cases, threads }))
     }
 
     /// Lifts a limit. Where another one is left, under any identifier of an order, that order stays as it is. What is
@@ -247,13 +251,15 @@ impl Store {
         self.mark_orders(installation, &about, false).await?;
         self.mark_exceptions(installation, &about, false).await?;
         self.show_again(installation, &about).await?;
+        self.mark_threads(installation, &about, false).await?;
         let rows = self.limit_rows(installation, identifiers).await?;
         let lifted = rows.iter().filter(|(_, row)| !row.limits());
         let orders = self.orders(installation, &about.orders).await?;
-        Ok(Lifted {
-            catch_up_from: lifted.filter_map(|(_, row)| row.catch_up_from).min(),
-            orders: orders.into_iter().map(|record| record.reference).collect(),
-        })
+        let catch_up_from = lifted.filter_map(|(_, row)| row.catch_up_from).min();
+        if let Some(from) = catch_up_from {
+            self.read_mailboxes_again(installation, from).await?;
+        }
+        Ok(Lifted { catch_up_from, orders: orders.into_iter().map(|record| record.reference).collect() })
     }
 
     /// Forgets identifiers that nothing limits any more, once what was missed is on its way.
@@ -408,6 +414,7 @@ impl Store {
         let partition = |identifier| keyspace::subject_partition(tenant, keys, identifier);
         let partitions: BTreeSet<String> = identifiers.iter().map(partition).collect();
         let (mut orders, mut exceptions, mut cases) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut threads = BTreeSet::new();
         for partition in &partitions {
             let mut query = Query::of(Table::Data, partition);
             query.limit = 1000;
@@ -420,12 +427,13 @@ impl Store {
                 match reference.kind() {
                     Kind::Order => _ = orders.insert(reference),
                     Kind::Exception => _ = exceptions.insert(reference),
+                    Kind::Thread => _ = threads.insert(reference),
                     _ => {}
                 }
             }
         }
         let (orders, exceptions) = (orders.into_iter().collect(), exceptions.into_iter().collect());
-        Ok(About { partitions, orders, exceptions, cases })
+        Ok(About { partitions, orders, exceptions, cases, threads: threads.into_iter().collect() })
     }
 
     /// Marks the person's orders, or takes the mark off. Those that are as they are to be are only read.
@@ -470,6 +478,49 @@ impl Store {
             }
         }
         Err(StoreError::Contended("an order"))
+    }
+
+    /// Marks the conversations that the person is named in, or takes the mark off and lets the work go on that waited.
+    async fn mark_threads(&self, installation: &Installation, about: &About, limited: bool) -> Result<u64> {
+        let marked = stream::iter(about.threads.clone().into_iter().map(Ok::<_, StoreError>))
+            .map_ok(|reference| async move { self.mark_thread(installation, &reference, limited).await })
+            .try_buffer_unordered(AT_ONCE)
+            .try_fold(0, |sum, marked| async move { Ok(sum + u64::from(marked)) });
+        marked.await
+    }
+
+    async fn mark_thread(
+        &self,
+        installation: &Installation,
+        reference: &RecordRef,
+        limited: bool,
+    ) -> Result<bool> {
+        let tenant = &installation.tenant;
+        for _ in 0..ATTEMPTS {
+            let Some(thread) = self.any_thread(installation, reference, Expired::Gone).await? else {
+                return Ok(false);
+            };
+            if thread.limited == limited {
+                return Ok(false);
+            }
+            let key = thread.key(tenant);
+            let mut actions = vec![mark(key, limited, Some(thread.revision + 1), Some(thread.unchanged()))];
+            let limits = actions.len();
+            if !limited {
+                actions.extend(checks(tenant, thread.subjects(tenant).iter()));
+            }
+            let end = actions.len();
+            if !limited {
+                actions.extend(self.due_again_in(tenant, &thread));
+            }
+            match self.transact_unrecorded(Unrecorded::Step, actions).await? {
+                Ok(()) => return Ok(true),
+                // Another limit is left, on this or another person of the conversation.
+                Err(canceled) if canceled.any_failed(limits..end) => return Ok(false),
+                Err(_) => {}
+            }
+        }
+        Err(StoreError::Contended("a conversation"))
     }
 
     async fn mark_exceptions(&self, installation: &Installation, about: &About, limited: bool) -> Result<()> {

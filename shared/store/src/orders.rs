@@ -58,7 +58,9 @@ pub(crate) fn shorten(tenant: &Tenant, key: &Key) -> (String, String) {
 }
 
 pub(crate) fn lengthen(tenant: &Tenant, (partition, sort): &(String, String)) -> Option<Key> {
-    let kind = [Kind::Match, Kind::Subject].into_iter().find(|kind| partition.starts_with(kind.name()))?;
+    let kind = [Kind::Match, Kind::Subject, Kind::MailLink]
+        .into_iter()
+        .find(|kind| partition.starts_with(kind.name()))?;
     Some(Key { kind, pk: format!("{tenant}#{partition}"), sk: sort.clone() })
 }
 

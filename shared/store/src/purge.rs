@@ -17,10 +17,12 @@ use crate::exceptions;
 use crate::item::{Item, Stored, number, text};
 use crate::keyspace::{self, BUCKETS, Key, Place};
 use crate::ledger::{Entry, What};
+use crate::mailboxes;
 use crate::requests;
 use crate::statistics::{month, months_back};
 use crate::store::{Action, Change, Condition, Expired, Query, Store, Unrecorded};
 use crate::tenants::Installation;
+use crate::threads::{self, ThreadRecord};
 
 /// Buckets that are worked on side by side: each of their partitions takes 1,000 writes/s of its own.
 const AT_ONCE: usize = 16;
@@ -177,7 +179,7 @@ impl Store {
                 let mut rows = Vec::new();
                 let mut records = Vec::with_capacity(page.len());
                 for item in &page {
-                    rows.extend(Self::rows_of(installation, kind, item)?);
+                    rows.extend(self.rows_of(installation, kind, item)?);
                     records.push(item.key(kind)?);
                 }
                 // A record's index rows and then the record: stopped in between, it still leads to its rows.
@@ -198,7 +200,7 @@ impl Store {
     }
 
     /// The index rows that lead to a record: those that stand in partitions of their own.
-    pub(crate) fn rows_of(installation: &Installation, kind: Kind, item: &Stored) -> Result<Vec<Key>> {
+    pub(crate) fn rows_of(&self, installation: &Installation, kind: Kind, item: &Stored) -> Result<Vec<Key>> {
         let mut rows = match kind {
             Kind::Order => Self::read_order(installation, item)?.rows,
             Kind::Case => {
@@ -209,6 +211,9 @@ impl Store {
             Kind::Exception => exceptions::keys_of(installation, item)?,
             Kind::Request => requests::read(item)?.keys(&installation.tenant),
             Kind::Rectification | Kind::Export => Self::rows_of_errand(installation, kind, item)?,
+            Kind::Mailbox => mailboxes::rows_of(self, installation, item)?,
+            Kind::Thread => ThreadRecord::read(installation, item)?.rows(&installation.tenant),
+            Kind::Mail | Kind::Draft => threads::due_rows_of(&installation.tenant, kind, item)?,
             _ => Vec::new(),
         };
         rows.retain(|row| keyspace::place(row.kind) != Place::Buckets);
@@ -294,6 +299,7 @@ impl Store {
                     for month in months_back(self.now()).take_while(|month| *month >= first) {
                         let partition = match kind {
                             Kind::RequestIndex => keyspace::request_index_partition(tenant, &month),
+                            Kind::ThreadIndex => keyspace::thread_index_partition(tenant, &month),
                             _ => keyspace::case_index_partition(tenant, &month),
                         };
                         left.extend(self.all_of(Table::Data, &partition).await?);
@@ -352,6 +358,7 @@ impl Store {
             condition: Some(Condition::phase("uninstalled")),
         });
         actions.push(Action::delete(keyspace::members(tenant)));
+        actions.push(Action::delete(keyspace::desk(tenant)));
         actions.push(Action::delete(keyspace::keys(tenant)));
         actions.push(Action::delete(keyspace::directory(tenant)));
         own.extend(installation.uninstalled_at.map(|at| DueRow::purge(tenant, at).key()));

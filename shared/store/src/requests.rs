@@ -14,7 +14,7 @@ use storeward_core::time::Timestamp;
 
 use crate::accept::{Acceptance, Delivery, RESEND_AFTER, Work};
 use crate::due::{self, DueRow};
-use crate::erasure::Wanted;
+use crate::erasure::{self, Wanted};
 use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, text};
 use crate::keyspace::{self, Key, RecordRef};
@@ -186,10 +186,7 @@ fn state_of_phase(phase: &str) -> Result<RightsState> {
 pub(crate) fn read(stored: &Stored) -> Result<Asked> {
     let corrupt = StoreError::Corrupt("a request");
     let phase = stored.text("phase")?.to_owned();
-    let count = |name: &str, of: &str| {
-        let count = stored.optional_number(name).and_then(|count| u64::try_from(count).ok());
-        count.map(|count| (of.to_owned(), count))
-    };
+    let records = stored.optional_number("records").and_then(|count| u64::try_from(count).ok());
     Ok(Asked {
         reference: RecordRef::new(Kind::Request, stored.text("sk")?.to_owned()),
         kind: RightsKind::by_name(stored.text("rights")?).ok_or_else(|| corrupt.clone())?,
@@ -198,10 +195,7 @@ pub(crate) fn read(stored: &Stored) -> Result<Asked> {
         received_at: stored.time("asked_at")?,
         finished_at: stored.optional_number("finished_at").map(Timestamp),
         because: stored.optional_text("because").and_then(Refusal::by_name),
-        counts: [count("erased_orders", "order"), count("erased_cases", "case"), count("records", "record")]
-            .into_iter()
-            .flatten()
-            .collect(),
+        counts: erasure::counts_of(stored).chain(records.map(|count| ("record".to_owned(), count))).collect(),
         mailed: stored
             .optional_number("mailed")
             .and_then(|stage| u32::try_from(stage).ok())

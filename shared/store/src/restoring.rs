@@ -212,7 +212,7 @@ impl Store {
                     named: BTreeSet::new(),
                 });
                 match leads_to.parse::<RecordRef>() {
-                    Ok(order) => _ = target.named.insert(order),
+                    Ok(record) => _ = target.named.insert(record),
                     Err(_) => _ = target.partitions.insert(leads_to.to_owned()),
                 }
             }
@@ -250,7 +250,9 @@ fn belongs(item: &Stored, tenants: &BTreeSet<String>) -> Option<Key> {
         Some(format!("{shop}#{generation}"))
     };
     let own_row = || pk.strip_prefix("shop#").map(|shop| format!("{shop}#{sk}"));
-    let owners = [tenant_in(pk), tenant_in(sk), own_row()];
+    // The row of a mailbox begins with its blinded address.
+    let of_mailbox = || pk.starts_with("mailboxes#").then(|| tenant_in(sk.split_once('#')?.1)).flatten();
+    let owners = [tenant_in(pk), tenant_in(sk), own_row(), of_mailbox()];
     let theirs = owners.into_iter().flatten().any(|owner| tenants.contains(&owner));
     // Any kind of the table will do: only the table and the key count for a deletion.
     theirs.then(|| Key { kind: Kind::Shop, pk: pk.to_owned(), sk: sk.to_owned() })

@@ -34,7 +34,8 @@ const REMEMBERED: usize = 1000;
 const ATTEMPTS: usize = 6;
 
 /// The kinds whose partitions are gone through when a window became shorter; their rows are found through them.
-const GONE_THROUGH: [Kind; 4] = [Kind::Order, Kind::Case, Kind::Exception, Kind::Notice];
+const GONE_THROUGH: [Kind; 7] =
+    [Kind::Order, Kind::Case, Kind::Exception, Kind::Notice, Kind::Thread, Kind::Mail, Kind::Draft];
 
 /// How many partitions that is.
 const PARTITIONS: usize = GONE_THROUGH.len() * keyspace::BUCKETS as usize;
@@ -319,7 +320,7 @@ impl Store {
             let (records, more) = self.query(query.clone()).await?;
             let mut waiting: Vec<Action> = Vec::new();
             for record in &records {
-                let keys = Self::rows_of(installation, kind, record)?;
+                let keys = self.rows_of(installation, kind, record)?;
                 let own = record.key(kind)?;
                 let rows = self.batch_get(Table::Data, &keys, Expired::Too).await?;
                 let mut actions = Vec::new();

@@ -20,8 +20,9 @@ use crate::crypto::TenantKeys;
 use crate::due::{self, DueRow};
 use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, seal, seal_part, text};
-use crate::keyspace;
+use crate::keyspace::{self, RecordRef};
 use crate::ledger::{Entry, What};
+use crate::mailboxes::{MAILBOXES, MailboxState};
 use crate::restoring;
 use crate::retention::{COUNTED, counted};
 use crate::store::{Action, Change, Condition, Query, Store};
@@ -454,11 +455,13 @@ impl Store {
 
     /// Ends an installation: nothing is processed for it from here on, its tokens are gone, and a due row
     /// makes sure of the purge should its schedule get lost. Doing it twice changes nothing. It counts for the tokens
-    /// that `installation` was read with.
+    /// that `installation` was read with. Its mailboxes end with it and are given back: what Google has of them is ended by
+    /// whoever is asked for it then, and due rows make sure.
     ///
     /// # Errors
-    /// [`StoreError::Contended`] when the tokens were replaced since: whoever saw the end of the old ones looks again.
-    pub async fn uninstall(&self, installation: &Installation, why: &str) -> Result<()> {
+    /// [`StoreError::Contended`] when the tokens were replaced since: whoever saw the end of the old ones looks again. Also
+    /// when a mailbox changed meanwhile.
+    pub async fn uninstall(&self, installation: &Installation, why: &str) -> Result<Vec<RecordRef>> {
         let tenant = &installation.tenant;
         let now = self.now();
         let key = keyspace::shop(tenant);
@@ -475,19 +478,26 @@ impl Store {
             expression: "phase = :in_phase AND (attribute_not_exists(access_revision) OR access_revision = :seen)",
             values: vec![(":in_phase", text("installed")), (":seen", number(installation.access_revision()))],
         };
-        let actions = vec![
+        let mut actions = vec![
             Action::Update { key, update, condition: Some(as_seen) },
             due::put(&DueRow::purge(tenant, now)),
             self.ledger_action(&Entry::new(now, tenant, What::Uninstalled, why))?,
         ];
+        // One that is connected after this look is found by whoever watches over all of them.
+        let mut mailboxes = self.mailboxes(installation).await?;
+        mailboxes.truncate(MAILBOXES);
+        for mailbox in mailboxes.iter().filter(|mailbox| mailbox.state != MailboxState::Ending) {
+            actions.extend(self.ending(tenant, mailbox));
+        }
+        let ended = mailboxes.into_iter().map(|mailbox| mailbox.reference).collect();
         if self.transact(actions).await?.is_ok() {
-            return Ok(());
+            return Ok(ended);
         }
         let latest = self.installation(&tenant.shop).await?;
         match latest.filter(|latest| latest.tenant == *tenant && latest.is_installed()) {
             Some(_) => Err(StoreError::Contended("the installation")),
             // It was done before.
-            None => Ok(()),
+            None => Ok(ended),
         }
     }
 }

@@ -32,7 +32,11 @@ pub const ROUTES: &[Route] = &[
 /// The function.
 pub const FUNCTION: Function = Function {
     name: "api/service",
-    needs: &[&Setting::STORE, &Setting::ADMIN, &[Setting::PurgeShopQueueUrl, Setting::Log]],
+    needs: &[
+        &Setting::STORE,
+        &Setting::ADMIN,
+        &[Setting::PurgeShopQueueUrl, Setting::SyncMailboxQueueUrl, Setting::Log],
+    ],
     run: |ctx, invocation| Box::pin(api(ctx, invocation, "api/service", ROUTES)),
 };
 
@@ -73,7 +77,8 @@ async fn end(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     let Some(installation) = store.tenant(&installation.tenant).await? else {
         return Err(Problem::not_found().into());
     };
-    store.uninstall(&installation, WHY).await?;
+    let mailboxes = store.uninstall(&installation, WHY).await?;
+    ctx.end_mailboxes(&installation.tenant, mailboxes).await?;
     // What began before may still be writing: the purge waits for that, and the sweep makes sure of it.
     let order = PurgeOrder { tenant: installation.tenant.clone(), why: WHY.to_owned() };
     ctx.send(Queue::PurgeShop, &order, LONGEST_WRITER).await?;

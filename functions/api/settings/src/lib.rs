@@ -133,14 +133,14 @@ fn retention_of(store: &Store, installation: &Installation) -> RetentionBody {
         chosen: chosen.days(kind),
         longest: longest(kind),
     };
-    let [order, r#match, case, exception] = CHOSEN.map(window);
-    RetentionBody { order, r#match, case, exception }
+    let [order, r#match, case, exception, thread, mail] = CHOSEN.map(window);
+    RetentionBody { order, r#match, case, exception, thread, mail }
 }
 
 async fn choose_retention(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     request.know(&[])?;
-    let RetentionRequest { order, r#match, case, exception } = request.body()?;
-    let named = CHOSEN.into_iter().zip([order, r#match, case, exception]);
+    let RetentionRequest { order, r#match, case, exception, thread, mail } = request.body()?;
+    let named = CHOSEN.into_iter().zip([order, r#match, case, exception, thread, mail]);
     let chosen = Choice::of(named.filter_map(|(kind, days)| Some((kind, days?))));
     let chosen = chosen.map_err(|refused| problem(&refused))?;
     let store = ctx.store().await?;

@@ -3,6 +3,7 @@
 //! Nothing is cancelled here, ever (promise DG41).
 
 mod mail;
+mod mailbox;
 mod rights;
 mod shop;
 
@@ -46,6 +47,9 @@ pub async fn handle(ctx: &Context, notice: Notice, _deadline: Timestamp) -> Resu
         }
         Happened::ProcessorsAnnounced { announced } => {
             return mail::announce(ctx, &installation, announced).await;
+        }
+        Happened::MailboxLost { connected_at, lost_at } => {
+            return mailbox::lost(ctx, &installation, &notice.case, connected_at, lost_at).await;
         }
         Happened::Opened { newcomers } => newcomers,
         Happened::RequestDue { stage, since } => {

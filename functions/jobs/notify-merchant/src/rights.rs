@@ -69,6 +69,6 @@ pub(crate) async fn send_code(
 }
 
 /// A mail that is the same each time it is sent: it can be sent again for as long as Resend remembers its key.
-const fn repeatable(since: Timestamp) -> Mailing {
+pub(crate) const fn repeatable(since: Timestamp) -> Mailing {
     Mailing { opening: 1, since, tries: 2 }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use storeward_core::data_map::Kind;
 use storeward_core::shop::ShopState;
 use storeward_host::{
-    Context, Function, Happened, HostError, Notice, PurgeOrder, Queue, RetentionOrder, Setting, schedule,
+    Context, DeskTask, Function, Happened, HostError, Notice, PurgeOrder, Queue, RetentionOrder, Setting,
+    SyncOrder, SyncWhy, schedule,
 };
 use storeward_store::{Action, DueRow, Store, StoreError};
 
@@ -26,6 +27,10 @@ pub const FUNCTION: Function = Function {
             Setting::ExportSubjectQueueUrl,
             Setting::PurgeShopQueueUrl,
             Setting::ApplyRetentionQueueUrl,
+            Setting::SyncMailboxQueueUrl,
+            Setting::ClassifyEmailQueueUrl,
+            Setting::DraftReplyQueueUrl,
+            Setting::SendReplyQueueUrl,
             Setting::Log,
         ],
     ],
@@ -67,6 +72,11 @@ async fn act(ctx: &Context, store: &Store, row: &DueRow) -> Result<(), HostError
         Action::Resend => state != Some(ShopState::Installed) && is_order(row),
         Action::SecondPass | Action::RequestDue => state.is_none(),
         Action::Digest | Action::ApplyRetention => state != Some(ShopState::Installed),
+        Action::ClassifyMail | Action::DraftReply | Action::SendReply => {
+            state != Some(ShopState::Installed) || !store.still_due(row).await?
+        }
+        // What Google has of a mailbox is ended also where the app was removed.
+        Action::SyncMailbox => !store.still_due(row).await?,
         Action::Purge => state != Some(ShopState::Uninstalled),
     };
     if needless || state.is_none() {
@@ -91,6 +101,21 @@ async fn act(ctx: &Context, store: &Store, row: &DueRow) -> Result<(), HostError
             let what = Happened::Digest { due_at: work.due_at };
             let notice = Notice { tenant: row.tenant.clone(), case: work.record.clone(), what };
             ctx.send(Queue::NotifyMerchant, &notice, Duration::ZERO).await
+        }
+        (Action::SyncMailbox, Some(work)) => {
+            let installed = state == Some(ShopState::Installed);
+            let why = if installed { SyncWhy::Again } else { SyncWhy::Ended };
+            let order = SyncOrder { tenant: row.tenant.clone(), mailbox: work.record.clone(), why };
+            ctx.send(Queue::SyncMailbox, &order, Duration::ZERO).await
+        }
+        (Action::ClassifyMail | Action::DraftReply | Action::SendReply, Some(work)) => {
+            let task = DeskTask::new(row.tenant.clone(), work.record.clone(), work.due_at);
+            let queue = match row.action {
+                Action::ClassifyMail => Queue::ClassifyEmail,
+                Action::DraftReply => Queue::DraftReply,
+                _ => Queue::SendReply,
+            };
+            ctx.send(queue, &task, Duration::ZERO).await
         }
         (_, Some(work)) => ctx.send(Queue::of(work.record.kind()), work, Duration::ZERO).await,
         (_, None) => store.due_done(&later).await.map_err(HostError::from),

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use storeward_core::data_map::PURGE_AFTER;
+use storeward_core::shop::Tenant;
 use storeward_core::time::MINUTE;
 use storeward_core::webhook::AppUninstalled;
 use storeward_host::{
-    Answer, Context, Function, Problem, ProblemKind, RefusedBecause, Setting, Standing, Webhook,
-    WebhookError, webhook,
+    Answer, Context, Function, Problem, ProblemKind, Queue, RefusedBecause, Setting, Standing, SyncOrder,
+    SyncWhy, Webhook, WebhookError, webhook,
 };
-use storeward_store::What;
+use storeward_store::{RecordRef, What};
 
 /// The function.
 pub const FUNCTION: Function = Function {
@@ -18,7 +19,13 @@ pub const FUNCTION: Function = Function {
     needs: &[
         &Setting::STORE,
         &Setting::ADMIN,
-        &[Setting::ScheduleGroup, Setting::ScheduleRoleArn, Setting::PurgeShopQueueArn, Setting::Log],
+        &[
+            Setting::ScheduleGroup,
+            Setting::ScheduleRoleArn,
+            Setting::PurgeShopQueueArn,
+            Setting::SyncMailboxQueueUrl,
+            Setting::Log,
+        ],
     ],
     run: |ctx, invocation| Box::pin(webhook(ctx, invocation, "app/uninstalled", handle)),
 };
@@ -28,7 +35,7 @@ pub const FUNCTION: Function = Function {
 const SETTLED: Duration = MINUTE.saturating_mul(2);
 
 /// Marks the installation and schedules its purge, side by side: the purge looks at the mark, so a schedule
-/// without one does nothing.
+/// without one does nothing. Then what Google has of its mailboxes is to be ended, long before the purge.
 ///
 /// # Errors
 /// What the store or the scheduler failed with, or what left it open whether the app is still installed: Shopify tries
@@ -58,10 +65,25 @@ pub async fn handle(ctx: &Context, webhook: Webhook<AppUninstalled>) -> Result<A
     if !installation.is_installed() {
         // The first delivery may have ended between the two steps.
         schedule.await?;
+        let mailboxes = store.mailboxes(&installation).await?;
+        end_mailboxes(ctx, tenant, mailboxes.into_iter().map(|mailbox| mailbox.reference)).await?;
         return Ok(Answer::Duplicate);
     }
     let (marked, scheduled) = tokio::join!(store.uninstall(&installation, "app/uninstalled"), schedule);
-    marked?;
+    let mailboxes = marked?;
     scheduled?;
+    end_mailboxes(ctx, tenant, mailboxes.into_iter()).await?;
     Ok(Answer::Accepted)
+}
+
+async fn end_mailboxes(
+    ctx: &Context,
+    tenant: &Tenant,
+    mailboxes: impl Iterator<Item = RecordRef>,
+) -> Result<(), WebhookError> {
+    for mailbox in mailboxes {
+        let order = SyncOrder { tenant: tenant.clone(), mailbox, why: SyncWhy::Ended };
+        ctx.send(Queue::SyncMailbox, &order, Duration::ZERO).await?;
+    }
+    Ok(())
 }

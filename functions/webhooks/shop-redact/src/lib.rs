@@ -14,7 +14,11 @@ use storeward_store::{Installation, What};
 /// The function.
 pub const FUNCTION: Function = Function {
     name: "webhooks/shop-redact",
-    needs: &[&Setting::STORE, &Setting::ADMIN, &[Setting::PurgeShopQueueUrl, Setting::Log]],
+    needs: &[
+        &Setting::STORE,
+        &Setting::ADMIN,
+        &[Setting::PurgeShopQueueUrl, Setting::SyncMailboxQueueUrl, Setting::Log],
+    ],
     run: |ctx, invocation| Box::pin(webhook(ctx, invocation, "shop/redact", handle)),
 };
 
@@ -39,7 +43,8 @@ pub async fn handle(ctx: &Context, webhook: Webhook<ShopRedact>) -> Result<Answe
             return Ok(Answer::Refused(RefusedBecause::Installed));
         }
         tracing::warn!(shop = %webhook.shop, "uninstalled by shop/redact: app/uninstalled never came");
-        store.uninstall(&installation, "shop/redact").await?;
+        let mailboxes = store.uninstall(&installation, "shop/redact").await?;
+        ctx.end_mailboxes(&installation.tenant, mailboxes).await?;
     }
     let order = PurgeOrder { tenant: installation.tenant, why: "shop/redact".to_owned() };
     ctx.send(Queue::PurgeShop, &order, Duration::ZERO).await?;

@@ -2,9 +2,9 @@
 //! The queue engine is rustack's; what lives here is the thread it runs on, so that its time can be moved,
 //! the limits the engine does not check, and what the control page needs. No function is invoked from here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,6 +38,9 @@ const LARGEST_MESSAGE: i64 = 262_144;
 
 /// How many dead letters a look at a queue shows at most.
 const PEEK: usize = 100;
+
+/// How many requests that sent messages are remembered; the oldest go first.
+const REMEMBERED: usize = 10_000;
 
 /// How long a look or a replay hides the messages it works on, in seconds.
 const HIDDEN_WHILE_WORKING: i64 = 60;
@@ -115,6 +118,8 @@ enum Lane {
 pub struct Sqs {
     lane: Lane,
     port: u16,
+    /// The requests that sent messages, oldest first.
+    sent: Arc<Mutex<VecDeque<Bytes>>>,
 }
 
 impl fmt::Debug for Sqs {
@@ -132,14 +137,14 @@ impl Sqs {
         std::thread::Builder::new()
             .name("sqs".to_owned())
             .spawn(move || runtime.block_on(work(engine(port), receiver)))?;
-        Ok(Self { lane: Lane::Thread(sender), port })
+        Ok(Self { lane: Lane::Thread(sender), port, sent: Arc::default() })
     }
 
     /// Runs the queue engine in the runtime of the caller: for tests on a paused current-thread runtime,
     /// where delays and visibility then follow the test's own time.
     #[must_use]
     pub fn in_current_runtime(port: u16) -> Self {
-        Self { lane: Lane::Current(engine(port)), port }
+        Self { lane: Lane::Current(engine(port)), port, sent: Arc::default() }
     }
 
     /// Answers one request of the JSON protocol (`X-Amz-Target: AmazonSQS.…`).
@@ -153,6 +158,9 @@ impl Sqs {
     async fn dispatch(&self, operation: SqsOperation, body: Bytes) -> Response<Bytes> {
         if let Err(error) = check_limits(operation, &body) {
             return refused(&error).await;
+        }
+        if matches!(operation, SqsOperation::SendMessage | SqsOperation::SendMessageBatch) {
+            self.remember(&body);
         }
         if operation == SqsOperation::StartMessageMoveTask {
             return self.start_move_task(&body).await;
@@ -168,6 +176,20 @@ impl Sqs {
                 }
             }
         }
+    }
+
+    fn remember(&self, request: &Bytes) {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.push_back(request.clone());
+        if sent.len() > REMEMBERED {
+            sent.pop_front();
+        }
+    }
+
+    /// The requests that sent messages as they came, oldest first: for looking through what no queue may hold.
+    #[must_use]
+    pub fn sent(&self) -> Vec<Bytes> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// Moves the engine's time: delays run out and received messages become visible again as if `by` had

@@ -1,5 +1,7 @@
-//! Measures the product's own matching and phone reading on files with known answers. The answers are compared
+//! Measures the product's own matching, phone reading and intents on files with known answers. The answers are compared
 //! elsewhere; nothing here knows them.
+
+mod mime;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -9,6 +11,7 @@ use clap::Subcommand;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use storeward_core::intent::{self, Reading};
 use storeward_core::matching::{self, Features};
 use storeward_core::normalize;
 use storeward_core::order::{Address, Order};
@@ -30,6 +33,17 @@ pub enum Evaluate {
         /// The numbers, one JSON object a line.
         file: std::path::PathBuf,
     },
+    /// What mails are about, told by the built-in engine: an id and a text a line in, JSON lines out.
+    Intents {
+        /// The texts, one JSON object a line; a subject may stand beside a text.
+        file: std::path::PathBuf,
+    },
+    /// What is understood of mails: files or folders in, a JSON line with counts and reasons for each mail out.
+    Mime {
+        /// Mails, as they are sent (RFC 5322), or folders of them.
+        #[arg(required = true)]
+        paths: Vec<std::path::PathBuf>,
+    },
 }
 
 /// Runs an evaluation; results go to `out`, and how much was done to `notes`.
@@ -40,6 +54,8 @@ pub fn evaluate(what: &Evaluate, out: &mut impl Write, notes: &mut impl Write) -
     match what {
         Evaluate::Matching { file } => orders(file, out, notes),
         Evaluate::Phone { file } => numbers(file, out),
+        Evaluate::Intents { file } => intents(file, out, notes),
+        Evaluate::Mime { paths } => mime::mails(paths, out, notes),
     }
 }
 
@@ -134,6 +150,31 @@ fn numbers(file: &Path, out: &mut impl Write) -> Result<bool, Trouble> {
     Ok(true)
 }
 
+#[derive(Deserialize)]
+struct Mail {
+    id: Value,
+    #[serde(default)]
+    subject: Option<Personal<String>>,
+    text: Personal<String>,
+}
+
+fn intents(file: &Path, out: &mut impl Write, notes: &mut impl Write) -> Result<bool, Trouble> {
+    let unwritten = |error| Trouble::new("the intents cannot be written", error);
+    let begun = SystemClock.now();
+    let mut mails = 0_usize;
+    read(file, |mail: Mail| {
+        let subject = mail.subject.as_ref().map(|subject| subject.expose().as_str());
+        let told = intent::classify(&Reading { subject, text: mail.text.expose() });
+        mails += 1;
+        let (label, confidence) = (told.intent.name(), told.confidence.ratio());
+        let line = serde_json::json!({ "id": mail.id, "label": label, "confidence": confidence });
+        writeln!(out, "{line}").map_err(unwritten)
+    })?;
+    let took = SystemClock.now().since(begun);
+    out.flush().and_then(|()| writeln!(notes, "{mails} mails in {took:?}")).map_err(unwritten)?;
+    Ok(true)
+}
+
 /// Reads JSON lines one by one; blank ones are passed over.
 fn read<T: DeserializeOwned>(
     file: &Path,
@@ -200,6 +241,21 @@ mod tests {
     }
 
     #[test]
+    fn the_intent_of_each_mail_is_told_with_its_confidence() {
+        let list = br#"{"id":"m_1","text":"I want my money back."}
+{"id":2,"subject":"My parcel","text":"Where is it? It has not arrived."}
+{"id":3,"text":""}"#;
+        let told = run(|file| Evaluate::Intents { file }, list).unwrap();
+        let told: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let labels: Vec<(&Value, &Value)> = told.iter().map(|line| (&line["id"], &line["label"])).collect();
+        let expected = [("m_1".into(), "refund"), (2.into(), "shipping"), (3.into(), "question")];
+        let expected: Vec<(Value, Value)> = expected.map(|(id, label)| (id, label.into())).into();
+        assert_eq!(labels, expected.iter().map(|(id, label)| (id, label)).collect::<Vec<_>>());
+        assert_eq!(told[2]["confidence"], 0.0);
+        assert!(told[0]["confidence"].as_f64().unwrap() > 0.8);
+    }
+
+    #[test]
     fn a_bad_line_is_named_and_not_repeated() {
         for (bad, what) in [
             (&b"{\"id\":\"o_1\"}\n{\"id\":\"CANARY\",\"email\":7}"[..], "not the object that is expected"),
@@ -211,5 +267,9 @@ mod tests {
             assert!(trouble.starts_with("line 2 ") && trouble.contains(what), "{trouble}");
             assert!(!trouble.contains("CANARY"), "{trouble}");
         }
+        let bad = b"{\"id\":1,\"text\":\"a\"}\n{\"id\":2,\"text\":[\"CANARY\"]}";
+        let trouble = run(|file| Evaluate::Intents { file }, bad).unwrap_err().to_string();
+        assert!(trouble.starts_with("line 2 is not the object that is expected"), "{trouble}");
+        assert!(!trouble.contains("CANARY"), "{trouble}");
     }
 }

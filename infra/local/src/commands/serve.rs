@@ -15,6 +15,8 @@ use tokio::task::JoinHandle;
 use super::history::{self, ACCESS_TOKEN, SHOP};
 use super::webhooks::SECRET;
 use super::{PORT, ServeArgs, Trouble};
+use crate::claude;
+use crate::google;
 use crate::issuer;
 use crate::resend;
 use crate::runtime::bundle::{Bundle, CLIENT_ID, Keep, Options};
@@ -197,6 +199,11 @@ fn welcome(port: u16, template: &Template, args: &ServeArgs) -> String {
         "Simulated Resend",
         &format!("{here}{}/emails  (mails are shown on the control page)", resend::PATH),
     );
+    line(
+        "Simulated Google",
+        &format!("{here}{0}/gmail/v1/  (mail is put in by POST to {here}{0}/staging/deliver)", google::PATH),
+    );
+    line("Simulated Claude", &format!("{here}{}/v1/messages  (a few words, no model)", claude::PATH));
     line("AWS endpoint", &format!("{here}  (DynamoDB, SQS, KMS, EventBridge Scheduler)"));
     line("Client secret", &format!("{SECRET}  (what webhooks are signed with here)"));
     if !args.empty {

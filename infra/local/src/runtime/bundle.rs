@@ -15,8 +15,10 @@ use storeward_core::time::{Clock, ManualClock, SystemClock, Timestamp};
 
 use super::functions::{DeployedFunctions, FunctionsError};
 use super::{LocalStack, StackError};
+use crate::claude;
 use crate::cloud::kms::{Kms, KmsError};
 use crate::cloud::{Cloud, CloudError};
+use crate::google::{self, Google};
 use crate::issuer;
 use crate::resend;
 use crate::shopify::oauth::AppCredentials;
@@ -136,6 +138,14 @@ impl Bundle {
             .kms()
             .seal_setting(resend::KEY.as_bytes(), &[("purpose", "resend")])
             .map_err(BundleError::Secret)?;
+        let google_secrets = cloud
+            .kms()
+            .seal_setting(Google::secrets().to_string().as_bytes(), &[("purpose", "google")])
+            .map_err(BundleError::Secret)?;
+        let anthropic_key = cloud
+            .kms()
+            .seal_setting(claude::KEY.as_bytes(), &[("purpose", "anthropic")])
+            .map_err(BundleError::Secret)?;
         let mut parameters = BTreeMap::from([
             ("Stage".to_owned(), "development".to_owned()),
             ("DeploymentKeyCiphertext".to_owned(), deployment_key),
@@ -144,6 +154,11 @@ impl Bundle {
             ("AppUrl".to_owned(), app_url.clone()),
             ("ResendKeyCiphertext".to_owned(), resend_key),
             ("MailFrom".to_owned(), MAIL_FROM.to_owned()),
+            ("GoogleSecretsCiphertext".to_owned(), google_secrets),
+            ("GoogleTopic".to_owned(), google::TOPIC.to_owned()),
+            ("PushAudience".to_owned(), google::PUSH_AUDIENCE.to_owned()),
+            ("PushServiceAccount".to_owned(), google::PUSH_SERVICE_ACCOUNT.to_owned()),
+            ("AnthropicKeyCiphertext".to_owned(), anthropic_key),
             ("OperatorIssuer".to_owned(), issuer::name(port)),
             ("OperatorAudience".to_owned(), issuer::AUDIENCE.to_owned()),
             ("OperatorRoleClaim".to_owned(), issuer::ROLE_CLAIM.to_owned()),

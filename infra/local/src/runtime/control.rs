@@ -273,6 +273,10 @@ fn render(state: &Value) -> String {
     table(&mut out, "Shops", &state["shops"], &["domain", "state", "blinded"]);
     let columns = ["opened", "shop", "orders", "reasons", "size", "state", "case"];
     table(&mut out, "Cases", &of_shops("cases"), &columns);
+    let columns = ["shop", "mailbox", "state", "read", "watched"];
+    table(&mut out, "Mailboxes", &of_shops("mailboxes"), &columns);
+    let columns = ["latest", "shop", "intent", "state", "mails", "draft", "thread"];
+    table(&mut out, "Conversations in mailboxes", &of_shops("threads"), &columns);
     table(&mut out, "Mails to merchants", &state["mails"], &["at", "subject", "text"]);
     let columns = ["placed", "shop", "order", "tags"];
     table(&mut out, "Orders in the simulated Shopify", &state["shopify_orders"], &columns);
@@ -341,7 +345,7 @@ fn rows(out: &mut String, entries: &Value, columns: &[&str]) {
 /// A value as text for a column: a time without the parts nobody reads.
 fn field(column: &str, value: &Value) -> String {
     match (column, value) {
-        ("at" | "opened" | "placed" | "next", Value::String(time)) => {
+        ("at" | "opened" | "placed" | "next" | "latest" | "read" | "watched", Value::String(time)) => {
             let time = time.get(..19).unwrap_or(time).replace('T', " ");
             format!("<time>{}</time>", escape_html(time.trim_end_matches('Z')))
         }

@@ -19,7 +19,9 @@ use storeward_host::{Connections, Context, Function, Invocation, Settings, Setti
 use storeward_store::SystemEntropy;
 
 use super::{Functions, Invoked, Invoking, Looking, insight};
+use crate::claude;
 use crate::cloud::scheduler::Scheduler;
+use crate::google;
 use crate::resend;
 use crate::template::Template;
 
@@ -29,6 +31,16 @@ const SHOPIFY_ENDPOINT: &str = "STOREWARD_SHOPIFY_ENDPOINT";
 
 /// The same for Resend.
 const RESEND_ENDPOINT: &str = "STOREWARD_RESEND_ENDPOINT";
+/// The same for Google: each with the path below the simulated one.
+const GOOGLE_ENDPOINTS: [(&str, &str); 4] = [
+    ("STOREWARD_GOOGLE_AUTH_URL", "/o/oauth2/v2/auth"),
+    ("STOREWARD_GOOGLE_TOKEN_URL", ""),
+    ("STOREWARD_GMAIL_ENDPOINT", ""),
+    ("STOREWARD_GOOGLE_KEYS_URL", "/oauth2/v3/certs"),
+];
+
+/// The same for Claude.
+const ANTHROPIC_ENDPOINT: &str = "STOREWARD_ANTHROPIC_ENDPOINT";
 
 /// Why the template's functions cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,8 +81,8 @@ impl std::error::Error for FunctionsError {
 pub struct DeployedFunctions(BTreeMap<String, (&'static Function, Arc<Context>)>);
 
 impl DeployedFunctions {
-    /// The functions of a template, on the cloud, the Shopify and the Resend at `port` on loopback. `clock` is theirs
-    /// too.
+    /// The functions of a template, on the cloud, the Shopify, the Resend, the Google and the Claude at `port` on loopback.
+    /// `clock` is theirs too.
     pub fn new(template: &Template, port: u16, clock: &Arc<dyn Clock>) -> Result<Self, FunctionsError> {
         let client =
             SharedHttpClient::new(CountingClient(aws_smithy_http_client::Builder::new().build_http()));
@@ -87,6 +99,10 @@ impl DeployedFunctions {
             let lookup = |name: &str| match wired.environment.get(name) {
                 None if name == SHOPIFY_ENDPOINT => Some(format!("http://127.0.0.1:{port}/{{shop}}")),
                 None if name == RESEND_ENDPOINT => Some(format!("http://127.0.0.1:{port}{}", resend::PATH)),
+                None if name == ANTHROPIC_ENDPOINT => {
+                    Some(format!("http://127.0.0.1:{port}{}", claude::PATH))
+                }
+                None => google_endpoint(name, port),
                 value => value.cloned(),
             };
             let settings = Settings::from_lookup(&code.settings(), &lookup)
@@ -101,6 +117,12 @@ impl DeployedFunctions {
     pub fn context(&self, handler: &str) -> Option<Arc<Context>> {
         self.0.get(handler).map(|(_, context)| context.clone())
     }
+}
+
+/// Where the simulated Google is for what a setting names of it.
+fn google_endpoint(setting: &str, port: u16) -> Option<String> {
+    let (_, path) = GOOGLE_ENDPOINTS.iter().find(|(name, _)| *name == setting)?;
+    Some(format!("http://127.0.0.1:{port}{}{path}", google::PATH))
 }
 
 impl Functions for DeployedFunctions {

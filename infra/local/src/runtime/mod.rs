@@ -29,10 +29,12 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use self::lambda::Entry;
+use crate::claude::{self, Claude};
 use crate::cloud::dynamodb::DatabaseError;
 use crate::cloud::scheduler::{Firing, SchedulerError};
 use crate::cloud::sqs::{SqsFault, queue_arn};
 use crate::cloud::{Cloud, require_loopback};
+use crate::google::{self, Google};
 use crate::issuer::{self, Issuer};
 use crate::resend::{self, Resend};
 use crate::shopify::Shopify;
@@ -112,6 +114,8 @@ pub enum StackError {
     Schedule(SchedulerError),
     /// Expired items could not be swept.
     Database(DatabaseError),
+    /// The simulated Google cannot sign.
+    Google(google::KeyError),
     /// The clock is the machine's: nobody moves it.
     RealTime,
 }
@@ -123,6 +127,7 @@ impl fmt::Display for StackError {
             Self::Queue(error) => error.fmt(f),
             Self::Schedule(error) => error.fmt(f),
             Self::Database(error) => error.fmt(f),
+            Self::Google(error) => error.fmt(f),
             Self::RealTime => f.write_str("this run keeps its data and follows the machine's clock"),
         }
     }
@@ -142,6 +147,12 @@ impl From<SchedulerError> for StackError {
     }
 }
 
+impl From<google::KeyError> for StackError {
+    fn from(error: google::KeyError) -> Self {
+        Self::Google(error)
+    }
+}
+
 impl From<DatabaseError> for StackError {
     fn from(error: DatabaseError) -> Self {
         Self::Database(error)
@@ -152,6 +163,8 @@ struct Inner {
     cloud: Cloud,
     shopify: Shopify,
     resend: Resend,
+    google: Google,
+    claude: Claude,
     issuer: Option<Issuer>,
     template: Template,
     functions: Arc<dyn Functions>,
@@ -229,11 +242,15 @@ impl LocalStack {
         }
         let hour = cloud.clock().now().hour();
         let resend = Resend::new(cloud.clock().clone());
+        let google = Google::new(cloud.clock().clone())?;
+        let claude = Claude::new(cloud.clock().clone());
         let issuer = Issuer::new(template.port, cloud.clock().clone());
         Ok(Self(Arc::new(Inner {
             cloud,
             shopify,
             resend,
+            google,
+            claude,
             issuer,
             template,
             functions,
@@ -267,6 +284,18 @@ impl LocalStack {
     #[must_use]
     pub fn resend(&self) -> &Resend {
         &self.0.resend
+    }
+
+    /// The Google whose mailboxes the bundle reads.
+    #[must_use]
+    pub fn google(&self) -> &Google {
+        &self.0.google
+    }
+
+    /// The Claude the bundle asks.
+    #[must_use]
+    pub fn claude(&self) -> &Claude {
+        &self.0.claude
     }
 
     /// The wiring the bundle runs with.
@@ -329,7 +358,8 @@ impl LocalStack {
         }
     }
 
-    /// Everything in one router: `/lambda-url/`, `/api/`, `/auth`, `/operator/`, `/_local/`, the simulated Resend and Admin API,
+    /// Everything in one router: `/lambda-url/`, `/api/`, `/auth`, `/google`, `/operator/`, `/_local/`, the simulated Resend, Google,
+    /// Claude and Admin API,
     /// and the cloud for the rest.
     pub fn router(&self) -> Router {
         Router::new()
@@ -340,6 +370,7 @@ impl LocalStack {
             // prefix that keeps it apart from the cloud's own paths.
             .route("/auth", any(Self::serve_api))
             .route("/auth/{*path}", any(Self::serve_api))
+            .route("/google/{*path}", any(Self::serve_api))
             .route("/api", any(Self::serve_api))
             .route("/api/", any(Self::serve_api))
             .route("/api/{*path}", any(Self::serve_api))
@@ -347,6 +378,8 @@ impl LocalStack {
             .merge(control::router())
             .with_state(self.clone())
             .nest(resend::PATH, self.0.resend.router())
+            .nest(google::PATH, self.0.google.router())
+            .nest(claude::PATH, self.0.claude.router())
             .nest(issuer::PATH, self.0.issuer.as_ref().map(Issuer::router).unwrap_or_default())
             .merge(self.0.shopify.router())
             .fallback_service(self.0.cloud.router())
@@ -435,6 +468,7 @@ impl LocalStack {
                 worked += 1;
                 self.fire(agenda, retry.firing, retry.attempt).await?;
             }
+            worked += self.push_notices().await;
             let mappings = self.0.template.functions.iter().flat_map(|function| {
                 function.queues.iter().map(move |mapping| self.take_batch(function, mapping))
             });
@@ -467,6 +501,7 @@ impl LocalStack {
                 Some(next_hour),
                 self.0.cloud.scheduler().next_due().map(|due| due.max(now)),
                 agenda.retries.iter().map(|retry| retry.at.max(now)).min(),
+                self.next_push().map(|due| due.max(now)),
                 waiting.then_some(now + QUEUE_STEP),
             ];
             let stop = stop.into_iter().flatten().min().unwrap_or(target);
@@ -482,6 +517,36 @@ impl LocalStack {
         let moved = self.0.cloud.sqs().replay(dead_letters).await?;
         self.0.wake.notify_one();
         Ok(moved)
+    }
+
+    /// Pushes what watched mailboxes have to tell to the function it is for, where there is one. What it does not acknowledge
+    /// is pushed again later, as Pub/Sub does. Answers how many pushes that were.
+    async fn push_notices(&self) -> usize {
+        if !self.is_pushed_to() {
+            return 0;
+        }
+        let pushes = self.0.google.take_pushes();
+        let uri = format!("/lambda-url/{}/", google::PUSHED_TO);
+        for push in &pushes {
+            let Some(request) = self.0.google.signed(push, &uri) else { continue };
+            // What acknowledges (Pub/Sub, "Receive push messages").
+            let status = self.call_url(google::PUSHED_TO, request).await.status().as_u16();
+            if ![102, 200, 201, 202, 204].contains(&status) {
+                self.0.google.push_again(push.clone());
+            }
+        }
+        pushes.len()
+    }
+
+    /// Whether there is a function for what mailboxes tell.
+    fn is_pushed_to(&self) -> bool {
+        let mut functions = self.0.template.functions.iter();
+        functions.any(|function| function.url && function.name == google::PUSHED_TO)
+    }
+
+    /// When the next notice is due that somebody takes.
+    fn next_push(&self) -> Option<Timestamp> {
+        self.is_pushed_to().then(|| self.0.google.next_push()).flatten()
     }
 
     /// Calls a schedule's target for the `attempt`th time.
@@ -664,6 +729,11 @@ Resources:
       EventInvokeConfig: { MaximumRetryAttempts: 1, DestinationConfig: { OnFailure: { Type: SQS, Destination: !GetAtt Lost.Arn } } }
       Events:
         Hourly: { Type: ScheduleV2, Properties: { ScheduleExpression: rate(1 hour) } }
+  Pushed:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: pushes/gmail-push
+      FunctionUrlConfig: { AuthType: NONE }
   Work:
     Type: AWS::SQS::Queue
     Properties:
@@ -707,6 +777,19 @@ Resources:
                             std::future::pending::<()>().await;
                         }
                         Value::Null
+                    }
+                    "pushes/gmail-push" => {
+                        let token = event["headers"]["authorization"].as_str().unwrap();
+                        assert!(
+                            token.starts_with("Bearer ")
+                                && event["requestContext"]["http"]["method"] == "POST"
+                        );
+                        let body: Value = serde_json::from_str(event["body"].as_str().unwrap()).unwrap();
+                        see(format!("push {}", body["message"]["messageId"]));
+                        // The first time it is not acknowledged.
+                        let seen = observed.seen.lock().unwrap();
+                        let failed = seen.iter().filter(|(_, what)| what.starts_with("push")).count() == 1;
+                        json!({ "statusCode": if failed { 503 } else { 204 } })
                     }
                     _ => json!({ "statusCode": 201, "body": event["pathParameters"].to_string() }),
                 };
@@ -885,6 +968,17 @@ Resources:
         let state: Value = serde_json::from_str(&state).unwrap();
         assert_eq!((status, state["clock"]["now"].as_str()), (200, Some("2026-11-22T14:15:00Z")));
         assert_eq!(ask("GET", "/schedules", &[], "").await.0, 200, "the cloud answers the rest");
+    }
+
+    #[tokio::test]
+    async fn given_a_mailbox_that_tells_of_a_change_then_the_function_is_pushed_to_until_it_acknowledges() {
+        let (stack, seen) = movable().await;
+        stack.google().tell("support@example.com", 1_000);
+        stack.advance(Duration::from_mins(1)).await.unwrap();
+        let mut pushed: Vec<String> = seen.lock().unwrap().iter().map(|(_, what)| what.clone()).collect();
+        pushed.retain(|what| what.starts_with("push"));
+        assert_eq!((pushed.len(), &pushed[0]), (2, &pushed[1]), "the same message, and then no more");
+        assert_eq!(times(&seen, &pushed[0]), ["2026-11-22T12:00:00Z", "2026-11-22T12:00:10Z"]);
     }
 
     #[tokio::test]

@@ -327,9 +327,15 @@ impl Shopify {
     pub fn reached(&self) -> Vec<Reached> {
         let reading =
             |call: &Call| call.fields.iter().all(|field| matches!(field.as_str(), "shop" | "orders"));
+        // A search by address is one for whoever wrote to the shop.
+        let by_address = |call: &Call| call.body.windows(9).any(|part| part == br#""email:\""#);
         let reached = |call: &Call| Reached {
             processor: Processor::Shopify,
-            purpose: if reading(call) { Use::Reading } else { Use::Flagging },
+            purpose: match (reading(call), by_address(call)) {
+                (true, true) => Use::OrderContext,
+                (true, false) => Use::Reading,
+                (false, _) => Use::Flagging,
+            },
             bytes: [call.shop.as_bytes(), b"\n", &call.body].concat(),
         };
         self.world().calls.iter().map(reached).collect()
@@ -521,7 +527,7 @@ impl Shop {
             }
             "orders" => {
                 self.require("orders", "read_orders")?;
-                orders::changed(self.orders.values(), &field.arguments)
+                orders::listed(self.orders.values(), &field.arguments)
             }
             "appUninstall" => {
                 self.end();

@@ -48,6 +48,9 @@ pub(super) fn describe_contents(order: &SimulatedOrder, into: &mut Value) {
     into["email"] = told["email"].clone();
     into["phone"] = told["phone"].clone();
     into["displayFulfillmentStatus"] = json!(if order.fulfilled { "FULFILLED" } else { "UNFULFILLED" });
+    into["displayFinancialStatus"] = screaming(&told["financial_status"]);
+    into["returnStatus"] = json!("NO_RETURN");
+    into["fulfillments"] = fulfilments(order.id, &told["fulfillments"]);
     into["sourceName"] = told["source_name"].clone();
     into["totalPriceSet"] = json!({ "shopMoney": money, "presentmentMoney": money });
     into["customer"] = customer(&told["customer"]);
@@ -55,11 +58,33 @@ pub(super) fn describe_contents(order: &SimulatedOrder, into: &mut Value) {
     into["shippingAddress"] = address(order.id, &told["shipping_address"]);
 }
 
+/// A state of the webhooks in the Admin API's spelling: `paid`, `PAID`.
+fn screaming(told: &Value) -> Value {
+    told.as_str().map_or(Value::Null, |state| json!(state.to_ascii_uppercase()))
+}
+
+/// What was sent, as an order's webhook lists it.
+fn fulfilments(order: u64, told: &Value) -> Value {
+    let sent = told.as_array().into_iter().flatten();
+    let described = sent.map(|sent| {
+        let id = sent["id"].as_u64().unwrap_or(order);
+        let number = &sent["tracking_number"];
+        let parcel = json!({ "company": sent["tracking_company"], "number": number, "url": sent["tracking_url"] });
+        let parcels = if number.is_null() { Vec::new() } else { vec![parcel] };
+        json!({
+            "__typename": "Fulfillment", "id": gid("Fulfillment", id), "displayStatus": screaming(&sent["shipment_status"]),
+            "estimatedDeliveryAt": null, "trackingInfo": parcels,
+        })
+    });
+    described.collect()
+}
+
 fn customer(told: &Value) -> Value {
     let Some(id) = told["id"].as_u64() else { return Value::Null };
     let one = |key: &str, value: &Value| if value.is_null() { Value::Null } else { json!({ key: value }) };
     json!({
         "__typename": "Customer", "id": gid("Customer", id), "legacyResourceId": id.to_string(),
+        "firstName": told["first_name"], "lastName": told["last_name"],
         "defaultEmailAddress": one("emailAddress", &told["email"]),
         "defaultPhoneNumber": one("phoneNumber", &told["phone"]),
     })
@@ -77,16 +102,53 @@ fn address(order: u64, told: &Value) -> Value {
     })
 }
 
-/// The field `orders`, for what is asked of it here: those that changed since a time, by the time they changed.
-pub(super) fn changed<'a>(
+/// The field `orders`, for what is asked of it here: those that changed since a time, by the time they changed, and those
+/// of one e-mail address, the latest first.
+pub(super) fn listed<'a>(
     orders: impl Iterator<Item = &'a SimulatedOrder>,
     arguments: &Map<String, Value>,
 ) -> Result<Value, Value> {
-    let unknown = || fault("INTERNAL_SERVER_ERROR", "only forward pages of updated_at:>='…' are simulated");
+    let unknown = || {
+        let message = "only forward pages of updated_at:>='…', and email:\"…\" by CREATED_AT, are simulated";
+        fault("INTERNAL_SERVER_ERROR", message)
+    };
     let given = |name: &str| arguments.get(name).is_some_and(|value| !value.is_null());
-    if text(arguments, "sortKey") != "UPDATED_AT" || given("last") || given("before") {
+    if given("last") || given("before") {
         return Err(unknown());
     }
+    match text(arguments, "sortKey") {
+        "UPDATED_AT" => changed(orders, arguments, unknown),
+        "CREATED_AT" if arguments.get("reverse") == Some(&json!(true)) => {
+            of_customer(orders, arguments, unknown)
+        }
+        _ => Err(unknown()),
+    }
+}
+
+fn of_customer<'a>(
+    orders: impl Iterator<Item = &'a SimulatedOrder>,
+    arguments: &Map<String, Value>,
+    unknown: impl Fn() -> Value,
+) -> Result<Value, Value> {
+    let quoted = text(arguments, "query").strip_prefix("email:\"").and_then(|rest| rest.strip_suffix('"'));
+    let email = quoted.ok_or_else(&unknown)?.replace("\\\"", "\"").replace("\\\\", "\\");
+    let first = arguments.get("first").and_then(Value::as_u64).filter(|first| *first <= 250);
+    let first = usize::try_from(first.ok_or_else(&unknown)?).unwrap_or(250);
+    let is_theirs = |order: &&SimulatedOrder| {
+        order.told["email"].as_str().is_some_and(|theirs| theirs.eq_ignore_ascii_case(&email))
+    };
+    let mut found: Vec<&SimulatedOrder> = orders.filter(is_theirs).collect();
+    found.sort_by_key(|order| std::cmp::Reverse((order.created_at, order.id)));
+    found.truncate(first);
+    let nodes: Vec<Value> = found.iter().map(|order| describe_order(order)).collect();
+    Ok(json!({ "nodes": nodes, "edges": [], "pageInfo": { "hasNextPage": false, "hasPreviousPage": false } }))
+}
+
+fn changed<'a>(
+    orders: impl Iterator<Item = &'a SimulatedOrder>,
+    arguments: &Map<String, Value>,
+    unknown: impl Fn() -> Value,
+) -> Result<Value, Value> {
     let query = text(arguments, "query").strip_prefix("updated_at:>=").map(|time| time.trim_matches('\''));
     let since = query.and_then(Timestamp::parse_rfc3339).ok_or_else(unknown)?;
     let Some(first) = arguments.get("first").and_then(Value::as_u64).filter(|first| *first <= 250) else {

@@ -3,7 +3,10 @@
 
 mod decision;
 mod erasure;
+mod letters;
+mod mailbox;
 mod orders;
+mod person;
 mod purge;
 mod script;
 mod stage;

@@ -141,22 +141,30 @@ pub(super) async fn reinstall(stage: &mut Stage, claims: &mut Claims) -> Result<
 }
 
 pub(super) async fn end(stage: &mut Stage, claims: &mut Claims) -> Result<(), Trouble> {
+    let (queues, waiting) = waiting(stage).await?;
+    claims.that(format!("messages in {queues} queues, dead letters included"), "none", waiting);
+    let failures = stage.failures();
+    claims.that(format!("failures in {} invocations", stage.invocations()), "none", none(&failures));
+    Ok(())
+}
+
+/// How many queues there are, and how many messages wait in which of them.
+async fn waiting(stage: &Stage) -> Result<(usize, String), Trouble> {
     let known = stage.state().await?;
-    let mut queues = 0;
+    let queues = known["queues"].as_array().cloned().unwrap_or_default();
     let mut waiting = Vec::new();
-    for queue in known["queues"].as_array().into_iter().flatten() {
-        queues += 1;
+    for queue in &queues {
         let messages: u64 =
             ["visible", "in_flight", "delayed"].iter().filter_map(|how| queue[how].as_u64()).sum();
         if messages > 0 {
             waiting.push(format!("{messages} in {}", text(&queue["name"])));
         }
     }
-    let none = |list: &[String]| if list.is_empty() { "none".to_owned() } else { list.join(", ") };
-    claims.that(format!("messages in {queues} queues, dead letters included"), "none", none(&waiting));
-    let failures = stage.failures();
-    claims.that(format!("failures in {} invocations", stage.invocations()), "none", none(&failures));
-    Ok(())
+    Ok((queues.len(), none(&waiting)))
+}
+
+fn none(list: &[String]) -> String {
+    if list.is_empty() { "none".to_owned() } else { list.join(", ") }
 }
 
 /// When the purges that are scheduled are due.

@@ -4,7 +4,7 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 
 use super::stage::Stage;
-use super::{Claims, decision, erasure, orders, purge};
+use super::{Claims, decision, erasure, letters, mailbox, orders, person, purge};
 use crate::commands::Trouble;
 
 /// What is done and looked at in a step.
@@ -193,6 +193,80 @@ pub(crate) const SCRIPT: &[Step] = &[
         title: "The shop installs the app again, and a late shop/redact arrives",
         text: "It is about the old installation. Obeying it would destroy the new one.",
         act: |stage, claims| Box::pin(purge::reinstall(stage, claims)),
+    },
+    Step {
+        name: "mailbox",
+        title: "The merchant connects the shop's mailbox",
+        text: "The app asks the API where to go. The browser goes there, to the consent of the simulated Google, and \
+               back. The mailbox is watched from then on, and the mail of the last days is read.",
+        act: |stage, claims| Box::pin(mailbox::connect(stage, claims)),
+    },
+    Step {
+        name: "desk",
+        title: "The merchant says how mail is answered",
+        text: "Who asks where a parcel is gets a text of the merchant's, ten minutes later, without anybody doing \
+               anything. For everything else Claude drafts, and a person decides.",
+        act: |stage, claims| Box::pin(mailbox::desk(stage, claims)),
+    },
+    Step {
+        name: "mails",
+        title: "A customer writes twice: about a refund, and about a parcel",
+        text: "Gmail tells of each mail by a push. It is fetched, understood, and answered with a draft that knows \
+               the order: for the first mail the one that it names, for the second the latest.",
+        act: |stage, claims| Box::pin(letters::arrive(stage, claims)),
+    },
+    Step {
+        name: "sent-by-rule",
+        title: "Ten minutes later the rule answers the second mail",
+        text: "Until then it can be stopped. What the reply looks like is read in the simulated Gmail.",
+        act: |stage, claims| Box::pin(letters::by_rule(stage, claims)),
+    },
+    Step {
+        name: "approved",
+        title: "A person answers the first mail",
+        text: "The draft is rewritten and approved through the API, which takes nothing that was not read.",
+        act: |stage, claims| Box::pin(letters::approve(stage, claims)),
+    },
+    Step {
+        name: "trick",
+        title: "Somebody writes to the machine instead of the shop",
+        text: "The mail wants a link sent and another customer's address told. Here Claude falls for it: the draft \
+               that comes back holds the link.",
+        act: |stage, claims| Box::pin(letters::trick(stage, claims)),
+    },
+    Step {
+        name: "claude",
+        title: "What Claude was told",
+        text: "Every byte that reached the simulated Claude is searched for what the customer who wrote twice is \
+               known by.",
+        act: |stage, claims| Box::pin(person::told_to_claude(stage, claims)),
+    },
+    Step {
+        name: "access",
+        title: "She asks the merchant what is stored about her",
+        text: "The merchant opens a request through the API, and hands her a link that works for a quarter of an hour.",
+        act: |stage, claims| Box::pin(person::access(stage, claims)),
+    },
+    Step {
+        name: "mail-erasure",
+        title: "She asks to be forgotten",
+        text: "Shopify sends customers/redact. Her conversations go with everything in them; the mailbox itself \
+               stays the merchant's.",
+        act: |stage, claims| Box::pin(person::erase(stage, claims)),
+    },
+    Step {
+        name: "mail-receipt",
+        title: "The receipt, and a mailbox that is read from the beginning",
+        text: "Gmail forgets its history, so that all mail of the last days is read again, hers too. It must not \
+               bring her back.",
+        act: |stage, claims| Box::pin(person::stays_away(stage, claims)),
+    },
+    Step {
+        name: "disconnect",
+        title: "The merchant disconnects the mailbox",
+        text: "Google is asked to tell nothing any more and gets the consent back. What came in by the mailbox is \
+               deleted.",
+        act: |stage, claims| Box::pin(mailbox::disconnect(stage, claims)),
     },
     Step {
         name: "end",

@@ -4,16 +4,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use storeward_core::shop::{ShopDomain, Tenant};
 use storeward_core::time::Timestamp;
 
 use super::Requests;
+use super::letters::Letter;
+use super::mailbox::{EARLIER, MAILBOX};
+use crate::claude::Claude;
 use crate::commands::Trouble;
 use crate::commands::client::{self, Answer};
 use crate::commands::history::{self, ACCESS_TOKEN, SHOP};
 use crate::commands::serve::Served;
 use crate::commands::webhooks::Webhook;
+use crate::google::Google;
 use crate::resend::Mail;
 use crate::runtime::bundle::CLIENT_ID;
 use crate::shopify::API_VERSION;
@@ -51,6 +56,22 @@ pub(crate) struct Stage {
     pub(super) uninstalled_at: Timestamp,
     /// The second shop's items before the first one was purged.
     pub(super) of_other: BTreeSet<Place>,
+    /// What the acts of the mail desk leave for each other.
+    pub(super) desk: Desk,
+}
+
+/// What the acts of the mail desk leave for each other.
+#[derive(Default)]
+pub(super) struct Desk {
+    /// The mailbox's name in the API.
+    pub(super) mailbox: String,
+    /// The conversations about the refund and about the parcel, by their names in the API.
+    pub(super) refund: String,
+    pub(super) parcel: String,
+    /// What was there before the customer wrote.
+    pub(super) before: BTreeSet<Place>,
+    /// Every item that is there because the customer wrote.
+    pub(super) of_writer: BTreeSet<Place>,
 }
 
 impl Stage {
@@ -58,6 +79,10 @@ impl Stage {
     pub(super) async fn set() -> Result<Self, Trouble> {
         let from = Timestamp::parse_rfc3339(BEGINNING).unwrap_or_default();
         let served = Served::start(0, None, from).await?;
+        // Days old when the mailbox is connected.
+        let google = served.bundle.stack.google();
+        google.add_mailbox(MAILBOX);
+        let _id = google.deliver(MAILBOX, EARLIER.raw());
         // The first hourly sweep of a new deployment looks two days back: that belongs to no step.
         let settled = served.bundle.stack.settle().await;
         settled.map_err(|error| Trouble::new("the stack", error))?;
@@ -68,6 +93,7 @@ impl Stage {
             before: BTreeSet::new(),
             uninstalled_at: from,
             of_other: BTreeSet::new(),
+            desk: Desk::default(),
         })
     }
 
@@ -142,14 +168,58 @@ impl Stage {
     }
 
     async fn call(&self, shop: &str, method: &str, path: &str, body: &str) -> Result<Value, Trouble> {
-        let headers = [("authorization", &*self.session(shop).await?), ("content-type", "application/json")];
-        let answer = self.send(method, &format!("/api{path}"), &headers, body).await?;
-        self.settle().await?;
+        let answer = self.request(shop, method, path, None, body).await?;
         if answer.status == 200 {
             Ok(answer.json())
         } else {
             Err(Trouble(format!("{method} {path} was answered {}: {}", answer.status, answer.body)))
         }
+    }
+
+    /// Sends the merchants' API a request as the app's page does, about the revision that `etag` names, and lets what it
+    /// leads to be worked off. Whatever it is answered is an answer.
+    pub(super) async fn request(
+        &self,
+        shop: &str,
+        method: &str,
+        path: &str,
+        etag: Option<&str>,
+        body: &str,
+    ) -> Result<Answer, Trouble> {
+        let session = self.session(shop).await?;
+        let mut headers = vec![("authorization", &*session), ("content-type", "application/json")];
+        headers.extend(etag.map(|etag| ("if-match", etag)));
+        let answer = self.send(method, &format!("/api{path}"), &headers, body).await?;
+        self.settle().await?;
+        Ok(answer)
+    }
+
+    /// Opens an address of this stack as a browser does that holds this cookie.
+    pub(super) async fn browse(&self, url: &str, cookie: Option<&str>) -> Result<Answer, Trouble> {
+        let path = url.strip_prefix(&format!("http://127.0.0.1:{}", self.served.port)).unwrap_or(url);
+        let headers: Vec<_> = cookie.map(|cookie| ("cookie", cookie)).into_iter().collect();
+        self.send("GET", path, &headers, "").await
+    }
+
+    /// Has a mail arrive in the shop's mailbox, of which Google then tells, and lets what it leads to be worked off.
+    pub(super) async fn deliver(&self, letter: &Letter) -> Result<(), Trouble> {
+        let _id = self.google().deliver(MAILBOX, letter.raw());
+        self.settle().await
+    }
+
+    /// The Google whose mailboxes are read.
+    pub(super) fn google(&self) -> &Google {
+        self.served.bundle.stack.google()
+    }
+
+    /// The Claude that is asked.
+    pub(super) fn claude(&self) -> &Claude {
+        self.served.bundle.stack.claude()
+    }
+
+    /// How many calls the simulated Shopify got.
+    pub(super) fn shopify_calls(&self) -> usize {
+        self.served.bundle.stack.shopify().calls().len()
     }
 
     /// Ends the app's access on Shopify's side.
@@ -225,6 +295,11 @@ impl Stage {
         let headers = [("content-type", "application/json"), ("x-shopify-access-token", ACCESS_TOKEN)];
         let answer = self.send("POST", &path, &headers, &query.to_string()).await?.json();
         Ok(answer["data"]["order"]["tags"].to_string())
+    }
+
+    /// Every request that put messages into queues, as it was sent.
+    pub(super) fn queued(&self) -> Vec<Bytes> {
+        self.served.bundle.stack.cloud().sqs().sent()
     }
 
     /// The mails that the simulated Resend took.
@@ -322,7 +397,7 @@ pub(super) fn kind(item: &Value) -> &str {
 }
 
 /// An answer in a few words: `200 accepted`, `200 refused: erased`, `401 bad-signature`.
-fn in_short(answer: &Answer) -> String {
+pub(super) fn in_short(answer: &Answer) -> String {
     let body = answer.json();
     let said = body["outcome"].as_str().or_else(|| body["type"].as_str()?.rsplit(':').next());
     let because = body["because"].as_str().map(|because| format!(": {because}")).unwrap_or_default();
