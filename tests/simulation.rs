@@ -32,7 +32,7 @@ use tally::Tally;
 use world::World;
 
 /// How many histories a normal test run plays.
-const HISTORIES: u64 = 200;
+const HISTORIES: u64 = 1000;
 /// How many histories are played at most until a sabotage must have been found out.
 const UNTIL_FOUND: u64 = 60;
 /// How often a failing history is played again to make it shorter.
