@@ -298,6 +298,18 @@ pub(crate) mod testing {
         json!({ "alg": alg, "kid": kid, "typ": "JWT" })
     }
 
+    /// Claims with others in their place; without those that are null.
+    pub(crate) fn changed(mut claims: Value, changes: &Value) -> Value {
+        for (name, value) in changes.as_object().unwrap() {
+            if value.is_null() {
+                claims.as_object_mut().unwrap().remove(name);
+            } else {
+                claims[name] = value.clone();
+            }
+        }
+        claims
+    }
+
     pub(crate) fn sign(header: &Value, claims: &str) -> String {
         let message = format!("{}.{}", encode(header.to_string()), encode(claims));
         let random = SystemRandom::new();

@@ -205,7 +205,7 @@ mod tests {
 
     use super::*;
     use crate::jwt::key_named;
-    use crate::jwt::testing::{encode, header, keys, modulus, published, sign};
+    use crate::jwt::testing::{changed, encode, header, keys, modulus, published, sign};
     use crate::time::MINUTE;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -225,15 +225,7 @@ mod tests {
     }
 
     fn with(changes: &Value) -> String {
-        let mut claims = claims();
-        for (name, value) in changes.as_object().unwrap() {
-            if value.is_null() {
-                claims.as_object_mut().unwrap().remove(name);
-            } else {
-                claims[name] = value.clone();
-            }
-        }
-        sign(&header("ES256", "p"), &claims.to_string())
+        sign(&header("ES256", "p"), &changed(claims(), changes).to_string())
     }
 
     fn verify(token: &str) -> Result<OperatorToken, OperatorTokenFault> {

@@ -263,7 +263,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::jwt::testing::{encode, header, keys, modulus, sign};
+    use crate::jwt::testing::{changed, encode, header, keys, modulus, sign};
 
     const NOW: Timestamp = Timestamp(1_795_348_800_000);
     const AUDIENCE: &str = "https://gmail-push.example.com/";
@@ -279,15 +279,7 @@ mod tests {
     }
 
     fn with(changes: &Value) -> String {
-        let mut claims = claims();
-        for (name, value) in changes.as_object().unwrap() {
-            if value.is_null() {
-                claims.as_object_mut().unwrap().remove(name);
-            } else {
-                claims[name] = value.clone();
-            }
-        }
-        sign(&header("RS256", "r"), &claims.to_string())
+        sign(&header("RS256", "r"), &changed(claims(), changes).to_string())
     }
 
     fn verify(token: &str) -> Result<PushToken, PushTokenFault> {

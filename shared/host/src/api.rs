@@ -19,6 +19,7 @@ use crate::context::{Context, HostError};
 use crate::function::{Invocation, InvokeError};
 use crate::problem::{Problem, ProblemKind, answer};
 use crate::session::SessionTokenError;
+use crate::url_event::bearer;
 
 /// What the authorizer says of a token that does not count, in place of a shop.
 pub(crate) const REFUSED: &str = "refused";
@@ -314,8 +315,7 @@ impl AuthorizerEvent {
     /// What stands after `Bearer` in the `Authorization` header; empty for anything else.
     pub(crate) fn token(&self) -> &str {
         let header = self.identity_source.first().map_or("", String::as_str);
-        let (scheme, token) = header.trim().split_once(' ').unwrap_or_default();
-        if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" }
+        bearer(header).unwrap_or_default()
     }
 }
 

@@ -1,9 +1,6 @@
 //! The front of what a merchant's browser calls: one method each, a query without repetitions, cookies, a session token,
 //! and answers that no page can frame or cache. What is checked of them beyond that is the handlers'.
 
-use std::collections::HashMap;
-
-use serde::Deserialize;
 use serde_json::{Value, json};
 use storeward_clients::ClientError;
 use storeward_core::oauth::{Query, QueryFault};
@@ -16,6 +13,7 @@ use crate::function::{Invocation, InvokeError};
 use crate::problem::{Problem, ProblemKind, answer};
 use crate::session::SessionTokenError;
 use crate::settings::Setting;
+use crate::url_event::UrlEvent;
 
 /// The cookie that a browser keeps the state of an installation or a consent in. The prefix makes browsers refuse it from anyone but
 /// this very host over TLS.
@@ -29,7 +27,7 @@ pub struct BrowserRequest {
     /// Which address it is, without host and query.
     pub path: String,
     cookies: Vec<String>,
-    authorization: Option<String>,
+    token: Option<String>,
     request: Option<String>,
 }
 
@@ -118,11 +116,7 @@ impl BrowserRequest {
 
     /// Who is asking, by the session token of the `Authorization` header, and that token.
     pub async fn session(&self, ctx: &Context) -> Result<(SessionToken, &str), BrowserError> {
-        let bearer = self.authorization.as_deref().and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        });
-        let token = bearer.ok_or_else(|| {
+        let token = self.token.as_deref().ok_or_else(|| {
             let detail = "send Authorization: Bearer and the session token";
             BrowserError::problem(ProblemKind::InvalidSession, detail)
         })?;
@@ -132,34 +126,6 @@ impl BrowserRequest {
             Err(error) => Err(BrowserError::Session(error)),
         }
     }
-}
-
-/// What is used of an event of payload format 2.0, from a function URL or an HTTP API.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Event {
-    #[serde(default)]
-    raw_path: String,
-    #[serde(default)]
-    raw_query_string: String,
-    #[serde(default)]
-    cookies: Vec<String>,
-    #[serde(default)]
-    headers: HashMap<String, String>,
-    request_context: RequestContext,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RequestContext {
-    #[serde(default)]
-    request_id: Option<String>,
-    http: Http,
-}
-
-#[derive(Deserialize)]
-struct Http {
-    method: String,
 }
 
 /// Runs a function that browsers call with `method`.
@@ -177,8 +143,7 @@ where
     F: FnOnce(&'a Context, BrowserRequest) -> Fut,
     Fut: Future<Output = Result<Reply, BrowserError>>,
 {
-    let event: Event = serde_json::from_value(invocation.event)
-        .map_err(|_| InvokeError::NotMyEvent("a request to a function URL or an HTTP API"))?;
+    let event = UrlEvent::read(invocation.event)?;
     let outcome = match read(event, method) {
         Ok(request) => {
             // Who it is, a handler finds out: a session token may tell, an OAuth callback does not.
@@ -201,21 +166,15 @@ where
     Ok(answered)
 }
 
-fn read(event: Event, method: &str) -> Result<BrowserRequest, Problem> {
-    if event.request_context.http.method != method {
+fn read(event: UrlEvent, method: &str) -> Result<BrowserRequest, Problem> {
+    if event.method() != method {
         return Err(Problem::new(ProblemKind::MethodNotAllowed, format!("use {method}")));
     }
     let query = Query::parse(&event.raw_query_string)
         .map_err(|fault| Problem::new(ProblemKind::InvalidQuery, fault.to_string()))?;
-    let mut headers = event.headers.into_iter();
-    let authorization = headers.find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
-    Ok(BrowserRequest {
-        query,
-        path: event.raw_path,
-        cookies: event.cookies,
-        authorization: authorization.map(|(_, value)| value),
-        request: event.request_context.request_id,
-    })
+    let token = event.bearer().map(str::to_owned);
+    let request = event.request_id().map(str::to_owned);
+    Ok(BrowserRequest { query, path: event.raw_path, cookies: event.cookies, token, request })
 }
 
 fn redirect(to: &str, state: Option<&str>) -> Value {

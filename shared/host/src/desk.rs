@@ -12,7 +12,8 @@ use storeward_core::normalize;
 use storeward_core::personal::Personal;
 use storeward_store::{Engine, Installation};
 
-use crate::context::{Context, HostError};
+use crate::context::{Context, HostError, Queue};
+use crate::mail_desk::DeskTask;
 
 /// The tokens that a model may think with before it answers: they count towards the most there may be.
 const THOUGHT: u32 = 2_000;
@@ -68,6 +69,14 @@ pub enum Claude {
 }
 
 impl Context {
+    /// Gives a task back to its queue for a while, at least for `after`; `false` when it waited long enough and does
+    /// without.
+    pub async fn put_off(&self, queue: Queue, task: &DeskTask, after: Duration) -> Result<bool, HostError> {
+        let Some((later, wait)) = task.later() else { return Ok(false) };
+        self.send(queue, &later, wait.max(after)).await?;
+        Ok(true)
+    }
+
     /// The latest orders of whoever wrote, by the address they wrote from. Needs [`crate::Setting::ADMIN`].
     ///
     /// # Errors

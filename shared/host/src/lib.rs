@@ -26,6 +26,7 @@ mod session;
 mod settings;
 mod sign_in;
 mod telemetry;
+mod url_event;
 mod vault;
 mod webhook;
 

@@ -1,12 +1,8 @@
 //! The front of Pub/Sub's pushes: who is calling, and what Gmail tells. Nothing of a push is read before its token counts, and
 //! nothing is looked up before it is read. What a token and a notice must say is `core::push`'s.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use storeward_clients::issuer::KeyDocument;
 use storeward_core::jwt::key_named;
@@ -17,6 +13,7 @@ use crate::context::{Context, HostError};
 use crate::function::{Invocation, InvokeError};
 use crate::problem::{Problem, ProblemKind, answer};
 use crate::settings::Setting;
+use crate::url_event::UrlEvent;
 
 /// Pub/Sub waits for ten seconds unless its subscription says otherwise: by then it must have an answer.
 const BUDGET: Duration = Duration::from_secs(8);
@@ -42,54 +39,6 @@ impl Pushed {
     }
 }
 
-/// What is used of a function URL's event (payload format 2.0).
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Event {
-    #[serde(default)]
-    headers: HashMap<String, String>,
-    request_context: RequestContext,
-    #[serde(default)]
-    body: Option<String>,
-    #[serde(default)]
-    is_base64_encoded: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RequestContext {
-    #[serde(default)]
-    request_id: Option<String>,
-    http: Http,
-}
-
-#[derive(Deserialize)]
-struct Http {
-    method: String,
-}
-
-impl Event {
-    fn token(&self) -> Option<&str> {
-        let mut headers = self.headers.iter();
-        let (_, value) = headers.find(|(name, _)| name.eq_ignore_ascii_case("authorization"))?;
-        let (scheme, token) = value.trim().split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    }
-
-    /// The body's bytes; `None` for what cannot be a push.
-    fn bytes(&self) -> Option<Vec<u8>> {
-        let text = self.body.as_deref()?;
-        if !self.is_base64_encoded {
-            return Some(text.as_bytes().to_vec());
-        }
-        // Base64 is a third longer than what it stands for.
-        if text.len() > LARGEST / 3 * 4 + 4 {
-            return None;
-        }
-        STANDARD.decode(text).ok()
-    }
-}
-
 /// Runs a function that Pub/Sub pushes to. What counts is answered 204, also where nothing comes of it.
 ///
 /// # Errors
@@ -104,21 +53,21 @@ where
     F: FnOnce(&'a Context, MailboxNotice) -> Fut,
     Fut: Future<Output = Result<Pushed, HostError>>,
 {
-    let event: Event = serde_json::from_value(invocation.event)
-        .map_err(|_| InvokeError::NotMyEvent("a request to a function URL"))?;
+    let event = UrlEvent::read(invocation.event)?;
     let work = async {
         if let Err(refused) = verify(ctx, &event).await? {
             return Ok(Err(refused));
         }
-        let notice = event.bytes().ok_or("it is not base64").and_then(|bytes| {
-            MailboxNotice::read(&bytes).map_err(|fault| {
+        let Ok(bytes) = event.bytes(LARGEST) else { return Ok(Ok(Pushed::Malformed)) };
+        let notice = match MailboxNotice::read(&bytes) {
+            Ok(notice) => notice,
+            Err(fault) => {
                 tracing::warn!(function, %fault, "a push that is no notice");
-                "it is no notice"
-            })
-        });
-        let Ok(notice) = notice else { return Ok(Ok(Pushed::Malformed)) };
+                return Ok(Ok(Pushed::Malformed));
+            }
+        };
         let attempt = notice.attempt;
-        let who = Acting::new(By::system(function), event.request_context.request_id.as_deref());
+        let who = Acting::new(By::system(function), event.request_id());
         let pushed = acting(who, handle(ctx, notice)).await?;
         tracing::info!(function, attempt, "notice");
         Ok::<_, HostError>(Ok(pushed))
@@ -151,12 +100,12 @@ where
 }
 
 /// Whether it is our subscription that pushes.
-async fn verify(ctx: &Context, event: &Event) -> Result<Result<(), Problem>, HostError> {
-    if event.request_context.http.method != "POST" {
+async fn verify(ctx: &Context, event: &UrlEvent) -> Result<Result<(), Problem>, HostError> {
+    if event.method() != "POST" {
         return Ok(Err(Problem::new(ProblemKind::MethodNotAllowed, "use POST")));
     }
     let invalid = |detail: String| Ok(Err(Problem::new(ProblemKind::InvalidPushToken, detail)));
-    let named = event.token().and_then(|token| key_named(token).map(|kid| (token, kid)));
+    let named = event.bearer().and_then(|token| key_named(token).map(|kid| (token, kid)));
     let Some((token, kid)) = named else {
         return invalid("send Authorization: Bearer and a token that Google signed".to_owned());
     };

@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use storeward_core::order::Order;
 use storeward_core::shop::{ShopDomain, ShopId};
@@ -20,6 +18,7 @@ use storeward_store::{Acting, By, Delivery, Store, acting};
 use crate::context::{Context, HostError};
 use crate::function::{Invocation, InvokeError};
 use crate::problem::{Problem, ProblemKind, answer};
+use crate::url_event::{BodyFault, UrlEvent};
 
 /// The largest body that is read, in bytes. An order of 500 lines with properties stays under a third of it.
 pub const MAX_BODY: usize = 2 * 1024 * 1024;
@@ -139,61 +138,23 @@ impl<E: Into<HostError>> From<E> for WebhookError {
     }
 }
 
-/// What is used of a function URL's event (payload format 2.0).
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct UrlEvent {
-    #[serde(default)]
-    headers: std::collections::HashMap<String, String>,
-    request_context: RequestContext,
-    #[serde(default)]
-    body: Option<String>,
-    #[serde(default)]
-    is_base64_encoded: bool,
+/// A Shopify header under its present name or the one of the next generation of events.
+fn header<'a>(event: &'a UrlEvent, name: &str) -> Result<&'a str, Problem> {
+    event
+        .header(&format!("x-shopify-{name}"))
+        .or_else(|| event.header(&format!("shopify-{name}")))
+        .filter(|value| !value.is_empty() && value.len() <= 512)
+        .ok_or_else(|| Problem::new(ProblemKind::MissingHeader, format!("send X-Shopify-{name}")))
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RequestContext {
-    #[serde(default)]
-    request_id: Option<String>,
-    http: Http,
-}
-
-#[derive(Deserialize)]
-struct Http {
-    method: String,
-}
-
-impl UrlEvent {
-    /// A Shopify header under its present name or the one of the next generation of events.
-    fn header(&self, name: &str) -> Result<&str, Problem> {
-        let wanted = [format!("x-shopify-{name}"), format!("shopify-{name}")];
-        self.headers
-            .iter()
-            .find(|(given, _)| wanted.iter().any(|wanted| given.eq_ignore_ascii_case(wanted)))
-            .map(|(_, value)| value.as_str())
-            .filter(|value| !value.is_empty() && value.len() <= 512)
-            .ok_or_else(|| Problem::new(ProblemKind::MissingHeader, format!("send X-Shopify-{name}")))
-    }
-
-    /// The body's bytes as they were signed.
-    fn bytes(&self) -> Result<Vec<u8>, Problem> {
-        let text = self.body.as_deref().unwrap_or_default();
-        // Base64 is a third longer than what it stands for.
-        let too_large = || Problem::new(ProblemKind::BodyTooLarge, format!("send at most {MAX_BODY} bytes"));
-        if text.len() > MAX_BODY / 3 * 4 + 4 {
-            return Err(too_large());
+/// The body's bytes as they were signed.
+fn signed_bytes(event: &UrlEvent) -> Result<Vec<u8>, Problem> {
+    event.bytes(MAX_BODY).map_err(|fault| match fault {
+        BodyFault::TooLarge => {
+            Problem::new(ProblemKind::BodyTooLarge, format!("send at most {MAX_BODY} bytes"))
         }
-        let bytes = if self.is_base64_encoded {
-            STANDARD
-                .decode(text)
-                .map_err(|_| Problem::new(ProblemKind::MalformedBody, "the event's body is not base64"))?
-        } else {
-            text.as_bytes().to_vec()
-        };
-        if bytes.len() > MAX_BODY { Err(too_large()) } else { Ok(bytes) }
-    }
+        BodyFault::NotBase64 => Problem::new(ProblemKind::MalformedBody, "the event's body is not base64"),
+    })
 }
 
 /// Runs a webhook's function: checks the caller, reads the body, and turns what the handler says into an answer.
@@ -211,12 +172,11 @@ where
     F: FnOnce(&'a Context, Webhook<B>) -> Fut,
     Fut: Future<Output = Result<Answer, WebhookError>>,
 {
-    let event: UrlEvent = serde_json::from_value(invocation.event)
-        .map_err(|_| InvokeError::NotMyEvent("a request to a function URL"))?;
+    let event = UrlEvent::read(invocation.event)?;
     let work = async {
         let webhook = verify(ctx, &event, topic).await?;
         let shop = webhook.shop.clone();
-        let who = Acting::new(By::Shopify, event.request_context.request_id.as_deref());
+        let who = Acting::new(By::Shopify, event.request_id());
         let answer = acting(who, handle(ctx, webhook)).await?;
         tracing::info!(topic, %shop, ?answer, "webhook");
         Ok::<_, WebhookError>(answer)
@@ -243,16 +203,16 @@ async fn verify<B: Body>(
     expected_topic: &'static str,
 ) -> Result<Webhook<B>, WebhookError> {
     let problem = |kind, detail: &str| WebhookError::Problem(Problem::new(kind, detail));
-    if event.request_context.http.method != "POST" {
+    if event.method() != "POST" {
         return Err(problem(ProblemKind::MethodNotAllowed, "webhooks are sent by POST"));
     }
-    let header = |name| event.header(name).map_err(WebhookError::Problem);
+    let header = |name| header(event, name).map_err(WebhookError::Problem);
     let (signature, topic, shop) = (header("hmac-sha256")?, header("topic")?, header("shop-domain")?);
     let webhook_id = header("webhook-id")?;
     let shop: ShopDomain = shop.parse().map_err(|_| {
         problem(ProblemKind::MissingHeader, "X-Shopify-Shop-Domain is no shop's permanent domain")
     })?;
-    let bytes = event.bytes().map_err(WebhookError::Problem)?;
+    let bytes = signed_bytes(event).map_err(WebhookError::Problem)?;
     let (secrets, store): (_, &Store) = futures::try_join!(ctx.shopify_secrets(), ctx.store())?;
     if !secrets.verify(&bytes, signature) {
         return Err(problem(ProblemKind::BadSignature, "sign the raw body with the app's client secret"));
@@ -274,7 +234,7 @@ async fn verify<B: Body>(
     Ok(Webhook {
         shop: store.shop_id(&shop),
         delivery: Delivery { webhook_id: webhook_id.to_owned(), topic: topic.to_owned() },
-        triggered_at: event.header("triggered-at").ok().and_then(Timestamp::parse_rfc3339),
+        triggered_at: header("triggered-at").ok().and_then(Timestamp::parse_rfc3339),
         body,
     })
 }

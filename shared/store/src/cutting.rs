@@ -7,7 +7,8 @@ use storeward_core::data_map::{Kind, Table};
 use storeward_core::time::Timestamp;
 
 use crate::drafts::DraftState;
-use crate::erasure::{self, Target};
+use crate::erasing::Target;
+use crate::erasure;
 use crate::error::Result;
 use crate::item::{Item, Stored, number};
 use crate::keyspace::{self, Key, RecordRef};

@@ -1,12 +1,11 @@
-//! Erasing a person: tombstones first, then everything that is found under any of the person's identifiers, page by
-//! page, then a second pass when no writer from before can still be running, and a receipt.
+//! Erasing a person: tombstones first, then everything that is found under any of the person's identifiers (`erasing`),
+//! then a second pass when no writer from before can still be running, and a receipt.
 //! A step that was interrupted is done again from the start; what is gone already is not counted twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use storeward_core::data_map::{Erasure, Kind, LONGEST_WRITER, Table};
 use storeward_core::normalize::{self, Identifier};
@@ -18,31 +17,17 @@ use storeward_core::time::Timestamp;
 use storeward_core::webhook::{CustomersRedact, RedactedCustomer};
 
 use crate::accept::{Work, completion, completion_due};
-use crate::cases::{Case, Member};
-use crate::cutting::Cut;
 use crate::due::{self, DueRow};
+use crate::erasing::Target;
 use crate::error::{Result, StoreError};
-use crate::exceptions;
 use crate::item::{Item, Stored, number, text};
-use crate::keyspace::{self, Key, Place, RecordRef};
+use crate::keyspace::{self, Key, RecordRef};
 use crate::ledger::{Entry, What};
-use crate::notices;
-use crate::orders::OrderRecord;
 use crate::purge;
 use crate::requests::End;
 use crate::restoring;
 use crate::store::{Action, Change, Condition, Expired, Query, Range, Store, TRANSACTION_ITEMS, Unrecorded};
 use crate::tenants::Installation;
-
-/// How often the whole is gone through until nothing is found any more.
-const ROUNDS: usize = 5;
-
-/// How many index rows, or named orders, are worked on at a time: what a run holds in memory.
-const PAGE: usize = 1000;
-
-/// Batches of index rows that are deleted side by side. A batch spreads over the partitions of its orders' rows, each of
-/// which takes 1,000 writes/s.
-const BATCHES_AT_ONCE: usize = 6;
 
 /// Who is to be erased: the sealed half of a request, gone when the request is done.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -115,27 +100,6 @@ pub enum SecondPass {
     After(Duration, Work),
     /// Nothing: it is done.
     Done,
-}
-
-/// Whom an erasure is about, by what stands in the store.
-#[derive(Clone, Debug)]
-pub(crate) struct Target {
-    /// What its progress rows are named by.
-    pub(crate) name: String,
-    /// What was created up to here is erased.
-    pub(crate) received_at: Timestamp,
-    /// The partitions of the index rows that lead to the person.
-    pub(crate) partitions: BTreeSet<String>,
-    /// Orders that were named: they are erased whenever they were created. After a restore conversations, too, of which
-    /// something was erased: what came up to then.
-    pub(crate) named: BTreeSet<RecordRef>,
-}
-
-/// An index row that leads to something about the person.
-struct SubjectRow {
-    reference: RecordRef,
-    case: Option<RecordRef>,
-    key: Key,
 }
 
 /// How much was deleted or anonymised, by kind, and the actions that take these figures over into a receipt.
@@ -247,262 +211,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    /// Erases until a look finds nothing more. `false` when time ran out first.
-    pub(crate) async fn erase(
-        &self,
-        installation: &Installation,
-        target: &Target,
-        time_left: &(dyn Fn() -> bool + Sync),
-    ) -> Result<bool> {
-        let named: Vec<RecordRef> = target.named.iter().cloned().collect();
-        for _ in 0..ROUNDS {
-            let mut found = false;
-            for chunk in named.chunks(PAGE) {
-                if !time_left() {
-                    return Ok(false);
-                }
-                found |= self.erase_page(installation, target, Vec::new(), chunk).await?;
-            }
-            for partition in &target.partitions {
-                let mut query = Query::of(Table::Data, partition);
-                query.limit = i32::try_from(PAGE).unwrap_or(i32::MAX);
-                query.expired = Expired::Too;
-                loop {
-                    if !time_left() {
-                        return Ok(false);
-                    }
-                    let (page, more) = self.query(query.clone()).await?;
-                    let rows = page.iter().map(SubjectRow::read).collect::<Result<_>>()?;
-                    found |= self.erase_page(installation, target, rows, &[]).await?;
-                    if more.is_none() {
-                        break;
-                    }
-                    query.after = more;
-                }
-            }
-            if !found {
-                return Ok(true);
-            }
-        }
-        Err(StoreError::Contended("an erasure"))
-    }
-
-    /// Erases what some index rows and names lead to, and says whether there was anything. What leads to something goes
-    /// after it: cases, matching rows, orders, conversations, what else
-    /// is about the person, and the rows that lead to the person last.
-    async fn erase_page(
-        &self,
-        installation: &Installation,
-        target: &Target,
-        rows: Vec<SubjectRow>,
-        named: &[RecordRef],
-    ) -> Result<bool> {
-        let of_kind =
-            |kind: Kind| rows.iter().map(|row| &row.reference).filter(move |of| of.kind() == kind).cloned();
-        let named_of = |kind: Kind| named.iter().filter(move |of| of.kind() == kind).cloned();
-        let references: BTreeSet<RecordRef> = of_kind(Kind::Order).chain(named_of(Kind::Order)).collect();
-        let threads: BTreeSet<RecordRef> = of_kind(Kind::Thread).chain(named_of(Kind::Thread)).collect();
-        let references: Vec<RecordRef> = references.into_iter().collect();
-        let mut orders = self.orders_and(installation, &references, Expired::Too).await?;
-        let mut kept: BTreeSet<RecordRef> = orders
-            .iter()
-            .filter(|record| record.order.created_at > target.received_at)
-            .filter(|record| !target.named.contains(&record.reference))
-            .map(|record| record.reference.clone())
-            .collect();
-        orders.retain(|record| !kept.contains(&record.reference));
-        let mut found = !orders.is_empty();
-        let cases: BTreeSet<RecordRef> = rows
-            .iter()
-            .filter(|row| !kept.contains(&row.reference))
-            .filter_map(|row| row.case.clone())
-            .chain(orders.iter().filter_map(|record| record.case.clone()))
-            .collect();
-        for case in self.resolve_cases(installation, cases).await? {
-            let case = case.whole();
-            let listed = case.members.iter().map(|member| member.order.clone()).collect::<BTreeSet<_>>();
-            let concerned = target.members_of(installation, &case);
-            let mut left = listed.clone();
-            if !concerned.is_empty() {
-                found = true;
-                if self.erase_members(installation, target, case, &concerned, &orders).await? {
-                    left.retain(|member| !concerned.contains(member));
-                } else {
-                    // Someone changed the case first: the next round looks again, by the same rows.
-                    orders.retain(|record| !concerned.contains(&record.reference));
-                }
-            }
-            kept.extend(left);
-        }
-        kept.extend(self.erase_orders(installation, target, &orders).await?);
-        for thread in threads {
-            let cut = self.cut_thread(installation, &thread, target.received_at, Some(target)).await?;
-            if cut == Cut::Gone {
-                let theirs = rows.iter().filter(|row| row.reference == thread);
-                for row in theirs.map(|row| row.key.clone()) {
-                    found |= self.erase_idle_row(installation, &thread, row).await?;
-                }
-            }
-            found |= matches!(cut, Cut::Trimmed | Cut::Deleted | Cut::Overtaken);
-            // Its rows went with it, or stay with what is left. One that is written now leads to a later mail.
-            kept.insert(thread);
-        }
-        let exceptions = of_kind(Kind::Exception).collect();
-        let mut about = self.exception_keys(installation, exceptions).await?;
-        // What was put together about the person, or is under way, goes as a whole, and what it was asked for by ends.
-        let errands: BTreeSet<RecordRef> = rows
-            .iter()
-            .map(|row| &row.reference)
-            .filter(|of| matches!(of.kind(), Kind::Export | Kind::Rectification | Kind::Request))
-            .cloned()
-            .collect();
-        let itself = target.name.parse().ok();
-        self.overtake(&installation.tenant, errands.iter().cloned(), itself.as_ref()).await?;
-        about.extend(self.errand_keys(installation, &errands).await?);
-        // By the person's own rows it is all found again, if this ends in between; by rows of others it is not.
-        let (own, others): (Vec<Key>, Vec<Key>) = about.into_iter().partition(|key| target.leads_to(key));
-        let (records, others): (Vec<Key>, Vec<Key>) =
-            others.into_iter().partition(|key| keyspace::place(key.kind) == Place::Buckets);
-        self.delete_all(others, BATCHES_AT_ONCE).await?;
-        self.delete_all(records, BATCHES_AT_ONCE).await?;
-        // A row of which nothing is left, also one whose record expired before it.
-        let ended = rows.into_iter().filter(|row| !kept.contains(&row.reference)).map(|row| row.key);
-        let erased = orders.into_iter().filter(|record| !kept.contains(&record.reference));
-        let led = erased.flat_map(|record| record.rows).filter(|row| target.leads_to(row));
-        let last: Vec<Key> = ended.chain(own).chain(led).collect();
-        found |= !last.is_empty();
-        self.delete_all(last, BATCHES_AT_ONCE).await?;
-        Ok(found)
-    }
-
-    /// Deletes a row that leads to a conversation that is not there any more, unless a mail comes in that begins it anew.
-    async fn erase_idle_row(
-        &self,
-        installation: &Installation,
-        thread: &RecordRef,
-        row: Key,
-    ) -> Result<bool> {
-        let key = keyspace::record(&installation.tenant, thread);
-        let actions = vec![Action::Check { key, condition: Condition::ABSENT }, Action::delete(row)];
-        Ok(self.transact_unrecorded(Unrecorded::Step, actions).await?.is_ok())
-    }
-
-    /// The exceptions that the person is among, each with its rows.
-    async fn exception_keys(
-        &self,
-        installation: &Installation,
-        references: BTreeSet<RecordRef>,
-    ) -> Result<Vec<Key>> {
-        let keys: Vec<Key> = references.iter().map(|of| keyspace::record(&installation.tenant, of)).collect();
-        let mut all = Vec::new();
-        for stored in self.batch_get(Table::Data, &keys, Expired::Too).await? {
-            all.extend(exceptions::keys_of(installation, &stored)?);
-        }
-        Ok(all)
-    }
-
-    /// Takes members out of a case in one transaction. A case that is left with fewer than two orders, or lists none any
-    /// more, is none: it is anonymised. `false` when someone changed the case first.
-    async fn erase_members(
-        &self,
-        installation: &Installation,
-        target: &Target,
-        mut case: Case,
-        erased: &BTreeSet<RecordRef>,
-        orders: &[OrderRecord],
-    ) -> Result<bool> {
-        let tenant = &installation.tenant;
-        let unlisted = orders.iter().filter(|record| record.case.as_ref() == Some(&case.reference));
-        let unlisted = unlisted.filter(|record| !erased.contains(&record.reference)).count();
-        case.members.retain(|member| !erased.contains(&member.order));
-        let left = case.size.saturating_sub((erased.len() + unlisted) as u64).max(case.members.len() as u64);
-        let ends = left < 2 || case.members.is_empty();
-        let mut actions = Vec::new();
-        if ends {
-            actions.extend(case.anonymised(self, installation)?);
-            actions.push(notices::forgotten(installation, &case.reference));
-            actions.extend(case.index_key(tenant).map(Action::delete));
-            actions.push(Action::Delete {
-                key: keyspace::record(tenant, &case.reference),
-                condition: Some(case.unchanged()),
-            });
-            for left in std::mem::take(&mut case.members) {
-                actions.extend(self.release(installation, &left).await?);
-            }
-        } else {
-            case.size = left;
-            case.settle();
-            actions.push(case.put(self, installation)?);
-        }
-        actions.push(count(tenant, target, case.reference.bucket(), &[(Kind::Case, u64::from(ends))]));
-        // What is anonymised gets a new name: a purge must not have passed that one already.
-        actions.push(purge::not_begun(tenant));
-        Ok(self.transact_unrecorded(Unrecorded::Step, actions).await?.is_ok())
-    }
-
-    /// An order whose case ends: it is in no case, and its rows live as long as it does.
-    pub(crate) async fn release(&self, installation: &Installation, member: &Member) -> Result<Vec<Action>> {
-        let rows = member.row_keys(installation);
-        let Some(record) = self.any_order(installation, &member.order).await? else {
-            return Ok(rows.into_iter().map(Action::delete).collect());
-        };
-        let from = record.order.created_at.min(self.now());
-        let mut actions: Vec<Action> = rows
-            .into_iter()
-            .map(|row| Action::put(Item::new(row).expiring_with(Kind::Order, from).not_after(record.ends)))
-            .collect();
-        actions.push(Action::Update {
-            key: keyspace::record(&installation.tenant, &member.order),
-            update: Change { expression: "REMOVE case_id, flag".to_owned(), values: Vec::new() },
-            condition: Some(Condition::PRESENT),
-        });
-        Ok(actions)
-    }
-
-    /// Deletes orders with their matching rows and those that lead to others, bucket by bucket side by side. Gives back
-    /// the orders that someone changed first: the next round looks at them again.
-    async fn erase_orders(
-        &self,
-        installation: &Installation,
-        target: &Target,
-        orders: &[OrderRecord],
-    ) -> Result<Vec<RecordRef>> {
-        let rows = orders.iter().flat_map(|record| &record.rows);
-        let matches: Vec<Key> = rows.filter(|row| row.kind == Kind::Match).cloned().collect();
-        self.delete_all(matches, BATCHES_AT_ONCE).await?;
-        let mut buckets: BTreeMap<u8, Vec<&OrderRecord>> = BTreeMap::new();
-        for record in orders {
-            buckets.entry(record.reference.bucket()).or_default().push(record);
-        }
-        let overtaken = buckets.into_iter().map(|(bucket, records)| async move {
-            let mut overtaken = Vec::new();
-            let mut waiting = records.into_iter().peekable();
-            while waiting.peek().is_some() {
-                let (mut actions, mut taken) = (Vec::new(), Vec::new());
-                while let Some(record) = waiting.peek() {
-                    let deletions = deletions(installation, target, record);
-                    // One place is for the count. An order names a handful of identifiers: one always fits.
-                    if !taken.is_empty() && actions.len() + deletions.len() >= TRANSACTION_ITEMS {
-                        break;
-                    }
-                    actions.extend(deletions);
-                    taken.extend(waiting.next().map(|record| record.reference.clone()));
-                }
-                actions.push(count(
-                    &installation.tenant,
-                    target,
-                    bucket,
-                    &[(Kind::Order, taken.len() as u64)],
-                ));
-                if self.transact_unrecorded(Unrecorded::Step, actions).await?.is_err() {
-                    overtaken.extend(taken);
-                }
-            }
-            Ok::<_, StoreError>(overtaken)
-        });
-        Ok(try_join_all(overtaken).await?.into_iter().flatten().collect())
     }
 
     /// What an erasure counted since it was last asked, and the actions by which its figures are taken over once.
@@ -635,34 +343,6 @@ impl RightsRequest {
     }
 }
 
-impl Target {
-    /// Whether an item is a row that leads to the person: what is found by it is found again until it is gone.
-    fn leads_to(&self, key: &Key) -> bool {
-        self.partitions.contains(&key.pk)
-    }
-
-    /// The orders that a case lists and that are to be erased.
-    fn members_of(&self, installation: &Installation, case: &Case) -> BTreeSet<RecordRef> {
-        let concerned = |member: &&Member| {
-            self.named.contains(&member.order)
-                || (member.created_at <= self.received_at
-                    && member.row_keys(installation).iter().any(|row| self.partitions.contains(&row.pk)))
-        };
-        case.members.iter().filter(concerned).map(|member| member.order.clone()).collect()
-    }
-}
-
-impl SubjectRow {
-    fn read(stored: &Stored) -> Result<Self> {
-        let corrupt = |_| StoreError::Corrupt("a subject row");
-        Ok(Self {
-            reference: stored.text("sk")?.parse().map_err(corrupt)?,
-            case: stored.optional_text("case_id").map(str::parse).transpose().map_err(corrupt)?,
-            key: stored.key(Kind::Subject)?,
-        })
-    }
-}
-
 /// What an erasure counts: the kind, the attribute it stands under in a progress row and in the request, and the value's
 /// name in an expression.
 const COUNTED_KINDS: [(Kind, &str, &str); 5] = [
@@ -791,23 +471,6 @@ fn advance(
         update: Change { expression, values },
         condition: Some(Condition::phase(from)),
     }
-}
-
-/// An order, if nobody changed it since it was read: its rows would be others, or its case would go on naming it. With it
-/// the rows by which it is found under identifiers that are not erased: no later run comes by there, and of an order that
-/// is gone nobody knows its rows. Its number is remembered, so that an update that names the person otherwise, or nobody,
-/// does not bring it back.
-fn deletions(installation: &Installation, target: &Target, record: &OrderRecord) -> Vec<Action> {
-    let (tenant, keys) = (&installation.tenant, &installation.keys);
-    let order = Action::Delete {
-        key: keyspace::record(tenant, &record.reference),
-        condition: Some(record.unchanged()),
-    };
-    let key = keyspace::order_tombstone(tenant, keys, *record.order.id.expose());
-    let tombstone = Action::put(tombstone(key, &record.reference.to_string(), target.received_at));
-    let others = record.rows.iter().filter(|row| row.kind == Kind::Subject && !target.leads_to(row));
-    let others: BTreeSet<&Key> = others.collect();
-    [order, tombstone].into_iter().chain(others.into_iter().cloned().map(Action::delete)).collect()
 }
 
 /// That what `key` names was erased, and what led to it: a restored backup is erased from by that.

@@ -16,6 +16,7 @@ mod decisions;
 mod desk;
 mod drafts;
 mod due;
+mod erasing;
 mod erasure;
 mod error;
 mod exceptions;

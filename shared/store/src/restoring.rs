@@ -9,7 +9,7 @@ use storeward_core::data_map::{Kind, Table};
 use storeward_core::shop::Tenant;
 use storeward_core::time::{DAY, Timestamp};
 
-use crate::erasure::Target;
+use crate::erasing::Target;
 use crate::error::{Result, StoreError};
 use crate::item::{Stored, number, text};
 use crate::keyspace::{self, BUCKETS, Key, RecordRef};

@@ -108,7 +108,7 @@ async fn understand(
             }
             Orders::Closed => {}
             Orders::Later => {
-                if put_off(ctx, task, Duration::ZERO).await? {
+                if ctx.put_off(Queue::ClassifyEmail, task, Duration::ZERO).await? {
                     return Ok(None);
                 }
                 told.uncertain = true;
@@ -209,7 +209,7 @@ async fn tell(
             false
         }
         Claude::Later(after) => {
-            if put_off(ctx, task, after).await? {
+            if ctx.put_off(Queue::ClassifyEmail, task, after).await? {
                 return Ok(None);
             }
             understanding.why.push("not sure, and Claude was not to be had".to_owned());
@@ -224,20 +224,9 @@ async fn tell(
     Ok(Some(Told { understanding, uncertain }))
 }
 
-/// Gives the task back to the queue for a while, at least for `after`; `false` when it waited long enough.
-async fn put_off(ctx: &Context, task: &DeskTask, after: Duration) -> Result<bool, JobError> {
-    let Some((later, wait)) = task.later() else { return Ok(false) };
-    ctx.send(Queue::ClassifyEmail, &later, wait.max(after)).await?;
-    Ok(true)
-}
-
 /// Whom a mail names in its head: what must not leave whatever the text says.
 fn known_of(mail: &StoredMail) -> Known {
-    let people = mail.from.iter().chain(&mail.reply_to).chain(&mail.to).chain(&mail.cc);
-    people.fold(Known::default(), |known, person| {
-        let known = known.email(&person.address);
-        person.name.iter().fold(known, Known::name)
-    })
+    Known::default().people(mail.from.iter().chain(&mail.reply_to).chain(&mail.to).chain(&mail.cc))
 }
 
 /// What spoke for it, in our own terms: the mail's words are not in it.

@@ -6,6 +6,7 @@ mod texts;
 
 use std::time::Duration;
 
+use futures::try_join;
 use storeward_clients::claude::Model;
 use storeward_core::desk::context::OrderContext;
 use storeward_core::desk::mask::{Known, Masker};
@@ -109,9 +110,13 @@ pub async fn handle(ctx: &Context, task: DeskTask, _deadline: Timestamp) -> Resu
         return Ok(store.mail_done(&installation, &mail, task.due_at).await?);
     }
     let mut doubts = Vec::new();
-    let orders = match ctx.orders_of(&installation, &to.address).await? {
+    let (orders, mails) =
+        try_join!(async { Ok::<_, JobError>(ctx.orders_of(&installation, &to.address).await?) }, async {
+            Ok(store.mails_of(&installation, &thread).await?)
+        },)?;
+    let orders = match orders {
         Orders::Found(orders) => orders,
-        Orders::Later if put_off(ctx, &task, Duration::ZERO).await? => return Ok(()),
+        Orders::Later if ctx.put_off(Queue::DraftReply, &task, Duration::ZERO).await? => return Ok(()),
         Orders::Later | Orders::Closed => {
             if matches!(understanding.intent, Intent::Refund | Intent::Shipping) {
                 doubts.push("the orders of whoever wrote could not be read".to_owned());
@@ -120,7 +125,6 @@ pub async fn handle(ctx: &Context, task: DeskTask, _deadline: Timestamp) -> Resu
         }
     };
     let texts = [mail.subject.expose().as_str(), mail.new_text.expose().as_str()];
-    let mails = store.mails_of(&installation, &thread).await?;
     let material = Material {
         installation: &installation,
         desk: &desk,
@@ -242,7 +246,9 @@ async fn by_claude(ctx: &Context, material: &Material<'_>, task: &DeskTask) -> R
     let answer = match ctx.ask_claude(material.installation, Model::Sonnet, question, PATIENCE).await? {
         Claude::Answered(answer) => answer,
         Claude::NotAsked => return Ok(ByClaude::NotAsked),
-        Claude::Later(after) if put_off(ctx, task, after).await? => return Ok(ByClaude::Later),
+        Claude::Later(after) if ctx.put_off(Queue::DraftReply, task, after).await? => {
+            return Ok(ByClaude::Later);
+        }
         Claude::Later(_) => return Ok(ByClaude::Useless("Claude was not to be had".to_owned())),
         Claude::Useless(why) => return Ok(ByClaude::Useless(why.to_owned())),
     };
@@ -263,13 +269,6 @@ async fn by_claude(ctx: &Context, material: &Material<'_>, task: &DeskTask) -> R
     })))
 }
 
-/// Gives the task back to the queue for a while, at least for `after`; `false` when it waited long enough.
-async fn put_off(ctx: &Context, task: &DeskTask, after: Duration) -> Result<bool, JobError> {
-    let Some((later, wait)) = task.later() else { return Ok(false) };
-    ctx.send(Queue::DraftReply, &later, wait.max(after)).await?;
-    Ok(true)
-}
-
 /// Everybody who takes part, and what the order says: what must not leave whatever the mails say.
 fn known_of(material: &Material<'_>) -> Known {
     let heads = material
@@ -277,10 +276,7 @@ fn known_of(material: &Material<'_>) -> Known {
         .iter()
         .flat_map(|mail| mail.from.iter().chain(&mail.reply_to).chain(&mail.to).chain(&mail.cc));
     let people = material.thread.people.iter().chain(heads).chain(material.mail.answered());
-    let known = people.fold(Known::default(), |known, person| {
-        let known = known.email(&person.address);
-        person.name.iter().fold(known, Known::name)
-    });
+    let known = Known::default().people(people);
     match material.order {
         Some(order) => order.known(known),
         None => known,

@@ -6,6 +6,7 @@ use std::fmt;
 
 use super::view::Folded;
 use super::{Kind, Span, key};
+use crate::mail::Address;
 use crate::normalize;
 use crate::personal::Personal;
 
@@ -64,6 +65,15 @@ impl fmt::Debug for Known {
 }
 
 impl Known {
+    /// Whom a mail names: addresses, and the names at them.
+    #[must_use]
+    pub fn people<'a>(self, people: impl IntoIterator<Item = &'a Address>) -> Self {
+        people.into_iter().fold(self, |known, person| {
+            let known = known.email(&person.address);
+            person.name.iter().fold(known, Self::name)
+        })
+    }
+
     /// A name, and each part of it.
     #[must_use]
     pub fn name(mut self, name: &Personal<String>) -> Self {
