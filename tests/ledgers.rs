@@ -243,8 +243,14 @@ async fn life() -> (Bench, Vec<(String, Value)>) {
     let (store, shop) = (app.store().await, app.store().await.shop_id(&crate::bench::SHOP.parse().unwrap()));
     let installation = store.installation(&shop).await.unwrap().unwrap();
     let by = By::Merchant(store.actor(&shop, "42"));
-    let looked =
-        AccessNote { by: &by, route: "GET /v1/cases", status: 200, ip: Some("192.0.2.1"), request: None };
+    let looked = AccessNote {
+        by: &by,
+        role: None,
+        route: "GET /v1/cases",
+        status: 200,
+        ip: Some("192.0.2.1"),
+        request: None,
+    };
     store.log_access(&shop, &looked).await.unwrap();
     let case = app.cases(&installation).await.remove(0).reference;
     store.decide(&installation, &case, Decision::NeverThisHousehold, None).await.unwrap();
