@@ -285,3 +285,111 @@ async fn given_reads_of_personal_data_when_the_access_log_is_asked_then_each_sta
     let (status, late) = ask(&app, &shop, ACCESSES, |_| {}).await;
     assert_eq!((status, &late["entries"], &late["next"]), (200, &json!([]), &Value::Null));
 }
+
+/// What somebody of the operator's security asks for a shop.
+async fn security(app: &App, shop: &Installation, name: &str, parameters: Value) -> (u64, Value) {
+    let asking = |event: &mut Value| {
+        event["pathParameters"]["shop"] = json!(shop.tenant.shop);
+        event["requestContext"]["authorizer"]["lambda"] = json!({ "operator": "0b5e", "role": "security" });
+        event["queryStringParameters"] = parameters;
+    };
+    ask(app, shop, &format!("operator/shops/{name}"), asking).await
+}
+
+#[tokio::test]
+async fn given_two_installations_when_an_operator_reads_the_ledger_then_both_are_told_and_no_other_shop() {
+    let (bench, app, shop, _) = busy().await;
+    let store = app.store().await;
+    store.uninstall(&shop, "test").await.unwrap();
+    bench.advance(HOUR).await;
+    let again = app.install().await;
+    bench.advance(HOUR).await;
+    let (mut read, mut cursor): (Vec<Value>, Option<String>) = (Vec::new(), None);
+    loop {
+        let mut parameters = json!({ "limit": "2" });
+        if let Some(cursor) = cursor {
+            parameters["cursor"] = json!(cursor);
+        }
+        let (status, page) = security(&app, &shop, "ledger", parameters).await;
+        assert_eq!(status, 200, "{page}");
+        read.extend(page["entries"].as_array().unwrap().iter().cloned());
+        cursor = page["next"].as_str().map(str::to_owned);
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let installed = read.iter().filter(|entry| entry["what"] == "installed");
+    let generations: Vec<&Value> = installed.map(|entry| &entry["generation"]).collect();
+    assert_eq!(generations, [&json!(again.tenant.generation), &json!(shop.tenant.generation)]);
+    assert!(read.iter().all(|entry| entry["why"] != "another shop's"));
+    // What is longer ago than the access log goes back is told when it is asked for
+    bench.advance(DAY * 100).await;
+    let (_, lately) = security(&app, &shop, "ledger", json!({})).await;
+    assert_eq!(lately["entries"], json!([]));
+    let (_, before) =
+        security(&app, &shop, "ledger", json!({ "since": "2026-11-01T00:00:00Z", "limit": "100" })).await;
+    let more = before["next"]
+        .as_str()
+        .map(|next| json!({ "since": "2026-11-01T00:00:00Z", "limit": "100", "cursor": next }));
+    let (_, rest) = security(&app, &shop, "ledger", more.expect("92 days are looked at once")).await;
+    let found = before["entries"].as_array().unwrap().len() + rest["entries"].as_array().unwrap().len();
+    assert_eq!(found, read.len());
+    for wrong in [json!({ "cursor": "x" }), json!({ "limit": "0" }), json!({ "month": "2026-11" })] {
+        assert_eq!(security(&app, &shop, "ledger", wrong).await.0, 400);
+    }
+}
+
+#[tokio::test]
+async fn given_a_month_of_reads_when_an_operator_reviews_it_then_the_unusual_is_told_and_the_merchant_learns_who_looked()
+ {
+    let (bench, app, shop, other) = busy().await;
+    for _ in 0..10 {
+        let nobody =
+            |event: &mut Value| event["requestContext"]["authorizer"]["lambda"]["actor"] = json!("5747");
+        assert_eq!(ask(&app, &shop, ACCESSES, nobody).await.0, 403);
+    }
+    assert_eq!(ask(&app, &shop, "api/cases/list", |_| {}).await.0, 200);
+    bench.advance(MINUTE).await;
+    let november = json!({ "month": "2026-11" });
+    let (status, report) = security(&app, &shop, "access-review", november.clone()).await;
+    assert_eq!(status, 200, "{report}");
+    let rows =
+        |report: &Value, section: &str| report["sections"][section]["rows"].as_array().unwrap().clone();
+    assert_eq!(
+        rows(&report, "findings"),
+        [json!({ "shop": shop.tenant.shop, "who": "merchant 5747", "what": "refused 10 times" })]
+    );
+    assert_eq!(
+        rows(&report, "routes"),
+        [
+            json!({ "route": "GET /v1/access-log", "accesses": "10", "of_these_refused": "10" }),
+            json!({ "route": "GET /v1/cases", "accesses": "1", "of_these_refused": "0" }),
+        ]
+    );
+    // This month is the one where none is said; the review is a read by an operator, and asked about in the next
+    let (_, again) = security(&app, &shop, "access-review", json!({})).await;
+    assert!(rows(&again, "findings").iter().any(|row| row["who"] == "operator 0b5e"), "{again}");
+    let (_, told) = ask(&app, &shop, ACCESSES, asking(json!({ "limit": "2" }))).await;
+    for entry in told["entries"].as_array().unwrap() {
+        assert_eq!(entry["by"], json!({ "kind": "operator", "id": "0b5e" }));
+        assert_eq!(
+            (&entry["role"], &entry["route"]),
+            (&json!("security"), &json!("GET /operator/v1/shops/{shop}/access-review"))
+        );
+    }
+    // Another shop's month is its own
+    assert_eq!(
+        rows(&security(&app, &other, "access-review", november).await.1, "routes"),
+        Vec::<Value>::new()
+    );
+    for wrong in ["2026-13", "november", "2026-08", "2026-12", ""] {
+        let (status, said) = security(&app, &shop, "access-review", json!({ "month": wrong })).await;
+        assert_eq!(
+            (status, &said["type"]),
+            (400, &json!("urn:storeward:problem:invalid-parameter")),
+            "{wrong}"
+        );
+    }
+    bench.advance(DAY * 100).await;
+    assert_eq!(security(&app, &shop, "access-review", json!({ "month": "2026-11" })).await.0, 400);
+}

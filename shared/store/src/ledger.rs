@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use storeward_core::access_review::Access;
 use storeward_core::data_map::Table;
 use storeward_core::ledger::seal::Standing;
 use storeward_core::receipt::Receipt;
@@ -339,4 +340,19 @@ pub struct AccessEntry {
     /// In which request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
+}
+
+impl AccessEntry {
+    /// The same as the monthly review takes it, from the log of this shop.
+    #[must_use]
+    pub fn for_review(self, shop: &str) -> Access {
+        let (who, operator) = match &self.by {
+            By::Operator(who) => (format!("operator {who}"), true),
+            By::Merchant(who) => (format!("merchant {who}"), false),
+            By::System(name) => (format!("system {name}"), false),
+            By::Shopify => ("shopify".to_owned(), false),
+        };
+        let Self { at, route, status, ip, .. } = self;
+        Access { at, shop: shop.to_owned(), who, operator, route, status, ip }
+    }
 }

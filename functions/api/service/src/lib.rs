@@ -3,18 +3,16 @@
 //! Uninstalling the app deletes everything too; this does it at once, and from within the app.
 
 use storeward_api::{AccessLogBody, EndingBody, EndingRequest, HandoverBody, LedgerBody};
-use storeward_clients::ClientError;
-use storeward_core::data_map::{Kind, LONGEST_WRITER};
+use storeward_core::data_map::Kind;
 use storeward_core::retention;
 use storeward_core::roles::Permission;
 use storeward_core::time::Timestamp;
 use storeward_host::{
-    ApiError, ApiReply, ApiRequest, Context, Function, HostError, Problem, ProblemKind, PurgeOrder, Queue,
-    Route, Setting, api,
+    ApiError, ApiReply, ApiRequest, Context, Function, Problem, ProblemKind, Route, Setting, api,
 };
 use storeward_store::LogRange;
 
-/// Why the purge happens: for the ledger.
+/// Why it ends: for the ledger.
 const WHY: &str = "the merchant's request";
 
 /// The function's routes.
@@ -100,35 +98,9 @@ async fn hand_over(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiEr
     ApiReply::ok(&HandoverBody::from(page.ok_or_else(wrong)?))
 }
 
-/// Ends the installation: access is revoked at Shopify first, because afterwards there is nothing left to revoke it with. Should
-/// this end in between, Shopify's own `app/uninstalled` does the rest.
 async fn end(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     request.know(&[])?;
     let EndingRequest { confirm } = request.body()?;
-    let installation = &request.installation;
-    let domain = installation.profile()?.domain;
-    if confirm.trim().to_lowercase() != domain.as_str() {
-        let detail =
-            "confirm: write the shop's permanent domain, name.myshopify.com; everything will be deleted";
-        return Err(Problem::new(ProblemKind::InvalidBody, detail).into());
-    }
-    if let Some(access) = ctx.admin_access(installation).await? {
-        let shopify = ctx.shopify_for(installation).await?;
-        match shopify.uninstall(&access.domain, access.token.expose()).await {
-            // Uninstalled already: the webhook is on its way.
-            Ok(()) | Err(ClientError::Unauthorized) => {}
-            Err(error) => return Err(HostError::from(error).into()),
-        }
-    }
-    let store = ctx.store().await?;
-    // The tokens as they are now: asking for access may have renewed them.
-    let Some(installation) = store.tenant(&installation.tenant).await? else {
-        return Err(Problem::not_found().into());
-    };
-    let mailboxes = store.uninstall(&installation, WHY).await?;
-    ctx.end_mailboxes(&installation.tenant, mailboxes).await?;
-    // What began before may still be writing: the purge waits for that, and the sweep makes sure of it.
-    let order = PurgeOrder { tenant: installation.tenant.clone(), why: WHY.to_owned() };
-    ctx.send(Queue::PurgeShop, &order, LONGEST_WRITER).await?;
-    ApiReply::accepted(&EndingBody { deleted_after: (ctx.now() + LONGEST_WRITER).to_rfc3339() })
+    let deleted_after = ctx.end_service(&request.installation, &confirm, WHY).await?;
+    ApiReply::accepted(&EndingBody { deleted_after: deleted_after.to_rfc3339() })
 }
