@@ -1,4 +1,4 @@
-//! The end of the service as the merchant chooses: everything given back, complete and once; everything deleted, whatever
+//! The end of the service as the merchant chooses, in the app or in writing: everything given back, complete and once; everything deleted, whatever
 //! happens on the way; and nothing seen of the shop from the first moment on.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -142,6 +142,81 @@ async fn a_merchant_who_ends_the_service_is_purged_at_once_and_access_is_revoked
     assert!(
         entries.iter().any(|entry| entry.what == What::Uninstalled && entry.why == "the merchant's request")
     );
+}
+
+/// What an operator asks for the shop by a sample.
+async fn operator(app: &App, shop: &Installation, name: &str, body: &Value) -> (u64, Value) {
+    let mut event = sample(&format!("operator/shops/{name}"));
+    event["pathParameters"]["shop"] = json!(shop.tenant.shop);
+    if !body.is_null() {
+        event["body"] = json!(body.to_string());
+    }
+    let answer = app.invoke("operator/shops", event).await.unwrap();
+    let body = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap_or_default();
+    (answer["statusCode"].as_u64().unwrap(), body)
+}
+
+#[tokio::test]
+async fn an_operator_ends_the_service_on_the_merchants_written_word_and_the_ledger_says_who_and_why() {
+    let (world, app, shop) = owned().await;
+    app.order("w1", &order(1, 1)).await;
+    world.bench.drain(&app).await;
+    let token = app.context("api/service").admin_access(&shop).await.unwrap().unwrap().token;
+
+    // Given a slip, or a reference that could be about somebody: nothing happens, and nothing of it is said again
+    let slips = [
+        json!({ "confirm": "another.myshopify.com", "reference": "T-2026-17" }),
+        json!({ "confirm": SHOP, "reference": "canary@example.com" }),
+        json!({ "confirm": SHOP, "reference": "CANARY" }),
+        json!({ "confirm": SHOP, "reference": "" }),
+        json!({ "confirm": SHOP, "reference": "1".repeat(41) }),
+        json!({ "confirm": SHOP }),
+        json!({ "confirm": SHOP, "reference": "T-2026-17", "at_once": true }),
+    ];
+    for slip in slips {
+        let (status, said) = operator(&app, &shop, "end", &slip).await;
+        assert_eq!(
+            (status, said["type"].as_str()),
+            (400, Some("urn:storeward:problem:invalid-body")),
+            "{slip}"
+        );
+        assert!(!said.to_string().to_lowercase().contains("canary"), "{said}");
+    }
+    assert!(world.works(&token).await);
+
+    // When it is meant
+    let (status, body) = operator(&app, &shop, "end", &Value::Null).await;
+    assert_eq!(status, 202, "{body}");
+
+    // Then access has ended on both sides, once
+    assert!(!world.works(&token).await);
+    let (status, again) = operator(&app, &shop, "end", &Value::Null).await;
+    assert_eq!((status, again["type"].as_str()), (404, Some("urn:storeward:problem:not-installed")));
+
+    // And minutes later nothing is left, and the ledger, which operators still read, says which operator did it and why
+    tokio::time::pause();
+    world.bench.advance(MINUTE * 16).await;
+    world.bench.drain(&app).await;
+    tokio::time::resume();
+    assert_eq!(world.bench.left_of(&shop.tenant), Vec::<String>::new());
+    let (status, ledger) = operator(&app, &shop, "ledger", &Value::Null).await;
+    assert_eq!(status, 200, "{ledger}");
+    let of = |what: &str| {
+        let mut entries = ledger["entries"].as_array().unwrap().iter();
+        entries.find(|entry| entry["what"] == what).unwrap_or_else(|| panic!("no {what}")).clone()
+    };
+    let (uninstalled, purged) = (of("uninstalled"), of("shop-purged"));
+    assert_eq!(uninstalled["by"], json!({ "kind": "operator", "id": "fedcba9876543210fedcba9876543210" }));
+    for entry in [&uninstalled, &purged] {
+        assert_eq!(entry["why"], "the merchant's written request T-2026-17");
+    }
+    assert!(purged["receipt"]["digest"].is_string());
+    // It reads where the shop stood, and of a shop that never was there is nothing to read
+    let never = app.store().await.shop_id(&"never-installed.myshopify.com".parse().unwrap());
+    let mut event = sample("operator/shops/ledger");
+    event["pathParameters"]["shop"] = json!(never);
+    let answer = app.invoke("operator/shops", event).await.unwrap();
+    assert_eq!(answer["body"], json!(r#"{"entries":[],"next":null}"#));
 }
 
 #[tokio::test]

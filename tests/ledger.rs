@@ -213,16 +213,34 @@ async fn given_reads_when_the_log_is_asked_then_each_is_there_for_ninety_days_an
     let by = By::Merchant("b11d".to_owned());
     let addresses = ["203.0.113.7", "203.0.113.7", "2001:db8::7"];
     for ip in addresses {
-        let note = AccessNote { by: &by, route: "GET /v1/cases", status: 200, ip: Some(ip), request: None };
+        let note = AccessNote {
+            by: &by,
+            role: None,
+            route: "GET /v1/cases",
+            status: 200,
+            ip: Some(ip),
+            request: None,
+        };
         store.log_access(shop, &note).await.unwrap();
         bench.advance(HOUR).await;
     }
     bench.advance(DAY).await;
-    let note =
-        AccessNote { by: &by, route: "GET /v1/cases", status: 403, ip: Some(addresses[0]), request: None };
+    let note = AccessNote {
+        by: &by,
+        role: None,
+        route: "GET /v1/cases",
+        status: 403,
+        ip: Some(addresses[0]),
+        request: None,
+    };
     store.log_access(shop, &note).await.unwrap();
-    let range =
-        |before| LogRange { since: bench.clock.now() - DAY * 30, until: bench.clock.now(), before, limit: 3 };
+    let range = |before| LogRange {
+        since: bench.clock.now() - DAY * 30,
+        until: bench.clock.now(),
+        generation: None,
+        before,
+        limit: 3,
+    };
     let first = store.access_log(shop, &range(None)).await.unwrap();
     let next = first.next.clone().unwrap();
     assert!(LogRange::is_cursor(&next));
@@ -251,7 +269,8 @@ async fn given_changes_when_the_trail_is_asked_then_it_says_who_and_pages_throug
     let until = bench.clock.now();
     let (mut seen, mut next): (Vec<storeward_store::Entry>, Option<String>) = Default::default();
     loop {
-        let range = LogRange { since: until - DAY * 10, until, before: next.as_deref(), limit: 2 };
+        let range =
+            LogRange { since: until - DAY * 10, until, generation: None, before: next.as_deref(), limit: 2 };
         let page = store.audit_trail(&shop, &range).await.unwrap();
         seen.extend(page.entries);
         next = page.next;

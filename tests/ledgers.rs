@@ -122,6 +122,65 @@ fn every_function_gets_exactly_the_settings_it_uses() {
 }
 
 #[test]
+fn every_table_is_watched_by_a_trail_that_nobody_rewrites_for_90_days() {
+    use serde_norway::Value;
+    let template: Value = serde_norway::from_str(&read("template.yaml")).unwrap();
+    let resources = &template["Resources"];
+    let pointed = |value: &Value| match value {
+        Value::Tagged(tagged) => tagged.value.as_str().unwrap().split('.').next().unwrap().to_owned(),
+        other => panic!("not by reference: {other:?}"),
+    };
+    let trail = &resources["TableTrail"]["Properties"];
+    let (watching, signed) = (trail["IsLogging"].as_bool(), trail["EnableLogFileValidation"].as_bool());
+    assert_eq!((watching, signed), (Some(true), Some(true)));
+    let [selector] = trail["AdvancedEventSelectors"].as_sequence().unwrap().as_slice() else {
+        panic!("one selector")
+    };
+    let mut fields: BTreeMap<&str, &Value> = BTreeMap::new();
+    for field in selector["FieldSelectors"].as_sequence().unwrap() {
+        fields.insert(field["Field"].as_str().unwrap(), field);
+    }
+    // Nothing narrows it to reads, writes or some operations.
+    assert_eq!(
+        fields.keys().copied().collect::<Vec<_>>(),
+        ["eventCategory", "resources.ARN", "resources.type"]
+    );
+    assert_eq!(fields["eventCategory"]["Equals"][0].as_str(), Some("Data"));
+    let watched: BTreeSet<String> =
+        fields["resources.ARN"]["StartsWith"].as_sequence().unwrap().iter().map(pointed).collect();
+    let tables: BTreeSet<String> = resources
+        .as_mapping()
+        .unwrap()
+        .iter()
+        .filter(|(_, resource)| resource["Type"].as_str() == Some("AWS::DynamoDB::Table"))
+        .map(|(id, _)| id.as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(watched, tables, "tables that the trail watches, and tables");
+    // Promise DG61.
+    let bucket = &resources[pointed(&trail["S3BucketName"]).as_str()]["Properties"];
+    let lock = &bucket["ObjectLockConfiguration"]["Rule"]["DefaultRetention"];
+    assert_eq!((lock["Mode"].as_str(), lock["Days"].as_u64()), (Some("COMPLIANCE"), Some(90)));
+    assert_eq!(bucket["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"].as_u64(), Some(90));
+    let closed = bucket["PublicAccessBlockConfiguration"].as_mapping().unwrap();
+    assert!(closed.len() == 4 && closed.values().all(|closed| closed.as_bool() == Some(true)), "{closed:?}");
+    // What its policy leaves open to anyone is for the trail, and the trail's name is written as it is called.
+    let policy = &resources["TableTrailLogsPolicy"]["Properties"]["PolicyDocument"]["Statement"];
+    let Value::Tagged(name) = &trail["TrailName"] else { panic!("a name by stage") };
+    for statement in policy.as_sequence().unwrap() {
+        if statement["Effect"].as_str() == Some("Deny") {
+            assert_eq!(statement["Condition"]["Bool"]["aws:SecureTransport"].as_str(), Some("false"));
+            continue;
+        }
+        assert_eq!(statement["Principal"]["Service"].as_str(), Some("cloudtrail.amazonaws.com"));
+        let Value::Tagged(source) = &statement["Condition"]["StringEquals"]["aws:SourceArn"] else {
+            panic!("from any trail: {statement:?}")
+        };
+        let ending = format!(":trail/{}", name.value.as_str().unwrap());
+        assert!(source.value.as_str().unwrap().ends_with(&ending), "{source:?}");
+    }
+}
+
+#[test]
 fn every_function_has_a_log_of_its_own_that_is_kept_for_90_days() {
     let template: serde_norway::Value = serde_norway::from_str(&read("template.yaml")).unwrap();
     let resources = template["Resources"].as_mapping().unwrap();
@@ -243,8 +302,14 @@ async fn life() -> (Bench, Vec<(String, Value)>) {
     let (store, shop) = (app.store().await, app.store().await.shop_id(&crate::bench::SHOP.parse().unwrap()));
     let installation = store.installation(&shop).await.unwrap().unwrap();
     let by = By::Merchant(store.actor(&shop, "42"));
-    let looked =
-        AccessNote { by: &by, route: "GET /v1/cases", status: 200, ip: Some("192.0.2.1"), request: None };
+    let looked = AccessNote {
+        by: &by,
+        role: None,
+        route: "GET /v1/cases",
+        status: 200,
+        ip: Some("192.0.2.1"),
+        request: None,
+    };
     store.log_access(&shop, &looked).await.unwrap();
     let case = app.cases(&installation).await.remove(0).reference;
     store.decide(&installation, &case, Decision::NeverThisHousehold, None).await.unwrap();

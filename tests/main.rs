@@ -25,6 +25,7 @@ mod instructions;
 mod leaks;
 mod leaks_by_kind;
 pub mod ledger;
+mod ledger_api;
 pub mod ledgers;
 mod limits;
 mod mail_desk;

@@ -9,6 +9,7 @@ use storeward_host::ProblemKind;
 
 use crate::desk::{DeskSavingsBody, DeskSettingsBody, DryRunBody, DryRunRequest, MacrosBody, RulesBody};
 use crate::incidents::BreachesBody;
+use crate::ledger::{AccessLogBody, LedgerBody};
 use crate::mail::{
     DraftBody, DraftEdit, DraftingBody, ThreadBody, ThreadEdit, ThreadsBody, WholeThreadBody, intent,
     thread_state,
@@ -103,6 +104,29 @@ const CASE_FILTER: [Parameter; 5] = [
         name: "cursor",
         place: "query",
         about: "The `next` of the page before, with the same filter.",
+        kind: Kind::Cursor,
+    },
+];
+
+/// The parameters of a page of either log.
+const LOG_RANGE: &[Parameter] = &[
+    Parameter {
+        name: "since",
+        place: "query",
+        about: "Only what was at or after this. Nothing is from before this installation of the app.",
+        kind: Kind::Time,
+    },
+    Parameter { name: "until", place: "query", about: "Only what was at or before this.", kind: Kind::Time },
+    Parameter {
+        name: "limit",
+        place: "query",
+        about: "At most this many entries on a page.",
+        kind: Kind::Number { default: 20, most: 100 },
+    },
+    Parameter {
+        name: "cursor",
+        place: "query",
+        about: "The `next` of the page before, with the same `since` and `until`.",
         kind: Kind::Cursor,
     },
 ];
@@ -532,6 +556,28 @@ pub const OPERATIONS: &[Operation] = &[
         parameters: &[MONTHS],
         body: None,
         answer: (200, "The months, the latest first.", Some(schema::<SavingsBody>)),
+        problems: &[ProblemKind::InvalidParameter],
+    },
+    Operation {
+        key: "GET /v1/ledger",
+        function: "api/service",
+        public: false,
+        id: "listLedger",
+        summary: "What was done to the shop's data: who, what, when and why, with receipts of what was erased",
+        parameters: LOG_RANGE,
+        body: None,
+        answer: (200, "A page, the latest first.", Some(schema::<LedgerBody>)),
+        problems: &[ProblemKind::InvalidParameter],
+    },
+    Operation {
+        key: "GET /v1/access-log",
+        function: "api/service",
+        public: false,
+        id: "listAccesses",
+        summary: "Who read personal data through the API in the last 90 days; reading this is one of them",
+        parameters: LOG_RANGE,
+        body: None,
+        answer: (200, "A page, the latest first.", Some(schema::<AccessLogBody>)),
         problems: &[ProblemKind::InvalidParameter],
     },
     Operation {

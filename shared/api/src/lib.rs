@@ -4,6 +4,7 @@
 mod desk;
 mod document;
 mod incidents;
+mod ledger;
 mod mail;
 mod mailboxes;
 mod service;
@@ -16,6 +17,9 @@ pub use desk::{
 pub use document::{OPERATIONS, Operation, document, subject_export_schema};
 pub use incidents::{
     BreachBody, BreachesBody, IncidentBody, IncidentsBody, NewIncidentBody, ReachedBody, WordsBody,
+};
+pub use ledger::{
+    AccessBody, AccessLogBody, ActorBody, ActorKind, CheckBody, LedgerBody, LedgerEntryBody, ReceiptBody,
 };
 pub use mail::{
     AttachmentBody, DraftBody, DraftEdit, DraftingBody, MailBody, PersonBody, ThreadBody, ThreadEdit,

@@ -48,6 +48,13 @@ pub struct Finding {
     pub what: String,
 }
 
+/// When a month begins, written as `2026-11`; `None` when it is no month.
+#[must_use]
+pub fn beginning(month: &str) -> Option<Timestamp> {
+    Some(month).filter(|month| month.len() == 7)?;
+    Timestamp::parse_rfc3339(&format!("{month}-01T00:00:00Z"))
+}
+
 fn week(at: Timestamp) -> i64 {
     at.seconds().div_euclid(7 * i64::try_from(DAY.as_secs()).unwrap_or(i64::MAX))
 }
@@ -174,6 +181,14 @@ mod tests {
 
     fn said(log: &[Access]) -> Vec<String> {
         findings(log, "2026-11").into_iter().map(|finding| finding.what).collect()
+    }
+
+    #[test]
+    fn a_month_begins_on_its_first_day_and_what_is_no_month_does_not() {
+        assert_eq!(beginning("2026-11"), Timestamp::parse_rfc3339("2026-11-01T00:00:00Z"));
+        for odd in ["", "2026", "2026-13", "2026-1", "2026-11-01", "11-2026", "2026/11"] {
+            assert_eq!(beginning(odd), None, "{odd}");
+        }
     }
 
     #[test]

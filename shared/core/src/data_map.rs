@@ -809,8 +809,8 @@ impl Kind {
             Self::Access => Row {
                 kind: self,
                 table: Table::Ledger,
-                holds: "when personal data was read or refused through the API: blinded member of staff and shop, route, \
-                        status, IP address hashed with a salt of the day",
+                holds: "when personal data was read or refused through the API: blinded member of staff with the role, blinded \
+                        shop, route, status, IP address hashed with a salt of the day",
                 purpose: Purpose::Rights,
                 legal_basis: LegalBasis::LegalObligation,
                 categories: &[Pseudonym],

@@ -261,15 +261,13 @@ pub enum OperatorPermission {
     ManageIncidents,
     /// See who did what and when, and the review of access.
     ViewLedger,
-    /// Announce or take back a change of sub-processors.
-    AnnounceSubProcessors,
-    /// End a shop's service on the merchant's written word, or hold it.
+    /// End a shop's service on the merchant's written word.
     ManageShops,
 }
 
 impl OperatorPermission {
     /// Every permission, in the order of the table.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::ViewSelf,
         Self::ViewShops,
         Self::ViewRights,
@@ -277,7 +275,6 @@ impl OperatorPermission {
         Self::ViewIncidents,
         Self::ManageIncidents,
         Self::ViewLedger,
-        Self::AnnounceSubProcessors,
         Self::ManageShops,
     ];
 
@@ -292,7 +289,6 @@ impl OperatorPermission {
             Self::ViewIncidents => "view-incidents",
             Self::ManageIncidents => "manage-incidents",
             Self::ViewLedger => "view-ledger",
-            Self::AnnounceSubProcessors => "announce-sub-processors",
             Self::ManageShops => "manage-shops",
         }
     }
@@ -304,7 +300,7 @@ impl OperatorPermission {
             Self::ViewSelf | Self::ViewShops => &OperatorRole::ALL,
             Self::ViewRights | Self::ManageRights => &[By::Support, By::Admin],
             Self::ViewIncidents | Self::ManageIncidents | Self::ViewLedger => &[By::Security, By::Admin],
-            Self::AnnounceSubProcessors | Self::ManageShops => &[By::Admin],
+            Self::ManageShops => &[By::Admin],
         }
     }
 }
@@ -371,7 +367,6 @@ mod tests {
             ("view-incidents", ".ea"),
             ("manage-incidents", ".ea"),
             ("view-ledger", ".ea"),
-            ("announce-sub-processors", "..a"),
             ("manage-shops", "..a"),
         ];
         assert_eq!(table, expected.map(|(name, row)| (name, row.to_owned())));

@@ -171,15 +171,18 @@ pub async fn api(
     let who: Who = event.who();
     let by = By::Merchant(who.actor.clone().unwrap_or_default());
     let origin = event.origin();
+    let mut role = None;
     let answered = match route {
-        Some(route) => called(ctx, Asked(event), invocation.deadline, route, &who).await,
+        Some(route) => called(ctx, Asked(event), invocation.deadline, route, &who, &mut role).await,
         None => Err(Problem::not_found().into()),
     };
     let answered = answered_with(function, answered);
     // Before anything personal is answered it stands in the access log who gets it, and who was refused.
     let answered = match (route, &who.shop) {
         (Some(route), Some(shop)) if route.personal || is_refusal(&answered) => {
-            answer_logged(ctx, shop, Accessed { by: &by, route: route.key, origin: &origin }, answered).await
+            let role = role.map(Role::name);
+            let accessed = Accessed { by: &by, role, route: route.key, origin: &origin };
+            answer_logged(ctx, shop, accessed, answered).await
         }
         _ => answered,
     };
@@ -200,6 +203,7 @@ pub async fn api(
 #[derive(Clone, Copy)]
 pub(crate) struct Accessed<'a> {
     pub(crate) by: &'a By,
+    pub(crate) role: Option<&'static str>,
     pub(crate) route: &'a str,
     pub(crate) origin: &'a Origin,
 }
@@ -217,10 +221,10 @@ pub(crate) async fn answer_logged(
     answered: Value,
 ) -> Value {
     let status = answered["statusCode"].as_u64().and_then(|status| status.try_into().ok());
-    let Accessed { by, route, origin } = accessed;
+    let Accessed { by, role, route, origin } = accessed;
     let request = Acting::new(by.clone(), origin.request.as_deref()).request;
     let (status, ip) = (status.unwrap_or_default(), origin.ip.as_deref());
-    let note = AccessNote { by, route, status, ip, request: request.as_deref() };
+    let note = AccessNote { by, role, route, status, ip, request: request.as_deref() };
     let logged = match ctx.store().await {
         Ok(store) => store.log_access(shop, &note).await.map_err(HostError::from),
         Err(error) => Err(error),
@@ -258,12 +262,14 @@ pub(crate) fn forbidden(role: &str, permission: &str, who_has_it: &[&str]) -> Pr
     Problem::new(ProblemKind::Forbidden, detail)
 }
 
+/// Does what a route does, for whoever may ask it for that. Says in `found` what they are, once it is known.
 async fn called(
     ctx: &Context,
     asked: Asked,
     deadline: Timestamp,
     route: &Route,
     who: &Who,
+    found: &mut Option<Role>,
 ) -> Result<ApiReply, ApiError> {
     // Whatever is not a member of a shop that the authorizer named is nobody: a missing authorizer opens nothing.
     let (Some(shop), Some(actor)) = (&who.shop, &who.actor) else {
@@ -276,6 +282,7 @@ async fn called(
         return Err(Problem::new(ProblemKind::NotInstalled, "install the app in this shop first").into());
     };
     let role = members.role_of(actor);
+    *found = Some(role);
     if !role.may(route.needs) {
         let who_has_it: Vec<&str> = route.needs.granted().iter().map(|role| role.name()).collect();
         return Err(forbidden(role.name(), route.needs.name(), &who_has_it).into());

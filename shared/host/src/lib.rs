@@ -8,6 +8,7 @@ mod browser;
 mod connections;
 mod context;
 mod desk;
+mod ending;
 mod function;
 mod job;
 mod limits;

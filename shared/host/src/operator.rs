@@ -109,7 +109,8 @@ pub async fn operator_api(
     let answered = match (route, &who.operator) {
         (Some(route), Some(operator)) if route.personal || is_refusal(&answered) => {
             let by = By::Operator(operator.clone());
-            let accessed = Accessed { by: &by, route: route.key, origin: &origin };
+            let role = who.role.map(OperatorRole::name);
+            let accessed = Accessed { by: &by, role, route: route.key, origin: &origin };
             let of = shop.clone().unwrap_or_else(ShopId::deployment);
             answer_logged(ctx, &of, accessed, answered).await
         }

@@ -1,15 +1,16 @@
 //! The ledger: what was done to data, when and why, without a word about a person. It outlives the shop.
-//! Also the access log: who read personal data, for 90 days. What seals a day is `core::ledger`'s, who signs the host's.
+//! Also the access log: who read personal data, for 90 days. What seals a day is `core::ledger`'s, who signs the host's; both
+//! are read by time in `ledger_list`.
 
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use storeward_core::access_review::Access;
 use storeward_core::data_map::Table;
 use storeward_core::ledger::seal::Standing;
 use storeward_core::receipt::Receipt;
 use storeward_core::shop::{Generation, ShopId, Tenant};
-use storeward_core::time::{DAY, Timestamp};
+use storeward_core::time::Timestamp;
 
 use crate::acting::{By, actor};
 use crate::error::{Result, StoreError};
@@ -282,17 +283,13 @@ impl Store {
         Ok(standing)
     }
 
-    /// A page of a shop's audit trail.
-    pub async fn audit_trail(&self, shop: &ShopId, asked: &LogRange<'_>) -> Result<Page<Entry>> {
-        self.page(shop, asked, keyspace::ledger_partition).await
-    }
-
     /// Writes an entry of the access log. Whoever reads personal data is answered after that, or not at all.
     pub async fn log_access(&self, shop: &ShopId, access: &AccessNote<'_>) -> Result<()> {
         let at = self.now();
         let entry = AccessEntry {
             at,
             by: access.by.clone(),
+            role: access.role.map(str::to_owned),
             route: access.route.to_owned(),
             status: access.status,
             ip: access.ip.and_then(|ip| ip.parse().ok()).map(|ip| self.deployment.hashed_ip(&at.day(), ip)),
@@ -303,87 +300,6 @@ impl Store {
             Item::new(keyspace::access(at, shop, &self.random_id()?)).set("entry", text(json)).expiring(at);
         self.put_alone(item).await
     }
-
-    /// A page of a shop's access log.
-    pub async fn access_log(&self, shop: &ShopId, asked: &LogRange<'_>) -> Result<Page<AccessEntry>> {
-        self.page(shop, asked, keyspace::access_partition).await
-    }
-
-    /// Goes from day to day, the newest first, until the page is full or the time asked for is over.
-    async fn page<T: DeserializeOwned>(
-        &self,
-        shop: &ShopId,
-        asked: &LogRange<'_>,
-        partition_of: fn(&str, &ShopId) -> String,
-    ) -> Result<Page<T>> {
-        let below = asked.before.map(|name| format!("{shop}#{}", name.replace('-', "#")));
-        let newest = asked.before.and_then(|name| name.split('-').next()?.parse().ok().map(Timestamp));
-        let newest = newest.map_or(asked.until, |newest| newest.min(asked.until));
-        let low = format!("{shop}#{}", keyspace::sortable(asked.since));
-        let high = format!("{shop}#{}#~", keyspace::sortable(newest));
-        let mut page = Page { entries: Vec::new(), next: None };
-        if newest < asked.since {
-            return Ok(page);
-        }
-        let mut last = None;
-        let mut day = newest;
-        loop {
-            let partition = partition_of(&day.day(), shop);
-            let mut query = Query::of(Table::Ledger, &partition);
-            query.range = Range::Between(low.clone(), high.clone());
-            query.newest_first = true;
-            for item in self.query_all(query).await? {
-                let name = item.text("sk")?;
-                if below.as_deref().is_some_and(|below| name >= below) {
-                    continue;
-                }
-                if page.entries.len() == asked.limit {
-                    page.next = last;
-                    return Ok(page);
-                }
-                let entry = serde_json::from_str(item.text("entry")?);
-                page.entries.push(entry.map_err(|_| StoreError::Corrupt("a ledger entry"))?);
-                last = name.split_once('#').map(|(_, rest)| rest.replace('#', "-"));
-            }
-            if day.day() <= asked.since.day() {
-                return Ok(page);
-            }
-            day = day - DAY;
-        }
-    }
-}
-
-/// What of a log is asked for, the newest first.
-#[derive(Clone, Copy, Debug)]
-pub struct LogRange<'a> {
-    /// From when.
-    pub since: Timestamp,
-    /// Until when.
-    pub until: Timestamp,
-    /// After which entry to go on: the `next` of the page before.
-    pub before: Option<&'a str>,
-    /// At most this many.
-    pub limit: usize,
-}
-
-impl LogRange<'_> {
-    /// Whether a text can be the `next` of a page: milliseconds and an id.
-    #[must_use]
-    pub fn is_cursor(text: &str) -> bool {
-        text.split_once('-').is_some_and(|(at, id)| {
-            let hexadecimal = id.bytes().all(|byte| byte.is_ascii_hexdigit());
-            at.len() == 15 && at.bytes().all(|byte| byte.is_ascii_digit()) && id.len() == 32 && hexadecimal
-        })
-    }
-}
-
-/// A page of a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page<T> {
-    /// The entries.
-    pub entries: Vec<T>,
-    /// Where the next page goes on, when there is one.
-    pub next: Option<String>,
 }
 
 /// A read of personal data, or a try.
@@ -391,6 +307,8 @@ pub struct Page<T> {
 pub struct AccessNote<'a> {
     /// Who.
     pub by: &'a By,
+    /// What they were then, by the word of `core::roles`; `None` of somebody who is nobody.
+    pub role: Option<&'a str>,
     /// By which route.
     pub route: &'a str,
     /// With which status it is answered.
@@ -408,6 +326,10 @@ pub struct AccessEntry {
     pub at: Timestamp,
     /// Who.
     pub by: By,
+    /// What they were then, by the word of `core::roles`; `None` of somebody who was nobody, and in entries from before this was
+    /// recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
     /// By which route.
     pub route: String,
     /// With which status it was answered.
@@ -418,4 +340,19 @@ pub struct AccessEntry {
     /// In which request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
+}
+
+impl AccessEntry {
+    /// The same as the monthly review takes it, from the log of this shop.
+    #[must_use]
+    pub fn for_review(self, shop: &str) -> Access {
+        let (who, operator) = match &self.by {
+            By::Operator(who) => (format!("operator {who}"), true),
+            By::Merchant(who) => (format!("merchant {who}"), false),
+            By::System(name) => (format!("system {name}"), false),
+            By::Shopify => ("shopify".to_owned(), false),
+        };
+        let Self { at, route, status, ip, .. } = self;
+        Access { at, shop: shop.to_owned(), who, operator, route, status, ip }
+    }
 }

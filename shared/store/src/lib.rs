@@ -26,6 +26,7 @@ mod incidents;
 mod item;
 mod keyspace;
 mod ledger;
+mod ledger_list;
 mod limits;
 mod links;
 mod mail_exports;
@@ -67,7 +68,8 @@ pub use exports::{Export, ExportRecord, ExportState};
 pub use handover::Handover;
 pub use incidents::{Incident, NewIncident, Phase, Reached, Standing as ReachedStanding};
 pub use keyspace::{NotARecordRef, RecordRef};
-pub use ledger::{AccessEntry, AccessNote, Entry, LogRange, Page, What};
+pub use ledger::{AccessEntry, AccessNote, Entry, What};
+pub use ledger_list::{LogRange, Page};
 pub use limits::{Lifted, Limiting, StandingLimit};
 pub use links::Linking;
 pub use mailboxes::{

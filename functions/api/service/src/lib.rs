@@ -1,20 +1,35 @@
-//! The end of the service, as the merchant chooses (promises SO23, SO26): everything is given back, page by page, and
-//! everything is deleted. Uninstalling the app deletes everything too; this does it at once, and from within the app.
+//! What a merchant may have of the service as a whole: what was done to the shop's data and who read it, while it runs; and its
+//! end as the merchant chooses (promises SO23, SO26): everything is given back, page by page, and everything is deleted.
+//! Uninstalling the app deletes everything too; this does it at once, and from within the app.
 
-use storeward_api::{EndingBody, EndingRequest, HandoverBody};
-use storeward_clients::ClientError;
-use storeward_core::data_map::LONGEST_WRITER;
+use storeward_api::{AccessLogBody, EndingBody, EndingRequest, HandoverBody, LedgerBody};
+use storeward_core::data_map::Kind;
+use storeward_core::retention;
 use storeward_core::roles::Permission;
+use storeward_core::time::Timestamp;
 use storeward_host::{
-    ApiError, ApiReply, ApiRequest, Context, Function, HostError, Problem, ProblemKind, PurgeOrder, Queue,
-    Route, Setting, api,
+    ApiError, ApiReply, ApiRequest, Context, Function, Problem, ProblemKind, Route, Setting, api,
 };
+use storeward_store::LogRange;
 
-/// Why the purge happens: for the ledger.
+/// Why it ends: for the ledger.
 const WHY: &str = "the merchant's request";
 
 /// The function's routes.
 pub const ROUTES: &[Route] = &[
+    Route {
+        key: "GET /v1/ledger",
+        personal: false,
+        needs: Permission::ViewLedger,
+        handle: |ctx, request| Box::pin(ledger(ctx, request)),
+    },
+    // Who of the staff read what, and from which hashed address: the data map has it as a pseudonym.
+    Route {
+        key: "GET /v1/access-log",
+        personal: true,
+        needs: Permission::ViewLedger,
+        handle: |ctx, request| Box::pin(access_log(ctx, request)),
+    },
     Route {
         key: "GET /v1/service/export",
         personal: true,
@@ -40,6 +55,37 @@ pub const FUNCTION: Function = Function {
     run: |ctx, invocation| Box::pin(api(ctx, invocation, "api/service", ROUTES)),
 };
 
+/// Which entries of a log are asked for: of this installation alone, as of everything else of a shop (docs/decisions/0006).
+fn range(request: &ApiRequest, now: Timestamp, oldest: Timestamp) -> Result<LogRange<'_>, ApiError> {
+    request.know(&["since", "until", "limit", "cursor"])?;
+    let generation = request.installation.tenant.generation;
+    let before = request.parameter("cursor");
+    if before.is_some_and(|cursor| !LogRange::is_cursor(cursor)) {
+        let detail = "cursor: send the `next` of the page before, or begin without one";
+        return Err(Problem::new(ProblemKind::InvalidParameter, detail).into());
+    }
+    Ok(LogRange {
+        since: request.time("since")?.unwrap_or_default().max(generation.since()).max(oldest),
+        until: request.time("until")?.unwrap_or(now).min(now),
+        generation: Some(generation),
+        before,
+        limit: request.number("limit", 20, 100)?,
+    })
+}
+
+async fn ledger(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
+    let range = range(&request, ctx.now(), Timestamp::default())?;
+    let page = ctx.store().await?.audit_trail(&request.installation.tenant.shop, &range).await?;
+    ApiReply::ok(&LedgerBody::from(page))
+}
+
+async fn access_log(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
+    let now = ctx.now();
+    let range = range(&request, now, now - retention::bound(Kind::Access).unwrap_or_default())?;
+    let page = ctx.store().await?.access_log(&request.installation.tenant.shop, &range).await?;
+    ApiReply::ok(&AccessLogBody::from(page))
+}
+
 async fn hand_over(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     request.know(&["cursor", "limit"])?;
     let limit = request.number("limit", 100, 500)?;
@@ -52,35 +98,9 @@ async fn hand_over(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiEr
     ApiReply::ok(&HandoverBody::from(page.ok_or_else(wrong)?))
 }
 
-/// Ends the installation: access is revoked at Shopify first, because afterwards there is nothing left to revoke it with. Should
-/// this end in between, Shopify's own `app/uninstalled` does the rest.
 async fn end(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     request.know(&[])?;
     let EndingRequest { confirm } = request.body()?;
-    let installation = &request.installation;
-    let domain = installation.profile()?.domain;
-    if confirm.trim().to_lowercase() != domain.as_str() {
-        let detail =
-            "confirm: write the shop's permanent domain, name.myshopify.com; everything will be deleted";
-        return Err(Problem::new(ProblemKind::InvalidBody, detail).into());
-    }
-    if let Some(access) = ctx.admin_access(installation).await? {
-        let shopify = ctx.shopify_for(installation).await?;
-        match shopify.uninstall(&access.domain, access.token.expose()).await {
-            // Uninstalled already: the webhook is on its way.
-            Ok(()) | Err(ClientError::Unauthorized) => {}
-            Err(error) => return Err(HostError::from(error).into()),
-        }
-    }
-    let store = ctx.store().await?;
-    // The tokens as they are now: asking for access may have renewed them.
-    let Some(installation) = store.tenant(&installation.tenant).await? else {
-        return Err(Problem::not_found().into());
-    };
-    let mailboxes = store.uninstall(&installation, WHY).await?;
-    ctx.end_mailboxes(&installation.tenant, mailboxes).await?;
-    // What began before may still be writing: the purge waits for that, and the sweep makes sure of it.
-    let order = PurgeOrder { tenant: installation.tenant.clone(), why: WHY.to_owned() };
-    ctx.send(Queue::PurgeShop, &order, LONGEST_WRITER).await?;
-    ApiReply::accepted(&EndingBody { deleted_after: (ctx.now() + LONGEST_WRITER).to_rfc3339() })
+    let deleted_after = ctx.end_service(&request.installation, &confirm, WHY).await?;
+    ApiReply::accepted(&EndingBody { deleted_after: deleted_after.to_rfc3339() })
 }

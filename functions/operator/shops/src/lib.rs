@@ -1,8 +1,12 @@
-//! For operators: who is asking, and where a shop stands. Nothing about people; a shop is named by its blinded name,
-//! which is looked up by its domain first.
+//! For operators: who is asking, where a shop stands, what was done to its data and who read it, and its end when its merchant
+//! asks for it in writing. Nothing about customers; a shop is named by its blinded name, which is looked up by its domain first.
 
 use serde::{Deserialize, Serialize};
+use storeward_api::{EndingBody, LedgerBody};
+use storeward_core::access_review::{beginning, review};
+use storeward_core::data_map::Kind;
 use storeward_core::personal::Personal;
+use storeward_core::retention;
 use storeward_core::roles::{OperatorPermission, OperatorRole};
 use storeward_core::shop::{ShopDomain, ShopId, ShopState};
 use storeward_core::time::Timestamp;
@@ -10,7 +14,7 @@ use storeward_host::{
     ApiError, ApiReply, Context, Function, OperatorRequest, OperatorRoute, Problem, ProblemKind, Setting,
     operator_api,
 };
-use storeward_store::Installation;
+use storeward_store::{Installation, LogRange};
 
 /// The function's routes.
 pub const ROUTES: &[OperatorRoute] = &[
@@ -32,12 +36,35 @@ pub const ROUTES: &[OperatorRoute] = &[
         needs: OperatorPermission::ViewShops,
         handle: |ctx, request| Box::pin(read(ctx, request)),
     },
+    OperatorRoute {
+        key: "GET /operator/v1/shops/{shop}/ledger",
+        personal: false,
+        needs: OperatorPermission::ViewLedger,
+        handle: |ctx, request| Box::pin(ledger(ctx, request)),
+    },
+    // What a merchant's staff did, by pseudonym: its merchant reads in the access log who looked.
+    OperatorRoute {
+        key: "GET /operator/v1/shops/{shop}/access-review",
+        personal: true,
+        needs: OperatorPermission::ViewLedger,
+        handle: |ctx, request| Box::pin(review_access(ctx, request)),
+    },
+    OperatorRoute {
+        key: "POST /operator/v1/shops/{shop}/ending",
+        personal: false,
+        needs: OperatorPermission::ManageShops,
+        handle: |ctx, request| Box::pin(end(ctx, request)),
+    },
 ];
 
 /// The function.
 pub const FUNCTION: Function = Function {
     name: "operator/shops",
-    needs: &[&Setting::STORE, &[Setting::Log]],
+    needs: &[
+        &Setting::STORE,
+        &Setting::ADMIN,
+        &[Setting::PurgeShopQueueUrl, Setting::SyncMailboxQueueUrl, Setting::Log],
+    ],
     run: |ctx, invocation| Box::pin(operator_api(ctx, invocation, "operator/shops", ROUTES)),
 };
 
@@ -115,4 +142,94 @@ async fn read(ctx: &Context, request: OperatorRequest) -> Result<ApiReply, ApiEr
     request.know(&[])?;
     let installation = request.installation(ctx).await?;
     ApiReply::ok(&ShopBody::new(installation.tenant.shop.clone(), Some(&installation)))
+}
+
+fn invalid_parameter(detail: &str) -> ApiError {
+    Problem::new(ProblemKind::InvalidParameter, detail).into()
+}
+
+/// How far back the access log goes, and the ledger where nothing is said.
+fn oldest(now: Timestamp) -> Timestamp {
+    now - retention::bound(Kind::Access).unwrap_or_default()
+}
+
+/// Of all installations of the shop, those that were purged included: nothing else is left of them.
+async fn ledger(ctx: &Context, request: OperatorRequest) -> Result<ApiReply, ApiError> {
+    request.know(&["since", "until", "limit", "cursor"])?;
+    let (shop, now, before) = (request.shop()?, ctx.now(), request.parameter("cursor"));
+    if before.is_some_and(|cursor| !LogRange::is_cursor(cursor)) {
+        return Err(invalid_parameter("cursor: send the `next` of the page before, or begin without one"));
+    }
+    let range = LogRange {
+        since: request.time("since")?.unwrap_or_else(|| oldest(now)),
+        until: request.time("until")?.unwrap_or(now).min(now),
+        generation: None,
+        before,
+        limit: request.number("limit", 20, 100)?,
+    };
+    ApiReply::ok(&LedgerBody::from(ctx.store().await?.audit_trail(&shop, &range).await?))
+}
+
+/// How many entries of the log are asked for at once.
+const AT_ONCE: usize = 1000;
+
+/// The review of a month, this one where none is said. The months before it are held against it, as far as they are kept.
+async fn review_access(ctx: &Context, request: OperatorRequest) -> Result<ApiReply, ApiError> {
+    request.know(&["month"])?;
+    let (shop, now) = (request.shop()?, ctx.now());
+    let this = now.day();
+    let month = request.parameter("month").or_else(|| this.get(..7)).unwrap_or_default();
+    let began = beginning(month).ok_or_else(|| invalid_parameter("month: write it as 2026-11"))?;
+    if began < oldest(now) || began > now {
+        return Err(invalid_parameter(
+            "month: choose one that began in the last 90 days; what was before is not kept",
+        ));
+    }
+    let store = ctx.store().await?;
+    let (mut log, mut cursor) = (Vec::new(), None);
+    loop {
+        let before = cursor.as_deref();
+        let range = LogRange { since: oldest(now), until: now, generation: None, before, limit: AT_ONCE };
+        let page = store.access_log(&shop, &range).await?;
+        log.extend(page.entries.into_iter().map(|entry| entry.for_review(shop.as_str())));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    ApiReply::ok(&review(&log, month).json())
+}
+
+/// That a shop's merchant asked in writing for the end of the service.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenWord {
+    /// The shop's permanent domain, so that it does not happen by mistake or to another shop.
+    confirm: Personal<String>,
+    /// Where the merchant's word is kept: for the ledger, which is kept for good. A number, so that it is about nobody.
+    reference: Personal<String>,
+}
+
+/// The most characters of a reference.
+const LONGEST_REFERENCE: usize = 40;
+
+async fn end(ctx: &Context, request: OperatorRequest) -> Result<ApiReply, ApiError> {
+    request.know(&[])?;
+    let WrittenWord { confirm, reference } = request.body()?;
+    let reference = reference.expose();
+    let plain =
+        reference.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-');
+    if !plain || reference.len() > LONGEST_REFERENCE || !reference.bytes().any(|byte| byte.is_ascii_digit()) {
+        let detail = "reference: the number of the merchant's letter in your files, of capitals, digits and hyphens, like T-2026-17";
+        return Err(Problem::new(ProblemKind::InvalidBody, detail).into());
+    }
+    let installation = request.installation(ctx).await?;
+    if !installation.is_installed() {
+        let detail =
+            "the app is not installed in this shop: what is left of it is deleted without being asked for";
+        return Err(Problem::new(ProblemKind::NotInstalled, detail).into());
+    }
+    let why = format!("the merchant's written request {reference}");
+    let deleted_after = ctx.end_service(&installation, confirm.expose(), &why).await?;
+    ApiReply::accepted(&EndingBody { deleted_after: deleted_after.to_rfc3339() })
 }

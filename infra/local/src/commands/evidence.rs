@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::Value;
-use storeward_core::access_review::{Access, review};
+use storeward_core::access_review::{Access, beginning, review};
 use storeward_core::disclosure::{Evidence, posture};
 use storeward_core::time::{Clock as _, DAY, SystemClock};
-use storeward_store::{AccessEntry, By, Entry};
+use storeward_store::{AccessEntry, Entry};
 
 use super::publish::{As, print};
 use super::{Trouble, retention};
@@ -61,21 +61,7 @@ pub fn accesses(items: &[Value]) -> Result<Vec<Access>, Trouble> {
     for item in items {
         let Some(entry) = entry::<AccessEntry>(item, "access").transpose()? else { continue };
         let shop = item["pk"]["S"].as_str().and_then(|pk| pk.rsplit('#').next()).unwrap_or_default();
-        let (who, operator) = match &entry.by {
-            By::Operator(who) => (format!("operator {who}"), true),
-            By::Merchant(who) => (format!("merchant {who}"), false),
-            By::System(name) => (format!("system {name}"), false),
-            By::Shopify => ("shopify".to_owned(), false),
-        };
-        accesses.push(Access {
-            at: entry.at,
-            shop: shop.to_owned(),
-            who,
-            operator,
-            route: entry.route,
-            status: entry.status,
-            ip: entry.ip,
-        });
+        accesses.push(entry.for_review(shop));
     }
     accesses.sort_by_key(|access| access.at);
     Ok(accesses)
@@ -114,9 +100,7 @@ pub fn review_access(
     format: As,
     out: &mut impl Write,
 ) -> Result<bool, Trouble> {
-    let well_formed = month.len() == 7
-        && storeward_core::time::Timestamp::parse_rfc3339(&format!("{month}-01T00:00:00Z")).is_some();
-    if !well_formed {
+    if beginning(month).is_none() {
         return Err(Trouble(format!("{month} is no month: write it as 2026-11")));
     }
     print(&review(&accesses(&source.items()?)?, month), format, out)

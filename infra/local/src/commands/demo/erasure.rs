@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::Value;
+use storeward_core::receipt::Receipt;
 
 use super::Claims;
 use super::orders::{cases, count, list, order_of_customer, text, yes_no};
@@ -125,6 +127,15 @@ pub(super) async fn second_pass(stage: &mut Stage, claims: &mut Claims) -> Resul
     );
     let verified = text(&receipt["verified"]);
     claims.holds("it says how it was checked", receipt["verified"].is_string(), "a sentence", verified);
+    let ledger = stage.ask(SHOP, "/v1/ledger?limit=100").await?;
+    let mut entries = ledger["entries"].as_array().into_iter().flatten();
+    let told = entries.find(|entry| entry["what"] == "subject-erasure-verified");
+    let told = told.map(|entry| Receipt::deserialize(&entry["receipt"]).map(|receipt| receipt.verify()));
+    claims.that(
+        "the owner reads the same receipt through the API, and it verifies",
+        "yes",
+        yes_no(matches!(told, Some(Ok(Ok(()))))),
+    );
     let items = stage.items()?;
     let requests: Vec<&Value> =
         items.iter().map(|(_, item)| item).filter(|item| kind(item) == "request").collect();
