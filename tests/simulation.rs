@@ -207,7 +207,8 @@ fn a_seed_plays_the_same_history_again() {
 #[test]
 fn a_history_that_fails_is_shrunk_to_the_one_step_it_takes() {
     let broken = Some(Sabotage::NotAllIsSealed);
-    let script = (0..1000).map(Script::of).find(|script| script.steps.len() > 8).unwrap();
+    let of_orders = (0..1000).filter(|seed| !world::is_of_mail(*seed));
+    let script = of_orders.map(Script::of).find(|script| script.steps.len() > 8).unwrap();
     assert!(script.holds(broken).is_none(), "an order is stored in it");
     let shrunk = script.shrunk(broken);
     assert_eq!(shrunk.steps.len(), 1, "{shrunk}");

@@ -76,6 +76,8 @@ pub(super) struct Boxes {
     /// How many replies went out, and in which mailboxes that is yet to be told.
     pub(super) replies: usize,
     pub(super) untold: Vec<String>,
+    /// Whether it has forgotten what came since any point: mailboxes are gone through.
+    pub(super) forgets: bool,
 }
 
 /// All mailboxes, of all shops.
@@ -262,7 +264,7 @@ impl Gmail {
             }
             (None, luck) => {
                 let sent = self.put_out(mailbox, &draft, ctx.now());
-                if luck == 2 {
+                if luck < 5 {
                     return Err(JobError::Retry("Gmail sent it, and its answer was lost".to_owned()));
                 }
                 sent
@@ -346,7 +348,8 @@ impl Run<'_> {
     async fn read(&mut self, mailbox: &Mailbox) -> Result<bool, JobError> {
         let address = mailbox.address.expose();
         // Now and then Gmail has forgotten what came since.
-        let known = mailbox.cursor.filter(|_| !self.dice.chance(15));
+        let forgotten = self.gmail.with(|boxes| boxes.forgets) || self.dice.chance(10);
+        let known = mailbox.cursor.filter(|_| !forgotten);
         let start = match (&mailbox.full_sync, known) {
             (None, Some(start)) => start,
             (full, _) => {

@@ -179,6 +179,15 @@ impl World {
         }
     }
 
+    /// Lets every mailbox be gone through once more.
+    pub(super) async fn read_all_again(&self) {
+        self.gmail.with(|boxes| boxes.forgets = true);
+        for route in self.clean.store().await.all_mailbox_routes().await.unwrap() {
+            let order = SyncOrder { tenant: route.tenant, mailbox: route.mailbox, why: SyncWhy::Silent };
+            self.send("sync-mailbox", &json!(order)).await;
+        }
+    }
+
     async fn send(&self, queue: &str, message: &Value) {
         let queue = format!("storeward-development-{queue}");
         self.bench.cloud.sqs().send(&queue, &message.to_string()).await.unwrap();
