@@ -1,7 +1,7 @@
-//! Random histories under random faults: a few shops, a handful of people, everything Shopify sends (twice, late, out
-//! of order), merchants who use the API, queues that deliver in any order and more than once, instances that run at the
-//! same time and die between any two requests. What must hold is checked after every step, the whole of it whenever
-//! everything has come to rest.
+//! Random histories under random faults: a few shops, a handful of people, everything Shopify sends and people write
+//! (twice, late, out of order), merchants who use the API, queues that deliver in any order and more than once, instances
+//! that run at the same time and die between any two requests. What must hold is checked after every step, the whole of
+//! it whenever everything has come to rest.
 //!
 //! A history depends on its seed and on nothing else. A failure is shrunk to few steps, and says how to play it again:
 //! `STOREWARD_SIMULATION_SEED=17:3,8 cargo test --test storeward simulation`. The soak, with new seeds for as long as it
@@ -190,6 +190,10 @@ fn random_histories_keep_every_promise() {
         panic!("a history failed once and not again: {failed}");
     }
     assert!(tally.faults > 0 && tally.purges > 0 && tally.calls > 0 && tally.exports > 0, "{tally}");
+    assert!(tally.mails > 0 && tally.replies > 0, "{tally}");
+    for arrival in ["stored", "known", "erased", "limited"] {
+        assert!(tally.arrivals.contains_key(arrival), "no mail was {arrival}: {tally}");
+    }
     assert_eq!(tally.actions.len(), actions::KINDS, "{:?}", tally.actions);
 }
 
