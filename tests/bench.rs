@@ -309,6 +309,15 @@ impl Bench {
     /// Delivers what waits in the queues until nothing is visible, deleting what the functions do not report back.
     /// The answers, by function.
     pub async fn drain(&self, app: &App) -> usize {
+        self.drain_by(|function: String, event| async move { app.invoke(&function, event).await }).await
+    }
+
+    /// The same, where `invoke` hands an event to a function.
+    pub async fn drain_by<F, A>(&self, invoke: F) -> usize
+    where
+        F: Fn(String, Value) -> A,
+        A: Future<Output = Result<Value, storeward_host::InvokeError>>,
+    {
         let mut handled = 0;
         loop {
             let mut idle = true;
@@ -320,7 +329,7 @@ impl Bench {
                     }
                     idle = false;
                     handled += messages.len();
-                    let answer = app.invoke(&function.handler, batch(&messages)).await;
+                    let answer = invoke(function.handler.clone(), batch(&messages)).await;
                     let Ok(answer) = answer else { continue };
                     let kept: Vec<&Value> = answer["batchItemFailures"]
                         .as_array()

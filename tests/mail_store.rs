@@ -1,6 +1,8 @@
 //! Mail as it is stored: taken in once and in any order, answered from one conversation at a time, and gone with the people,
 //! the mailboxes and the shops that it belongs to. What the functions of the mail desk make of it is other modules'.
 
+mod regressions;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};

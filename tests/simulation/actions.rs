@@ -10,7 +10,7 @@ use storeward_core::time::HOUR;
 use storeward_store::RecordRef;
 
 use super::people;
-use super::world::{OWNER, Task, Webhook, World};
+use super::world::{Webhook, World};
 use crate::bench::{sample, sample_body};
 use crate::support::faults::Rates;
 
@@ -47,6 +47,20 @@ pub(super) enum Action {
     ShopRedact,
     /// The app is installed, again or after it was removed.
     Install,
+    /// Somebody writes a mail.
+    Mail,
+    /// A mailbox is connected, or again.
+    ConnectMailbox,
+    /// The merchant ends a mailbox.
+    EndMailbox,
+    /// A member of staff does something with a reply.
+    Draft,
+    /// A member of staff does something with a conversation.
+    Thread,
+    /// Somebody who only writes limits the use of their data, or lifts that.
+    Limit,
+    /// The merchant chooses how long mail is kept.
+    KeepMail,
     /// Minutes go by.
     Wait,
     /// Hours go by, with their sweeps.
@@ -57,26 +71,33 @@ pub(super) enum Action {
     Nothing,
 }
 
-/// How often each thing happens, in permille; what is left is nothing.
-const ACTIONS: [(Action, u64); 18] = [
-    (Action::Order, 290),
-    (Action::News, 130),
-    (Action::Repeat, 70),
-    (Action::Redact, 90),
-    (Action::DataRequest, 40),
-    (Action::Give, 15),
-    (Action::Account, 30),
-    (Action::Plan, 10),
-    (Action::Decide, 40),
-    (Action::DeleteCase, 15),
-    (Action::EndException, 10),
-    (Action::Settings, 10),
-    (Action::Uninstall, 35),
-    (Action::ShopRedact, 35),
-    (Action::Install, 45),
-    (Action::Wait, 60),
-    (Action::Live, 40),
-    (Action::Leap, 10),
+/// How often each thing happens, in permille: in a history of orders, and in one of mail. What is left is nothing.
+const ACTIONS: [(Action, [u64; 2]); 25] = [
+    (Action::Order, [250, 40]),
+    (Action::News, [115, 10]),
+    (Action::Repeat, [65, 20]),
+    (Action::Redact, [90, 100]),
+    (Action::DataRequest, [38, 35]),
+    (Action::Give, [15, 5]),
+    (Action::Account, [30, 5]),
+    (Action::Plan, [10, 5]),
+    (Action::Decide, [40, 0]),
+    (Action::DeleteCase, [15, 0]),
+    (Action::EndException, [10, 0]),
+    (Action::Settings, [10, 5]),
+    (Action::Uninstall, [35, 25]),
+    (Action::ShopRedact, [35, 20]),
+    (Action::Install, [45, 35]),
+    (Action::Mail, [50, 360]),
+    (Action::ConnectMailbox, [10, 30]),
+    (Action::EndMailbox, [3, 15]),
+    (Action::Draft, [5, 70]),
+    (Action::Thread, [3, 30]),
+    (Action::Limit, [5, 75]),
+    (Action::KeepMail, [2, 15]),
+    (Action::Wait, [55, 50]),
+    (Action::Live, [40, 40]),
+    (Action::Leap, [10, 10]),
 ];
 
 /// How many kinds of things there are.
@@ -86,10 +107,12 @@ impl World {
     /// What happens next.
     pub(super) fn choose(&mut self) -> Action {
         let mut place = self.dice.below(1000);
+        let other = if self.of_mail() { Action::Mail } else { Action::Order };
         for (action, often) in ACTIONS {
+            let often = often[usize::from(self.of_mail())];
             if place < often {
                 // Half of the merchants never look: what their settings say from the beginning must happen.
-                return if self.merchant_acts || !action.is_merchants() { action } else { Action::Order };
+                return if self.merchant_acts || !action.is_merchants() { action } else { other };
             }
             place -= often;
         }
@@ -120,6 +143,13 @@ impl World {
                 self.webhook(shop, "shop/redact", body);
             }
             Action::Install => self.install(shop).await,
+            Action::Mail => self.mail(shop),
+            Action::ConnectMailbox => self.connect_mailbox(shop).await,
+            Action::EndMailbox => self.end_mailbox(shop).await,
+            Action::Draft => self.draft(shop).await,
+            Action::Thread => self.thread(shop).await,
+            Action::Limit => self.limit(shop).await,
+            Action::KeepMail => self.keep_mail(shop).await,
             Action::Wait => {
                 let wait = Duration::from_secs(1 + self.dice.below(1800));
                 self.bench.advance(wait).await;
@@ -185,14 +215,14 @@ impl World {
     }
 
     fn redaction(&mut self, shop: usize) {
-        let person = self.dice.index(people::PEOPLE);
+        let person = self.asking(shop);
         let orders = self.some_orders(shop, person);
         let body = people::request(&self.shops[shop].domain, person, &mut self.dice, !orders.is_empty());
         self.webhook(shop, "customers/redact", with(body, "orders_to_redact", &json!(orders)));
     }
 
     fn data_request(&mut self, shop: usize) {
-        let person = self.dice.index(people::PEOPLE);
+        let person = self.asking(shop);
         let orders = self.some_orders(shop, person);
         let body = people::request(&self.shops[shop].domain, person, &mut self.dice, !orders.is_empty());
         let body = with(body, "orders_requested", &json!(orders));
@@ -265,7 +295,7 @@ impl World {
     }
 
     /// A call of the merchants' API, as a sample makes it, of a caller that the authorizer found to be the shop's.
-    async fn call(
+    pub(super) async fn call(
         &mut self,
         sampled: &str,
         shop: usize,
@@ -274,25 +304,21 @@ impl World {
         body: Option<&Value>,
     ) {
         let mut event = sample(&format!("{function}/{sampled}"));
-        let tenant = self.shops[shop].lives.last().unwrap().tenant.clone();
-        let owner = self.clean.store().await.actor(&tenant.shop, OWNER);
-        event["requestContext"]["authorizer"]["lambda"] = json!({ "shop": tenant.shop, "actor": owner });
         if let Some(id) = id {
             event["pathParameters"]["id"] = json!(id);
         }
         if let Some(body) = body {
             event["body"] = json!(body.to_string());
         }
-        self.note(format_args!("shop {shop}: {function} {sampled} {id:?} {body:?}"));
-        let mut tasks = vec![Task::Api { function: function.to_owned(), event }];
-        if self.dice.chance(50) {
-            tasks.extend(self.batch().await);
-        }
-        self.burst(tasks).await;
+        self.call_as_owner(event, shop, function, sampled).await;
     }
 
     /// Any item of a kind that the shop's present installation has: its name.
-    async fn any_item(&mut self, shop: usize, kind: Kind) -> Option<(storeward_store::Installation, String)> {
+    pub(super) async fn any_item(
+        &mut self,
+        shop: usize,
+        kind: Kind,
+    ) -> Option<(storeward_store::Installation, String)> {
         let tenant = self.shops[shop].lives.last().unwrap().tenant.clone();
         let prefix = format!("{tenant}#{}#", kind.name());
         let items = self.bench.items(kind.name());
@@ -326,7 +352,17 @@ impl World {
 
 impl Action {
     const fn is_merchants(self) -> bool {
-        matches!(self, Self::Decide | Self::DeleteCase | Self::EndException | Self::Settings)
+        matches!(
+            self,
+            Self::Decide
+                | Self::DeleteCase
+                | Self::EndException
+                | Self::Settings
+                | Self::EndMailbox
+                | Self::Draft
+                | Self::Thread
+                | Self::KeepMail
+        )
     }
 }
 

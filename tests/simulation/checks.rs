@@ -50,7 +50,9 @@ pub(super) fn tables(dump: &BTreeMap<String, Vec<Value>>, tenants: &[&Tenant], n
             (Kind::Request, "open" | "ready") if text(item, "rights") == "access" => {
                 assert!(!sealed, "whom it is about stands in the export: {item}");
             }
-            (Kind::Order, _) | (Kind::Request, "open" | "erased") | (Kind::Case, "open" | "settled") => {
+            (Kind::Order | Kind::Mailbox | Kind::Thread | Kind::Mail | Kind::Draft, _)
+            | (Kind::Request, "open" | "erased")
+            | (Kind::Case, "open" | "settled") => {
                 assert!(sealed, "nothing sealed: {item}");
             }
             (Kind::Request, "done" | "refused") | (Kind::Case, "anonymised" | "merged") => {
@@ -119,7 +121,7 @@ fn leads_somewhere(kind: Kind, item: &Value, keys: &BTreeSet<(&str, &str)>, eras
         }
         Kind::Subject => {
             let id = sort.rsplit_once('/').unwrap().1;
-            let there = ["order", "exception", "export", "rectification", "request"]
+            let there = ["order", "exception", "export", "rectification", "request", "thread"]
                 .into_iter()
                 .any(|kind| there(kind, id));
             let goes = erased.contains(partition);
@@ -143,6 +145,33 @@ fn leads_somewhere(kind: Kind, item: &Value, keys: &BTreeSet<(&str, &str)>, eras
                 "a case that is not listed once: {item}"
             );
         }
+        Kind::ThreadIndex => {
+            let id = sort.rsplit_once('#').unwrap().1;
+            assert!(there("thread", id), "a listed conversation that is not there: {item}");
+        }
+        Kind::MailLink => {
+            let id = sort.rsplit_once('/').unwrap().1;
+            assert!(there("thread", id), "a link to a conversation that is not there: {item}");
+        }
+        Kind::Thread => {
+            assert!(there("mailbox", text(item, "mailbox")), "a conversation of no mailbox: {item}");
+            let listed = |(partition, row): &(&str, &str)| {
+                partition.starts_with(&format!("{tenant}#thread-index#")) && row.ends_with(sort)
+            };
+            let listed = keys.iter().filter(|key| listed(key)).count();
+            assert_eq!(listed, 1, "a conversation that is not listed once: {item}");
+        }
+        Kind::Mail | Kind::Draft => {
+            assert!(there("thread", text(item, "thread")), "a mail or reply of no conversation: {item}");
+        }
+        Kind::MailboxRoute => {
+            let mut parts = sort.split('#').skip(1);
+            let (shop, generation) = (parts.next().unwrap(), parts.next().unwrap());
+            let id = parts.next().unwrap();
+            let bucket = u8::from_str_radix(&id[..1], 16).unwrap();
+            let mailbox = format!("{shop}#{generation}#mailbox#{bucket:02}");
+            assert!(keys.contains(&(mailbox.as_str(), id)), "a route to no mailbox: {item}");
+        }
         Kind::Order => assert!(case.is_none() || has_case, "an order in a case that is not there: {item}"),
         _ => {}
     }
@@ -152,11 +181,14 @@ fn leads_somewhere(kind: Kind, item: &Value, keys: &BTreeSet<(&str, &str)>, eras
 pub(super) struct Receipts {
     pub(super) purged: BTreeMap<String, usize>,
     pub(super) verified: BTreeMap<String, BTreeSet<String>>,
+    /// How many mails the receipts of erasures count, by installation.
+    pub(super) counts: BTreeMap<String, u64>,
 }
 
 /// Reads the ledger; no receipt may be there twice.
 pub(super) fn receipts(dump: &BTreeMap<String, Vec<Value>>) -> Receipts {
-    let mut receipts = Receipts { purged: BTreeMap::new(), verified: BTreeMap::new() };
+    let mut receipts =
+        Receipts { purged: BTreeMap::new(), verified: BTreeMap::new(), counts: BTreeMap::new() };
     for item in dump.values().flatten().filter(|item| item["kind"]["S"] == "ledger") {
         let entry: Value = serde_json::from_str(text(item, "entry")).unwrap();
         let generation = entry["generation"].as_i64().unwrap_or_default();
@@ -168,6 +200,8 @@ pub(super) fn receipts(dump: &BTreeMap<String, Vec<Value>>) -> Receipts {
                 assert_eq!(*count, 1, "two receipts for one purge: {entry}");
             }
             "subject-erasure-verified" => {
+                let mails = entry["counts"]["mail"].as_u64().unwrap_or_default();
+                *receipts.counts.entry(tenant.clone()).or_default() += mails;
                 let why = entry["why"].as_str().unwrap().to_owned();
                 let new = receipts.verified.entry(tenant).or_default().insert(why);
                 assert!(new, "two receipts for one erasure: {entry}");

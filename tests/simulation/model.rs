@@ -11,17 +11,19 @@ use storeward_core::normalize::{self, Identifier};
 use storeward_core::order::Order;
 use storeward_core::shop::Tenant;
 use storeward_core::time::Timestamp;
-use storeward_core::webhook::CustomersRedact;
+use storeward_core::webhook::{CustomersDataRequest, CustomersRedact};
 use storeward_store::{Case, CaseState, OrderRecord, Standing};
+
+use super::mail_model::MailLife;
 
 /// A request to erase somebody.
 pub(super) struct Request {
     pub(super) webhook_id: String,
     /// When it was first tried: what was placed up to here is erased.
-    first: Timestamp,
+    pub(super) first: Timestamp,
     /// When it was answered with 200: what was placed later is not.
     pub(super) answered: Option<Timestamp>,
-    identifiers: Vec<Identifier>,
+    pub(super) identifiers: Vec<Identifier>,
     orders: BTreeSet<u64>,
 }
 
@@ -76,6 +78,7 @@ pub(super) struct Life {
     /// Whether somebody tried to end it, and when that was answered first.
     pub(super) uninstall_tried: bool,
     pub(super) uninstalled: Option<Timestamp>,
+    pub(super) mail: MailLife,
 }
 
 impl Life {
@@ -90,6 +93,7 @@ impl Life {
             other_rules: false,
             uninstall_tried: false,
             uninstalled: None,
+            mail: MailLife::default(),
         }
     }
 
@@ -112,9 +116,19 @@ impl Life {
         request.expect("what is answered was tried").answered.get_or_insert(now);
     }
 
+    /// A request for what is stored is about to be delivered.
+    pub(super) fn data_request_tried(&mut self, now: Timestamp, body: &Value) {
+        let body: CustomersDataRequest = serde_json::from_value(body.clone()).unwrap();
+        let emails: Vec<_> = body.customer.email.iter().collect();
+        let phones: Vec<_> = body.customer.phone.iter().map(|phone| (phone, None)).collect();
+        let person = normalize::identifiers(&emails, &phones, body.customer.id.as_ref());
+        self.mail.data_request_tried(body.data_request.id, person, now);
+    }
+
     /// A request for what is stored was answered.
-    pub(super) fn data_requested(&mut self, webhook_id: &str, now: Timestamp) {
+    pub(super) fn data_requested(&mut self, webhook_id: &str, now: Timestamp, body: &Value) {
         self.exports.entry(webhook_id.to_owned()).or_insert(now);
+        self.mail.data_request_answered(body["data_request"]["id"].as_u64().unwrap(), now);
     }
 
     /// The merchant decides about orders, or may have; `excepts` when others are judged otherwise after it.

@@ -1,9 +1,12 @@
-//! Who orders, and the bodies Shopify sends about it. Three households of two; everyone has an account, an e-mail
+//! Who orders and writes, and the bodies Shopify sends about it. Three households of two; everyone has an account, an e-mail
 //! address and a phone number, written differently each time, and sometimes orders with only some of them.
+//! Everyone writes from an address at work, too. Strangers write and never order.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use storeward_core::normalize::{self, Identifier};
+use storeward_core::personal::Personal;
 use storeward_core::time::Timestamp;
 
 use super::dice::Dice;
@@ -11,18 +14,102 @@ use super::dice::Dice;
 /// How many people there are.
 pub(super) const PEOPLE: usize = 6;
 
+/// How many strangers there are; their numbers follow those of the people.
+pub(super) const STRANGERS: usize = 3;
+
 /// The number of a person's account.
 fn account(person: usize) -> u64 {
     9_000 + person as u64
 }
 
+/// Every address that somebody writes from, the first one most often.
+pub(super) fn addresses(person: usize) -> Vec<String> {
+    if person < PEOPLE {
+        return vec![format!("person.{person}@example.com"), format!("person.{person}@work.example.com")];
+    }
+    vec![format!("stranger.{person}@example.com")]
+}
+
+/// A person's phone number, as it stands in a mail.
+pub(super) fn written_phone(person: usize) -> String {
+    format!("+1 (202) 555-010{person}")
+}
+
+/// Whom a text names, by addresses and by phone numbers.
+pub(super) fn named_in(text: &str) -> Vec<Identifier> {
+    let text = text.to_lowercase();
+    let mut named = Vec::new();
+    for person in 0..PEOPLE + STRANGERS {
+        let addresses = addresses(person).into_iter().filter(|address| text.contains(address));
+        let addresses: Vec<Personal<String>> = addresses.map(Personal::new).collect();
+        let phone = Personal::new(written_phone(person));
+        let phones = if text.contains(phone.expose()) { vec![(&phone, None)] } else { Vec::new() };
+        named.extend(normalize::identifiers(&addresses.iter().collect::<Vec<_>>(), &phones, None));
+    }
+    named
+}
+
+/// Who has some of these addresses.
+pub(super) fn of(identifiers: &[Identifier]) -> Vec<usize> {
+    let has = |person: &usize| {
+        let addresses = addresses(*person);
+        identifiers.iter().any(|identifier| addresses.contains(identifier.value.expose()))
+    };
+    (0..PEOPLE + STRANGERS).filter(has).collect()
+}
+
+/// A mail as it is sent, from somebody to somebody.
+pub(super) struct Sent<'a> {
+    pub(super) id: &'a str,
+    pub(super) from: String,
+    pub(super) to: String,
+    pub(super) cc: Option<String>,
+    /// The `Message-ID` that it answers.
+    pub(super) answers: Option<&'a str>,
+    /// What stands in it besides what it asks.
+    pub(super) more: Vec<String>,
+}
+
+impl Sent<'_> {
+    /// Its bytes. What it says is about nothing in particular, or about what the desk has words for.
+    pub(super) fn raw(&self, dice: &mut Dice) -> String {
+        let answers = self.answers.map(|id| format!("In-Reply-To: <{id}>\r\nReferences: <{id}>\r\n"));
+        let cc = self.cc.as_ref().map(|cc| format!("Cc: {cc}\r\n"));
+        let text = [
+            "Where is my order? The tracking has not moved and the parcel has not arrived yet.",
+            "I want my money back. Please refund my order.",
+            "Is the blue one available in size L? Which size should I take?",
+            "About what we talked about the other day: what do you think?",
+        ][dice.index(4)];
+        let automatic = if dice.chance(5) { "Auto-Submitted: auto-replied\r\n" } else { "" };
+        format!(
+            "Message-ID: <{id}@mail.example.com>\r\n{}{automatic}From: {}\r\nTo: {}\r\n{}Subject: A question of 1 Example \
+             Street\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n{}\r\nMark{id}Mark\r\n",
+            answers.unwrap_or_default(),
+            self.from,
+            self.to,
+            cc.unwrap_or_default(),
+            self.more.join("\r\n"),
+            id = self.id,
+        )
+    }
+}
+
+/// Somebody as a mail names them: an address with a name, or without.
+pub(super) fn correspondent(person: usize, dice: &mut Dice) -> String {
+    let addresses = addresses(person);
+    let address = &addresses[if dice.chance(80) { 0 } else { dice.index(addresses.len()) }];
+    let address = if dice.chance(20) { address.to_uppercase() } else { address.clone() };
+    if dice.chance(60) { format!("Given{person} Family{} <{address}>", person / 2) } else { address }
+}
+
 /// A person's e-mail address, as typed this time.
 fn email(person: usize, dice: &mut Dice) -> String {
-    let plain = format!("person.{person}@example.com");
+    let plain = addresses(person).remove(0);
     match dice.below(4) {
         0 => plain.to_uppercase(),
         1 => format!("  {plain} "),
-        2 => format!("Person.{person}@Example.com"),
+        2 => plain.replacen("person", "Person", 1).replacen("example", "Example", 1),
         _ => plain,
     }
 }
@@ -114,6 +201,9 @@ pub(super) fn account_of(person: usize, dice: &mut Dice) -> [(&'static str, Valu
 /// but the orders, where it names any.
 pub(super) fn request(shop: &str, person: usize, dice: &mut Dice, names_orders: bool) -> Value {
     let customer = match dice.below(8) {
+        // A stranger has no account, and writes an address alone.
+        _ if person >= PEOPLE => json!({ "email": email(person, dice) }),
+        0 if dice.chance(50) => json!({ "email": addresses(person)[1] }),
         0 | 1 => json!({ "email": email(person, dice) }),
         2 => json!({ "id": account(person) }),
         3 if names_orders => json!({}),
@@ -125,5 +215,14 @@ pub(super) fn request(shop: &str, person: usize, dice: &mut Dice, names_orders: 
 }
 
 /// What must not stand in the clear anywhere, neither before nor after: parts of names, addresses and numbers.
-pub(super) const CANARIES: [&str; 7] =
-    ["person.", "Person.", "PERSON.", "Family", "Example Street", "555-010", "202555010"];
+pub(super) const CANARIES: [&str; 9] = [
+    "person.",
+    "Person.",
+    "PERSON.",
+    "stranger.",
+    "STRANGER.",
+    "Family",
+    "Example Street",
+    "555-010",
+    "202555010",
+];

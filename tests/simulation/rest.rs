@@ -1,14 +1,17 @@
 //! How a history ends: the faults stop, everything comes to rest, and all that was promised must have happened.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
 use storeward_core::data_map::{Kind, Retention};
 use storeward_core::time::{HOUR, Timestamp};
-use storeward_store::{OrderRecord, RecordRef};
+use storeward_store::{Arrival, Installation, MailboxState, OrderRecord, RecordRef};
 
 use super::checks;
 use super::dice::Dice;
+use super::gmail::invoke;
+use super::mail_model::{Desk, Standing};
 use super::model::Life;
 use super::tally::Tally;
 use super::world::{TRIES, World};
@@ -23,17 +26,17 @@ impl World {
             webhook.tries = TRIES;
             webhook.next_at = Timestamp::default();
         }
+        for notice in &mut self.notices {
+            notice.at = Timestamp::default();
+        }
         self.rates = Rates::default();
         self.deliver().await;
-        for _ in 0..8 {
-            let queues = self.bench.cloud.sqs().queues().await.unwrap();
-            for dead_letters in queues.iter().filter_map(|queue| queue.dead_letters_to.as_ref()) {
-                self.bench.cloud.sqs().replay(dead_letters).await.unwrap();
-            }
-            self.hour().await;
-            if self.bench.messages().await == 0 && self.open_due_rows().is_empty() {
-                break;
-            }
+        self.come_to_rest().await;
+        if self.of_mail() {
+            // Whatever Gmail still has of what was erased does not come back.
+            self.read_all_again().await;
+            self.come_to_rest().await;
+            self.gmail.with(|boxes| boxes.forgets = false);
         }
         let queues = self.bench.cloud.sqs().queues().await.unwrap();
         let stuck: Vec<_> = queues.iter().filter(|queue| queue.total() > 0).collect();
@@ -48,13 +51,34 @@ impl World {
         }
     }
 
+    /// Hours go by until nothing waits any more.
+    async fn come_to_rest(&mut self) {
+        for _ in 0..8 {
+            let queues = self.bench.cloud.sqs().queues().await.unwrap();
+            for dead_letters in queues.iter().filter_map(|queue| queue.dead_letters_to.as_ref()) {
+                self.bench.cloud.sqs().replay(dead_letters).await.unwrap();
+            }
+            self.notify().await;
+            self.hour().await;
+            let told = self.gmail.with(|boxes| boxes.untold.is_empty());
+            if told && self.bench.messages().await == 0 && self.open_due_rows().is_empty() {
+                break;
+            }
+        }
+    }
+
     /// An hour of a deployment in which nothing goes wrong.
     pub(super) async fn hour(&self) {
         self.bench.advance(HOUR).await;
         self.bench.fire_schedules().await;
         self.skip_quiet_hours().await;
         self.clean.invoke("schedules/sweep-due", sample("schedules/sweep-due/hourly")).await.unwrap();
-        self.bench.drain(&self.clean).await;
+        let choices = std::cell::Cell::new(self.tally.requests as u64);
+        let invoke = |function: String, event: Value| {
+            let choices = choices.replace(choices.get() + 1000);
+            async move { invoke(&self.clean, &self.gmail, &function, event, choices).await }
+        };
+        self.bench.drain_by(invoke).await;
     }
 
     /// Due rows of work that should be done: not of what comes later anyway, such as a purge or a warning.
@@ -62,7 +86,8 @@ impl World {
         let mut rows = self.bench.items("due");
         rows.retain(|row| {
             row["sk"]["S"] != "cursor"
-                && ["resend", "second-pass", "digest"].contains(&row["what"]["S"].as_str().unwrap())
+                && ["resend", "second-pass", "digest", "sync-mailbox", "classify-mail", "draft-reply"]
+                    .contains(&row["what"]["S"].as_str().unwrap())
         });
         rows
     }
@@ -106,7 +131,11 @@ impl World {
                     exports += 1;
                     assert_ne!(item["phase"]["S"], "open", "an export that is never made: {item}");
                     let export = store.export(&installation, &reference.parse().unwrap()).await.unwrap();
-                    life.check_export(&export.unwrap().document().expose().to_string());
+                    let export = export.unwrap();
+                    let document = export.document().expose().to_string();
+                    life.check_export(&document);
+                    let number = export.data_request;
+                    self.gmail.with(|boxes| life.check_mail_export(boxes, number, &document));
                 }
                 "delivery" => {
                     let open = item["phase"]["S"] == "open" && life.uninstalled.is_none();
@@ -115,11 +144,60 @@ impl World {
                 _ => {}
             }
         }
+        let erased = receipts.counts.get(&name).copied().unwrap_or_default();
+        let desk = self.desk_of(&installation, &dump, erased).await;
+        self.gmail.with(|boxes| life.check_mail(boxes, &desk, self.now()));
         let taken = life.lasting_requests(self.now());
         assert!(taken <= requests && requests <= life.requests.len(), "{requests} of {taken} requests");
         assert!(exports >= life.lasting_exports(self.now()), "an export is lost");
         life.check(&records, &self.clean.cases(&installation).await, self.now());
         exports
+    }
+
+    /// What stands of an installation's mail.
+    async fn desk_of(
+        &self,
+        installation: &Installation,
+        dump: &BTreeMap<String, Vec<Value>>,
+        erased: u64,
+    ) -> Desk {
+        let store = self.clean.store().await;
+        let prefix = format!("{}#", installation.tenant);
+        let text = |item: &Value, name: &str| item[name]["S"].as_str().unwrap_or_default().to_owned();
+        let of_kind = |kind: &'static str| {
+            let items = dump.values().flatten().filter(move |item| item["kind"]["S"] == kind);
+            items.filter(|item| text(item, "pk").starts_with(&prefix)).collect::<Vec<&Value>>()
+        };
+        let mut desk = Desk { erased, mails: of_kind("mail").len(), ..Desk::default() };
+        for item in of_kind("mailbox") {
+            let reference: RecordRef = format!("mailbox/{}", text(item, "sk")).parse().unwrap();
+            let mailbox = store.mailbox(installation, &reference).await.unwrap().unwrap();
+            assert_ne!(mailbox.state, MailboxState::Ending, "a mailbox that never ends: {item}");
+            if mailbox.state == MailboxState::Disconnected {
+                desk.lost.insert(mailbox.address.expose().clone());
+            }
+            let sent: BTreeMap<String, usize> = self.gmail.with(|boxes| {
+                let letters = boxes.letters.iter().enumerate();
+                let in_it = letters.filter(|(_, letter)| letter.mailbox == *mailbox.address.expose());
+                in_it.map(|(place, letter)| (letter.id.clone(), place)).collect()
+            });
+            let ids: Vec<String> = sent.keys().cloned().collect();
+            let known = store.known_mails(installation, &mailbox, &ids).await.unwrap();
+            desk.stored.extend(known.iter().map(|id| sent[id]));
+        }
+        let rows = of_kind("subject");
+        for item in of_kind("thread") {
+            let reference: RecordRef = format!("thread/{}", text(item, "sk")).parse().unwrap();
+            let Some(thread) = store.thread(installation, &reference).await.unwrap() else {
+                assert!(item["use_limited"]["N"].is_string(), "a conversation that nobody can read: {item}");
+                continue;
+            };
+            let mails = store.mails_of(installation, &thread).await.unwrap();
+            let drafts = store.drafts_of(installation, &thread).await.unwrap();
+            let rows = rows.iter().filter(|row| text(row, "sk") == reference.to_string()).count();
+            desk.threads.push(Standing { thread, mails, drafts, rows });
+        }
+        desk
     }
 
     /// Lives on until every purge that waits must be over: a schedule that limps must do too.
@@ -151,6 +229,19 @@ impl World {
             }
         }
         self.tally.purges = receipts.purged.len();
+        self.gmail.with(|boxes| {
+            self.tally.replies = boxes.replies;
+            for said in &boxes.said {
+                let name = match said.arrival {
+                    Arrival::Stored { .. } => "stored",
+                    Arrival::Known => "known",
+                    Arrival::TooOld => "too old",
+                    Arrival::RefusedErased => "erased",
+                    Arrival::RefusedLimited => "limited",
+                };
+                *self.tally.arrivals.entry(name).or_default() += 1;
+            }
+        });
         self.tally.all_requests = self.bench.cloud.counts().values().sum();
         for days in [8, 24, 31, 31, 300] {
             self.bench.advance(Duration::from_hours(24 * days)).await;

@@ -20,16 +20,43 @@ pub(super) enum Sabotage {
     OrdersWithoutCase,
     /// Records carry a part of what should be sealed.
     NotAllIsSealed,
+    /// Mails stay when they are erased, or their conversation goes.
+    MailsStay,
+    /// Nothing leads from those whom a mail names to its conversation.
+    ConversationsUnfound,
+    /// What the store answers to whoever reads a mailbox is that everything is stored, and it is not.
+    MailsLost,
+    /// The erasure of a conversation leaves nothing that keeps its mails from coming back.
+    ConversationsComeBack,
+    /// That a reply is being sent is not written down.
+    RepliesUnannounced,
 }
 
 impl Sabotage {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::OrdersWithoutEnd,
         Self::MatchingRowsStay,
         Self::NoReceipts,
         Self::OrdersWithoutCase,
         Self::NotAllIsSealed,
+        Self::MailsStay,
+        Self::ConversationsUnfound,
+        Self::MailsLost,
+        Self::ConversationsComeBack,
+        Self::RepliesUnannounced,
     ];
+
+    /// Whether only mail shows it.
+    pub(super) const fn is_of_mail(self) -> bool {
+        matches!(
+            self,
+            Self::MailsStay
+                | Self::ConversationsUnfound
+                | Self::MailsLost
+                | Self::ConversationsComeBack
+                | Self::RepliesUnannounced
+        )
+    }
 
     /// The same way, sabotaged.
     pub(super) fn in_front_of(self, way: Transport) -> Transport {
@@ -86,6 +113,17 @@ impl Sabotage {
                 write[put]["Item"]["note"] = serde_json::json!({ "S": "1 Example Street" });
                 true
             }
+            Self::MailsStay => !deleted.contains("#mail#"),
+            Self::ConversationsUnfound => {
+                let leads_to = write[put]["Item"]["sk"]["S"].as_str().unwrap_or_default();
+                !(kind == "subject" && leads_to.starts_with("thread/"))
+            }
+            Self::MailsLost => kind != "mail",
+            Self::ConversationsComeBack => {
+                let leads_to = write[put]["Item"]["leads_to"]["S"].as_str().unwrap_or_default();
+                !(kind == "tombstone" && leads_to.starts_with("thread/"))
+            }
+            Self::RepliesUnannounced => !(kind == "draft" && write[put]["Item"]["phase"]["S"] == "sending"),
             Self::OrdersWithoutEnd | Self::NotAllIsSealed => true,
         }
     }

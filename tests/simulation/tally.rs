@@ -21,6 +21,12 @@ pub(super) struct Tally {
     pub(super) purges: usize,
     /// Exports that were made.
     pub(super) exports: usize,
+    /// Mails that somebody wrote.
+    pub(super) mails: usize,
+    /// Replies that went out.
+    pub(super) replies: usize,
+    /// What the store said to mails, by what it said.
+    pub(super) arrivals: BTreeMap<&'static str, usize>,
     /// How often each thing happened.
     pub(super) actions: BTreeMap<Action, usize>,
     /// How many webhooks of each topic were sent.
@@ -40,6 +46,11 @@ impl std::ops::AddAssign for Tally {
         self.calls += other.calls;
         self.purges += other.purges;
         self.exports += other.exports;
+        self.mails += other.mails;
+        self.replies += other.replies;
+        for (arrival, count) in other.arrivals {
+            *self.arrivals.entry(arrival).or_default() += count;
+        }
         for (action, count) in other.actions {
             *self.actions.entry(action).or_default() += count;
         }
@@ -54,7 +65,7 @@ impl fmt::Display for Tally {
         write!(
             f,
             "{} steps, {} invocations, {} requests ({} in all), {} faults ({} crashes), {} purges, {} exports, \
-             {} calls, {:?}",
+             {} calls, {} mails ({:?}), {} replies, {:?}",
             self.steps,
             self.invocations,
             self.requests,
@@ -64,6 +75,9 @@ impl fmt::Display for Tally {
             self.purges,
             self.exports,
             self.calls,
+            self.mails,
+            self.arrivals,
+            self.replies,
             self.webhooks
         )
     }

@@ -440,6 +440,7 @@ impl Store {
             })),
             Err(canceled) if canceled.any_failed(from..limits_from) => Ok(Some(Arrival::RefusedErased)),
             Err(canceled) if canceled.any_failed(limits_from..limits_to) => {
+                self.make_up_for(installation, &coming.named.identifiers, mail.received_at).await?;
                 let delivery = RecordRef::new(Kind::Delivery, mail.reference.id().to_owned());
                 self.note_refused(tenant, &delivery, "mail").await?;
                 Ok(Some(Arrival::RefusedLimited))

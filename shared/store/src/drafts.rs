@@ -177,6 +177,8 @@ pub struct Draft {
     pub why: Vec<String>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When the mail came that it answers: it is kept as long as that one, and so no longer than its conversation.
+    pub(crate) answered_at: Timestamp,
     /// Counts its changes.
     pub revision: i64,
     /// Where the due row of sending it stands.
@@ -279,6 +281,7 @@ impl Draft {
             orders: sealed.orders,
             why: sealed.why,
             created_at: stored.time("created_at")?,
+            answered_at: stored.time("answered_at")?,
             revision: stored.number("revision")?,
             due_at: time("due_at"),
             ends: stored.end_written(),
@@ -309,6 +312,7 @@ impl Draft {
             .set("phase", text(self.state.name()))
             .set("tries", number(self.tries.into()))
             .set("created_at", number(self.created_at.millis()))
+            .set("answered_at", number(self.answered_at.millis()))
             .set("revision", number(self.revision + 1));
         for (name, set) in [("edited", self.edited), ("automatic", self.automatic)] {
             if set {
@@ -320,8 +324,9 @@ impl Draft {
                 item = item.set(name, number(time.millis()));
             }
         }
-        // As long as what a mail says is kept: a merchant who chose less for that chose it for what is answered, too.
-        let item = item.expiring_with(Kind::Mail, self.created_at).not_after(self.ends).sealed(
+        // As long as the mail that it answers: a merchant who chose less for mails chose it for replies, too. Counted from
+        // when it was made, it could outlive its conversation, and nothing would lead to it any more.
+        let item = item.expiring_with(Kind::Mail, self.answered_at).not_after(self.ends).sealed(
             &installation.keys,
             &sealed,
             &*store.entropy,
@@ -501,9 +506,10 @@ impl Store {
             orders: new.orders.clone(),
             why: new.why.clone(),
             created_at: now,
+            answered_at: mail.received_at,
             revision: 0,
             due_at: None,
-            ends: None,
+            ends: mail.ends,
         };
         let mut actions = draft.become_state(tenant, state, wait.map(|wait| now + wait));
         actions.push(draft.put(self, installation)?);

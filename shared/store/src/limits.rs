@@ -610,6 +610,31 @@ impl Store {
         Err(StoreError::Contended("a case"))
     }
 
+    /// A restriction refused something that came at `at`, before it began: it is made up for, too, when nothing limits
+    /// any more.
+    ///
+    /// # Errors
+    /// Contended when somebody changed a limit first.
+    pub(crate) async fn make_up_for(
+        &self,
+        installation: &Installation,
+        identifiers: &[Identifier],
+        at: Timestamp,
+    ) -> Result<()> {
+        for (identifier, mut row) in self.limit_rows(installation, identifiers).await? {
+            if row.catch_up_from.is_none_or(|from| from <= at) {
+                continue;
+            }
+            row.catch_up_from = Some(at);
+            let key = keyspace::limit(&installation.tenant, &installation.keys, &identifier);
+            let actions = vec![row.put(self, installation, key)?, purge::not_begun(&installation.tenant)];
+            self.transact_unrecorded(Unrecorded::Step, actions)
+                .await?
+                .map_err(|_| StoreError::Contended("a limit"))?;
+        }
+        Ok(())
+    }
+
     /// Counts in the ledger that something was dropped because of a limit, once for each delivery.
     pub(crate) async fn note_refused(
         &self,

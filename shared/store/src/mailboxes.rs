@@ -707,7 +707,8 @@ impl Store {
         actions
     }
 
-    /// Lets every connected mailbox be read again from then on: what was refused since is missing.
+    /// Lets every mailbox be read again from then on: what was refused since is missing. One that Google does not let us
+    /// read is, once it is connected again.
     ///
     /// # Errors
     /// Contended while somebody has a mailbox's lease: what he writes would take the place of this.
@@ -718,31 +719,33 @@ impl Store {
     ) -> Result<()> {
         let tenant = &installation.tenant;
         for mailbox in self.mailboxes(installation).await? {
-            // Without a cursor the first reading is under way, and reaches further back; what it refused is no older.
-            let (Some(cursor), MailboxState::Connected) = (mailbox.cursor, mailbox.state) else { continue };
-            let since = mailbox.full_sync.as_ref().map_or(since, |full| full.since.min(since));
+            let under_way = mailbox.full_sync.as_ref();
+            // Without a cursor the first reading is under way. It begins again: what it refused stands on a page that it
+            // passed.
+            let cursor = mailbox.cursor.or(under_way.map(|full| full.cursor));
+            let Some(cursor) = cursor.filter(|_| mailbox.state != MailboxState::Ending) else { continue };
+            let since = under_way.map_or(since, |full| full.since.min(since));
             let key = mailbox.key(tenant);
             let full = FullSync { cursor, since, page: None };
             let sealed = seal_part(&key, FULL_SYNC, &installation.keys, &full, &*self.entropy)?;
-            let due_at = self.now() + RESEND_AFTER;
-            let next = mailbox.due_row(tenant, due_at);
-            let before = mailbox.due_at.map(|at| mailbox.due_row(tenant, at).key());
-            let mut actions = vec![Action::Update {
-                key,
-                update: Change {
-                    expression: format!("SET {FULL_SYNC} = :full, due_at = :due"),
-                    values: vec![(":full", sealed), (":due", number(due_at.millis()))],
-                },
-                condition: Some(Condition {
-                    expression: "phase = :connected AND (attribute_not_exists(leased_until) OR leased_until <= :at)",
-                    values: vec![
-                        (":connected", text(MailboxState::Connected.name())),
-                        (":at", number(self.now().millis())),
-                    ],
-                }),
-            }];
-            actions.extend(before.filter(|before| *before != next.key()).map(Action::delete));
-            actions.push(due::put(&next));
+            let condition = Condition {
+                expression: "phase = :seen AND (attribute_not_exists(leased_until) OR leased_until <= :at)",
+                values: vec![(":seen", text(mailbox.state.name())), (":at", number(self.now().millis()))],
+            };
+            let mut update =
+                Change { expression: format!("SET {FULL_SYNC} = :full"), values: vec![(":full", sealed)] };
+            let mut more = Vec::new();
+            if mailbox.state == MailboxState::Connected {
+                let due_at = self.now() + RESEND_AFTER;
+                let next = mailbox.due_row(tenant, due_at);
+                let before = mailbox.due_at.map(|at| mailbox.due_row(tenant, at).key());
+                more.extend(before.filter(|before| *before != next.key()).map(Action::delete));
+                more.push(due::put(&next));
+                update.expression.push_str(", due_at = :due");
+                update.values.push((":due", number(due_at.millis())));
+            }
+            let mut actions = vec![Action::Update { key, update, condition: Some(condition) }];
+            actions.append(&mut more);
             self.transact_unrecorded(Unrecorded::Bookkeeping, actions)
                 .await?
                 .map_err(|_| StoreError::Contended("a mailbox"))?;
