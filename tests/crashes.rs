@@ -249,7 +249,8 @@ async fn a_purge_that_ends_anywhere_goes_on_and_counts_exactly() {
         assert_eq!(bench.fire_schedules().await, 1);
         let plan = fault.map_or_else(FaultPlan::none, |(at, fault)| FaultPlan::none().at(at, fault));
         let app = bench.app_through(bench.transport(), plan);
-        let _ended = app.connector.run(bench.drain(&app)).await;
+        let ended = app.connector.run(bench.drain(&app)).await;
+        assert_eq!(ended == Outcome::Crashed, fault.is_some(), "{fault:?}");
         let requests = app.connector.requests();
         bench.advance(Duration::from_hours(2)).await;
         bench.drain(&calm).await;
@@ -270,6 +271,8 @@ async fn a_purge_that_ends_anywhere_goes_on_and_counts_exactly() {
     };
     let requests = purge_at(None).await;
     let crashes = faults(&requests).into_iter().filter(|(_, fault)| *fault == Fault::CrashAfter);
+    let crashes: Vec<_> = crashes.collect();
+    assert!(crashes.len() > 10, "{crashes:?}");
     for crash in crashes {
         purge_at(Some(crash)).await;
     }

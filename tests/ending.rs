@@ -205,9 +205,10 @@ async fn an_operator_ends_the_service_on_the_merchants_written_word_and_the_ledg
         let mut entries = ledger["entries"].as_array().unwrap().iter();
         entries.find(|entry| entry["what"] == what).unwrap_or_else(|| panic!("no {what}")).clone()
     };
-    let (uninstalled, purged) = (of("uninstalled"), of("shop-purged"));
+    let (asked, uninstalled, purged) = (of("ending-asked"), of("uninstalled"), of("shop-purged"));
+    assert_eq!(asked["by"], uninstalled["by"]);
     assert_eq!(uninstalled["by"], json!({ "kind": "operator", "id": "fedcba9876543210fedcba9876543210" }));
-    for entry in [&uninstalled, &purged] {
+    for entry in [&asked, &uninstalled, &purged] {
         assert_eq!(entry["why"], "the merchant's written request T-2026-17");
     }
     assert!(purged["receipt"]["digest"].is_string());

@@ -216,7 +216,8 @@ fn the_published_data_map_is_the_one_in_the_code() {
          Made from `shared/core/src/data_map.rs`; a test fails when it is not. One row for every kind of item, in the terms of\n\
          GDPR Art. 30. Everything personal is sealed (AES-256-GCM under a key of the installation); keys and index rows hold\n\
          keyed hashes only. Days are the longest that something is kept: an installation's policy can be shorter\n\
-         (docs/decisions/0016). Whatever the retention says, a purge deletes everything of an installation but its ledger.\n\n\
+         (docs/decisions/0016). Whatever the retention says, a purge deletes everything of an installation but its ledger.\n\
+         On AWS the trail of requests to the tables holds keys, and so keyed hashes, for up to 92 days (docs/operations.md).\n\n\
          | kind | table | holds | about a person | purpose | legal basis | kept | erasing a person | in a person's export | seen by |\n\
          |---|---|---|---|---|---|---|---|---|---|\n",
     );

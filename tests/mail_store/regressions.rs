@@ -78,8 +78,34 @@ async fn what_came_before_a_restriction_and_was_read_after_it_is_made_up_for() {
     assert_eq!(world.take(&late).await, Arrival::RefusedLimited);
     world.read(&mailbox, Progress::Cursor(9)).await;
     world.store().await.release_mailbox(&world.installation, &mailbox).await.unwrap();
-    // When she lifts it, then what came since that mail is read again.
+    // When she lifts it, then what came since that mail is read again, and Shopify is asked for nothing older than the
+    // restriction.
+    let (store, began) = (world.store().await, world.bench.clock.now());
+    let lifted =
+        store.lift_limit(&world.installation, &person(ANA), Limit::Restricted, &request).await.unwrap();
+    assert_eq!(lifted.catch_up_from, Some(began));
     assert_eq!(world.lift(&request).await.since, late.arrived(&world.bench).received_at);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_while_somebody_objected_is_not_made_up_for_whoever_reads_it_later() {
+    let world = World::new().await;
+    let mailbox = world.lease().await;
+    world.read(&mailbox, Progress::Cursor(8)).await;
+    // Given a mail from before an objection was lifted, which Gmail tells of when only a restriction is left.
+    let request = world.restrict().await;
+    let (store, objection) = (world.store().await, request.clone());
+    let ana = person(ANA);
+    store.limit_subject(&world.installation, &ana, Limit::Objected, &objection).await.unwrap();
+    let late = Sent::new("a1", "ana", ANA, 3);
+    world.bench.advance(DAY).await;
+    store.lift_limit(&world.installation, &ana, Limit::Objected, &objection).await.unwrap();
+    let lifted_at = world.bench.clock.now();
+    world.bench.advance(MINUTE).await;
+    assert_eq!(world.take(&late).await, Arrival::RefusedLimited);
+    store.release_mailbox(&world.installation, &mailbox).await.unwrap();
+    // When the restriction is lifted, too, then it is read again from when the objection was.
+    assert_eq!(world.lift(&request).await.since, lifted_at);
 }
 
 #[tokio::test(start_paused = true)]

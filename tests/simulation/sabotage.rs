@@ -30,10 +30,14 @@ pub(super) enum Sabotage {
     ConversationsComeBack,
     /// That a reply is being sent is not written down.
     RepliesUnannounced,
+    /// Nobody asks whether somebody limits the use of their data before something is stored.
+    LimitsUnasked,
+    /// Conversations are not marked when somebody whom they name limits the use of their data.
+    LimitsUnmarked,
 }
 
 impl Sabotage {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::OrdersWithoutEnd,
         Self::MatchingRowsStay,
         Self::NoReceipts,
@@ -44,6 +48,8 @@ impl Sabotage {
         Self::MailsLost,
         Self::ConversationsComeBack,
         Self::RepliesUnannounced,
+        Self::LimitsUnasked,
+        Self::LimitsUnmarked,
     ];
 
     /// Whether only mail shows it.
@@ -55,6 +61,8 @@ impl Sabotage {
                 | Self::MailsLost
                 | Self::ConversationsComeBack
                 | Self::RepliesUnannounced
+                | Self::LimitsUnasked
+                | Self::LimitsUnmarked
         )
     }
 
@@ -124,6 +132,16 @@ impl Sabotage {
                 !(kind == "tombstone" && leads_to.starts_with("thread/"))
             }
             Self::RepliesUnannounced => !(kind == "draft" && write[put]["Item"]["phase"]["S"] == "sending"),
+            Self::LimitsUnasked => {
+                let asked = write["ConditionCheck"]["Key"]["pk"]["S"].as_str();
+                !asked.is_some_and(|pk| pk.contains("#limit#"))
+            }
+            Self::LimitsUnmarked => {
+                let update = &write["Update"];
+                let of_thread = update["Key"]["pk"]["S"].as_str().is_some_and(|pk| pk.contains("#thread#"));
+                let marks = |text: &str| text.contains("use_limited") && !text.contains("REMOVE");
+                !(of_thread && update["UpdateExpression"].as_str().is_some_and(marks))
+            }
             Self::OrdersWithoutEnd | Self::NotAllIsSealed => true,
         }
     }

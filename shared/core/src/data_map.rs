@@ -795,10 +795,11 @@ impl Kind {
             Self::Ledger => Row {
                 kind: self,
                 table: Table::Ledger,
-                holds: "what was done, when, why and how often, by blinded shop; nothing about a person",
+                holds: "what was done, when, why, how often and by whom, by blinded shop and blinded member of staff or operator; \
+                        nothing about a customer",
                 purpose: Purpose::Rights,
                 legal_basis: LegalBasis::LegalObligation,
-                categories: &[],
+                categories: &[Pseudonym],
                 retention: Retention::Permanent,
                 erasure: Erasure::Keep,
                 bucketed: false,
@@ -1032,13 +1033,18 @@ mod tests {
     #[test]
     fn nothing_personal_is_kept_without_end_or_kept_by_an_erasure() {
         for row in Kind::ALL.map(Kind::row) {
-            if row.retention == Retention::Permanent {
-                assert!(row.categories.is_empty(), "{:?}", row.kind);
+            // Evidence names who did it, and nobody else.
+            if row.retention == Retention::Permanent && !row.categories.is_empty() {
+                let evidence = (LegalBasis::LegalObligation, &[Pseudonym][..]);
+                assert_eq!((row.legal_basis, row.categories), evidence, "{:?}", row.kind);
             }
             let about_customers = row.categories.iter().any(|category| {
                 matches!(
                     category,
-                    Category::CustomerContact | Category::CustomerAddress | Category::OrderMetadata
+                    Category::CustomerContact
+                        | Category::CustomerAddress
+                        | Category::OrderMetadata
+                        | Category::Correspondence
                 )
             });
             if about_customers {

@@ -9,9 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use storeward_core::shop::ShopId;
+use storeward_core::shop::{Generation, ShopId};
 use storeward_core::time::Timestamp;
-use storeward_store::{NotARecordRef, RecordRef};
+use storeward_store::{LogRange, NotARecordRef, RecordRef};
 
 use crate::problem::{Problem, ProblemKind};
 
@@ -125,6 +125,33 @@ impl Asked {
         let Some(text) = self.parameter(name) else { return Ok(default) };
         let number = text.parse().ok().filter(|number| (1..=most).contains(number));
         number.ok_or_else(|| invalid_parameter(format!("{name}: choose 1 to {most}")))
+    }
+
+    /// Which entries of a log are asked for, by the parameters `since`, `until`, `limit` and `cursor`: since `usual` where
+    /// nothing is said, and never before `floor`.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for what cannot be, and for other parameters.
+    pub fn log_range(
+        &self,
+        now: Timestamp,
+        usual: Timestamp,
+        floor: Timestamp,
+        generation: Option<Generation>,
+    ) -> Result<LogRange<'_>, Problem> {
+        self.know(&["since", "until", "limit", "cursor"])?;
+        let before = self.parameter("cursor");
+        if before.is_some_and(|cursor| !LogRange::is_cursor(cursor)) {
+            let detail = "cursor: send the `next` of the page before, or begin without one";
+            return Err(invalid_parameter(detail));
+        }
+        Ok(LogRange {
+            since: self.time("since")?.unwrap_or(usual).max(floor),
+            until: self.time("until")?.unwrap_or(now).min(now),
+            generation,
+            before,
+            limit: self.number("limit", 20, 100)?,
+        })
     }
 
     /// A time of the query.

@@ -32,6 +32,9 @@ impl Context {
                 "confirm: write the shop's permanent domain, name.myshopify.com; everything will be deleted";
             return Err(Problem::new(ProblemKind::InvalidBody, detail).into());
         }
+        let store = self.store().await?;
+        // Who asked and why is told also where this ends before the installation does.
+        store.ending_asked(&installation.tenant, why).await?;
         if let Some(access) = self.admin_access(installation).await? {
             let shopify = self.shopify_for(installation).await?;
             match shopify.uninstall(&access.domain, access.token.expose()).await {
@@ -40,7 +43,6 @@ impl Context {
                 Err(error) => return Err(HostError::from(error).into()),
             }
         }
-        let store = self.store().await?;
         // The tokens as they are now: asking for access may have renewed them.
         let Some(installation) = store.tenant(&installation.tenant).await? else {
             return Err(Problem::not_found().into());

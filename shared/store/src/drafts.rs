@@ -281,7 +281,8 @@ impl Draft {
             orders: sealed.orders,
             why: sealed.why,
             created_at: stored.time("created_at")?,
-            answered_at: stored.time("answered_at")?,
+            // One from before this was written was counted from when it was made.
+            answered_at: time("answered_at").map_or_else(|| stored.time("created_at"), Ok)?,
             revision: stored.number("revision")?,
             due_at: time("due_at"),
             ends: stored.end_written(),

@@ -24,7 +24,8 @@ use crate::tenants::Installation;
 /// How often the whole is gone through until nothing is found any more.
 const ROUNDS: usize = 5;
 
-/// How many index rows, or named orders, make a page; a run holds three of them in memory.
+/// How many index rows, or named orders, make a page: three of them, with what they lead to, are in memory, and the
+/// rows of [`WINDOW`].
 const PAGE: usize = 1000;
 
 /// How many index rows are read ahead, so that a page has some of every bucket.

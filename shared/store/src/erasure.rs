@@ -399,16 +399,18 @@ fn checks(target: &Target) -> Vec<Check> {
     Kind::ALL.into_iter().map(check).collect()
 }
 
-/// Counts in the transaction that erases, so that the receipt's figures are exact; in a row for each bucket, so that
-/// buckets do not wait for each other.
+/// Counts in the transaction that erases, so that the receipt's figures are exact; in a row for each bucket, and there in
+/// one for cases and one for what goes after them: these are erased side by side, and do not wait for each other.
 pub(crate) fn count(tenant: &Tenant, target: &Target, bucket: u8, erased: &[(Kind, u64)]) -> Action {
     let of = |(kind, ..): (Kind, &str, &str)| {
         erased.iter().filter(|(erased, _)| *erased == kind).map(|(_, count)| count).sum()
     };
     let mut values = counted(COUNTED_KINDS.map(of));
     values.push((":kind", text(Kind::Progress.name())));
+    let cases = erased.iter().all(|(kind, _)| *kind == Kind::Case);
+    let name = if cases { format!("{}#case", target.name) } else { target.name.clone() };
     Action::Update {
-        key: keyspace::progress(tenant, &target.name, bucket),
+        key: keyspace::progress(tenant, &name, bucket),
         update: Change { expression: format!("SET kind = :kind {COUNTED}"), values },
         condition: None,
     }

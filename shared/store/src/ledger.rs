@@ -24,6 +24,8 @@ use crate::store::{Action, Query, Range, Store};
 pub enum What {
     /// The app was installed.
     Installed,
+    /// The merchant, or an operator on its written word, asked for the end of the service: written before anything ends.
+    EndingAsked,
     /// The app was removed: access ended, the purge was scheduled.
     Uninstalled,
     /// The merchant changed the settings of the duplicate guard.

@@ -2,7 +2,8 @@
 //! day, so a page goes from day to day; how they are written is the ledger's.
 
 use serde::de::DeserializeOwned;
-use storeward_core::data_map::Table;
+use storeward_core::data_map::{Kind, Table};
+use storeward_core::retention;
 use storeward_core::shop::{Generation, ShopId};
 use storeward_core::time::{DAY, Timestamp};
 
@@ -34,6 +35,12 @@ pub struct LogRange<'a> {
 }
 
 impl LogRange<'_> {
+    /// How far back the access log goes.
+    #[must_use]
+    pub fn oldest_access(now: Timestamp) -> Timestamp {
+        now - retention::bound(Kind::Access).unwrap_or_default()
+    }
+
     /// Whether a text can be the `next` of a page: milliseconds and an id. Whoever makes one up names another place in the same
     /// log, which they may ask for by its time as well: hence no key is in it, as there is in the cursors of records.
     #[must_use]

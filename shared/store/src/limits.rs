@@ -78,6 +78,10 @@ struct Row {
     objected: Since,
     /// From when on what was refused is made up for once nothing limits any more.
     catch_up_from: Option<Timestamp>,
+    /// From when on mails are read again then: one that came before the restriction can be read, and refused, during it.
+    mails_from: Option<Timestamp>,
+    /// When an objection was lifted: nothing from before is made up for.
+    objected_until: Option<Timestamp>,
     /// Whom the requests named; nobody after an erasure.
     person: BTreeSet<Identifier>,
     revision: i64,
@@ -109,6 +113,8 @@ impl Row {
             restricted: since("restricted_at", "restricted_by")?,
             objected: since("objected_at", "objected_by")?,
             catch_up_from: stored.optional_number("catch_up_from").map(Timestamp),
+            mails_from: stored.optional_number("mails_from").map(Timestamp),
+            objected_until: stored.optional_number("objected_until").map(Timestamp),
             person,
             revision: stored.number("revision")?,
         })
@@ -137,7 +143,7 @@ impl Row {
             Limit::Objected => {
                 self.objected = since;
                 // What came while the person did not want it is not fetched afterwards.
-                self.catch_up_from = None;
+                (self.catch_up_from, self.mails_from) = (None, None);
             }
         }
     }
@@ -147,6 +153,7 @@ impl Row {
             Limit::Restricted => self.restricted = None,
             Limit::Objected => {
                 self.objected = None;
+                self.objected_until = Some(now);
                 self.catch_up_from = self.restricted.is_some().then_some(now);
             }
         }
@@ -170,8 +177,14 @@ impl Row {
                 item = item.set(at, number(time.millis())).set(by, text(request.to_string()));
             }
         }
-        if let Some(from) = self.catch_up_from {
-            item = item.set("catch_up_from", number(from.millis()));
+        for (name, time) in [
+            ("catch_up_from", self.catch_up_from),
+            ("mails_from", self.mails_from),
+            ("objected_until", self.objected_until),
+        ] {
+            if let Some(time) = time {
+                item = item.set(name, number(time.millis()));
+            }
         }
         if !self.person.is_empty() {
             let person = self.person.iter();
@@ -253,10 +266,11 @@ impl Store {
         self.show_again(installation, &about).await?;
         self.mark_threads(installation, &about, false).await?;
         let rows = self.limit_rows(installation, identifiers).await?;
-        let lifted = rows.iter().filter(|(_, row)| !row.limits());
+        let lifted = || rows.iter().map(|(_, row)| row).filter(|row| !row.limits());
         let orders = self.orders(installation, &about.orders).await?;
-        let catch_up_from = lifted.filter_map(|(_, row)| row.catch_up_from).min();
-        if let Some(from) = catch_up_from {
+        let catch_up_from = lifted().filter_map(|row| row.catch_up_from).min();
+        let mails_from = lifted().filter_map(|row| row.mails_from).chain(catch_up_from).min();
+        if let Some(from) = mails_from {
             self.read_mailboxes_again(installation, from).await?;
         }
         Ok(Lifted { catch_up_from, orders: orders.into_iter().map(|record| record.reference).collect() })
@@ -610,8 +624,8 @@ impl Store {
         Err(StoreError::Contended("a case"))
     }
 
-    /// A restriction refused something that came at `at`, before it began: it is made up for, too, when nothing limits
-    /// any more.
+    /// A restriction refused a mail that came at `at`, before it began: it is read again, too, when nothing limits any
+    /// more.
     ///
     /// # Errors
     /// Contended when somebody changed a limit first.
@@ -622,10 +636,13 @@ impl Store {
         at: Timestamp,
     ) -> Result<()> {
         for (identifier, mut row) in self.limit_rows(installation, identifiers).await? {
-            if row.catch_up_from.is_none_or(|from| from <= at) {
+            let from = row.objected_until.map_or(at, |until| until.max(at));
+            let known = row.catch_up_from.into_iter().chain(row.mails_from).min();
+            // Without any it is objected to, or not limited at all.
+            if known.is_none_or(|known| known <= from) {
                 continue;
             }
-            row.catch_up_from = Some(at);
+            row.mails_from = Some(from);
             let key = keyspace::limit(&installation.tenant, &installation.keys, &identifier);
             let actions = vec![row.put(self, installation, key)?, purge::not_begun(&installation.tenant)];
             self.transact_unrecorded(Unrecorded::Step, actions)

@@ -453,6 +453,13 @@ impl Store {
         items.iter().map(read).collect()
     }
 
+    /// Notes that the end of the service was asked for, and why.
+    pub async fn ending_asked(&self, tenant: &Tenant, why: &str) -> Result<()> {
+        let entry = Entry::new(self.now(), tenant, What::EndingAsked, why);
+        let noted = self.transact(vec![self.ledger_action(&entry)?]).await?;
+        noted.map_err(|_| StoreError::Corrupt("an entry of the ledger that was there before"))
+    }
+
     /// Ends an installation: nothing is processed for it from here on, its tokens are gone, and a due row
     /// makes sure of the purge should its schedule get lost. Doing it twice changes nothing. It counts for the tokens
     /// that `installation` was read with. Its mailboxes end with it and are given back: what Google has of them is ended by

@@ -3,10 +3,8 @@
 //! Uninstalling the app deletes everything too; this does it at once, and from within the app.
 
 use storeward_api::{AccessLogBody, EndingBody, EndingRequest, HandoverBody, LedgerBody};
-use storeward_core::data_map::Kind;
-use storeward_core::retention;
 use storeward_core::roles::Permission;
-use storeward_core::time::Timestamp;
+use storeward_core::shop::Tenant;
 use storeward_host::{
     ApiError, ApiReply, ApiRequest, Context, Function, Problem, ProblemKind, Route, Setting, api,
 };
@@ -17,13 +15,13 @@ const WHY: &str = "the merchant's request";
 
 /// The function's routes.
 pub const ROUTES: &[Route] = &[
+    // Who of the staff did what, and who read what from which hashed address: the data map has both as pseudonyms.
     Route {
         key: "GET /v1/ledger",
-        personal: false,
+        personal: true,
         needs: Permission::ViewLedger,
         handle: |ctx, request| Box::pin(ledger(ctx, request)),
     },
-    // Who of the staff read what, and from which hashed address: the data map has it as a pseudonym.
     Route {
         key: "GET /v1/access-log",
         personal: true,
@@ -55,35 +53,20 @@ pub const FUNCTION: Function = Function {
     run: |ctx, invocation| Box::pin(api(ctx, invocation, "api/service", ROUTES)),
 };
 
-/// Which entries of a log are asked for: of this installation alone, as of everything else of a shop (docs/decisions/0006).
-fn range(request: &ApiRequest, now: Timestamp, oldest: Timestamp) -> Result<LogRange<'_>, ApiError> {
-    request.know(&["since", "until", "limit", "cursor"])?;
-    let generation = request.installation.tenant.generation;
-    let before = request.parameter("cursor");
-    if before.is_some_and(|cursor| !LogRange::is_cursor(cursor)) {
-        let detail = "cursor: send the `next` of the page before, or begin without one";
-        return Err(Problem::new(ProblemKind::InvalidParameter, detail).into());
-    }
-    Ok(LogRange {
-        since: request.time("since")?.unwrap_or_default().max(generation.since()).max(oldest),
-        until: request.time("until")?.unwrap_or(now).min(now),
-        generation: Some(generation),
-        before,
-        limit: request.number("limit", 20, 100)?,
-    })
-}
-
+// Of this installation alone, as of everything else of a shop (docs/decisions/0006).
 async fn ledger(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
-    let range = range(&request, ctx.now(), Timestamp::default())?;
-    let page = ctx.store().await?.audit_trail(&request.installation.tenant.shop, &range).await?;
-    ApiReply::ok(&LedgerBody::from(page))
+    let Tenant { shop, generation } = &request.installation.tenant;
+    let since = generation.since();
+    let range = request.log_range(ctx.now(), since, since, Some(*generation))?;
+    ApiReply::ok(&LedgerBody::from(ctx.store().await?.audit_trail(shop, &range).await?))
 }
 
 async fn access_log(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
+    let Tenant { shop, generation } = &request.installation.tenant;
     let now = ctx.now();
-    let range = range(&request, now, now - retention::bound(Kind::Access).unwrap_or_default())?;
-    let page = ctx.store().await?.access_log(&request.installation.tenant.shop, &range).await?;
-    ApiReply::ok(&AccessLogBody::from(page))
+    let since = generation.since().max(LogRange::oldest_access(now));
+    let range = request.log_range(now, since, since, Some(*generation))?;
+    ApiReply::ok(&AccessLogBody::from(ctx.store().await?.access_log(shop, &range).await?))
 }
 
 async fn hand_over(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {

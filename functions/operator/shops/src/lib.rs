@@ -1,12 +1,12 @@
 //! For operators: who is asking, where a shop stands, what was done to its data and who read it, and its end when its merchant
 //! asks for it in writing. Nothing about customers; a shop is named by its blinded name, which is looked up by its domain first.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use storeward_api::{EndingBody, LedgerBody};
 use storeward_core::access_review::{beginning, review};
-use storeward_core::data_map::Kind;
 use storeward_core::personal::Personal;
-use storeward_core::retention;
 use storeward_core::roles::{OperatorPermission, OperatorRole};
 use storeward_core::shop::{ShopDomain, ShopId, ShopState};
 use storeward_core::time::Timestamp;
@@ -36,13 +36,13 @@ pub const ROUTES: &[OperatorRoute] = &[
         needs: OperatorPermission::ViewShops,
         handle: |ctx, request| Box::pin(read(ctx, request)),
     },
+    // What a merchant's staff did and read, by pseudonym: its merchant reads in the access log who looked.
     OperatorRoute {
         key: "GET /operator/v1/shops/{shop}/ledger",
-        personal: false,
+        personal: true,
         needs: OperatorPermission::ViewLedger,
         handle: |ctx, request| Box::pin(ledger(ctx, request)),
     },
-    // What a merchant's staff did, by pseudonym: its merchant reads in the access log who looked.
     OperatorRoute {
         key: "GET /operator/v1/shops/{shop}/access-review",
         personal: true,
@@ -148,30 +148,18 @@ fn invalid_parameter(detail: &str) -> ApiError {
     Problem::new(ProblemKind::InvalidParameter, detail).into()
 }
 
-/// How far back the access log goes, and the ledger where nothing is said.
-fn oldest(now: Timestamp) -> Timestamp {
-    now - retention::bound(Kind::Access).unwrap_or_default()
-}
-
 /// Of all installations of the shop, those that were purged included: nothing else is left of them.
 async fn ledger(ctx: &Context, request: OperatorRequest) -> Result<ApiReply, ApiError> {
-    request.know(&["since", "until", "limit", "cursor"])?;
-    let (shop, now, before) = (request.shop()?, ctx.now(), request.parameter("cursor"));
-    if before.is_some_and(|cursor| !LogRange::is_cursor(cursor)) {
-        return Err(invalid_parameter("cursor: send the `next` of the page before, or begin without one"));
-    }
-    let range = LogRange {
-        since: request.time("since")?.unwrap_or_else(|| oldest(now)),
-        until: request.time("until")?.unwrap_or(now).min(now),
-        generation: None,
-        before,
-        limit: request.number("limit", 20, 100)?,
-    };
+    let (shop, now) = (request.shop()?, ctx.now());
+    let range = request.log_range(now, LogRange::oldest_access(now), Timestamp::default(), None)?;
     ApiReply::ok(&LedgerBody::from(ctx.store().await?.audit_trail(&shop, &range).await?))
 }
 
 /// How many entries of the log are asked for at once.
 const AT_ONCE: usize = 1000;
+
+/// What is left of the time for counting and answering.
+const REST: Duration = Duration::from_secs(5);
 
 /// The review of a month, this one where none is said. The months before it are held against it, as far as they are kept.
 async fn review_access(ctx: &Context, request: OperatorRequest) -> Result<ApiReply, ApiError> {
@@ -180,7 +168,8 @@ async fn review_access(ctx: &Context, request: OperatorRequest) -> Result<ApiRep
     let this = now.day();
     let month = request.parameter("month").or_else(|| this.get(..7)).unwrap_or_default();
     let began = beginning(month).ok_or_else(|| invalid_parameter("month: write it as 2026-11"))?;
-    if began < oldest(now) || began > now {
+    let oldest = LogRange::oldest_access(now);
+    if began < oldest || began > now {
         return Err(invalid_parameter(
             "month: choose one that began in the last 90 days; what was before is not kept",
         ));
@@ -189,7 +178,11 @@ async fn review_access(ctx: &Context, request: OperatorRequest) -> Result<ApiRep
     let (mut log, mut cursor) = (Vec::new(), None);
     loop {
         let before = cursor.as_deref();
-        let range = LogRange { since: oldest(now), until: now, generation: None, before, limit: AT_ONCE };
+        if ctx.now() + REST >= request.deadline {
+            let detail = "too much was read in this shop for one answer: review an export of the ledger's table with `review-access`";
+            return Err(Problem::new(ProblemKind::Unavailable, detail).into());
+        }
+        let range = LogRange { since: oldest, until: now, generation: None, before, limit: AT_ONCE };
         let page = store.access_log(&shop, &range).await?;
         log.extend(page.entries.into_iter().map(|entry| entry.for_review(shop.as_str())));
         cursor = page.next;
