@@ -158,6 +158,8 @@ pub fn review(log: &[Access], month: &str) -> Report {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::time::HOUR;
 
@@ -212,6 +214,23 @@ mod tests {
         let mut spread = times(30, &access("2026-11-03T10:00:00Z", "merchant a"));
         spread.extend(times(30, &access("2026-11-17T10:00:00Z", "merchant a")));
         assert_eq!(said(&spread), Vec::<String>::new());
+    }
+
+    proptest! {
+        #[test]
+        fn given_fifty_reads_on_whatever_days_of_a_week_then_they_are_the_reads_of_one_week(
+            // A week begins on a Thursday, as 1970 did.
+            days in prop::collection::vec(0..7_u32, 50),
+        ) {
+            let thursday = access("2026-11-12T00:00:00Z", "merchant a");
+            let log: Vec<Access> =
+                days.iter().map(|day| Access { at: thursday.at + DAY * *day, ..thursday.clone() }).collect();
+            prop_assert_eq!(said(&log), ["50 reads in a week, where 0 were usual"]);
+            // One of them a week later is of another week.
+            let mut later = log;
+            later[0].at = later[0].at + DAY * 7;
+            prop_assert_eq!(said(&later), Vec::<String>::new());
+        }
     }
 
     #[test]

@@ -126,6 +126,55 @@ fn spam_is_answered_only_where_a_rule_says_so_and_machines_never() {
 }
 
 #[test]
+fn a_reply_is_made_of_the_macro_that_a_rule_names_and_of_none_that_is_gone() {
+    let macros = [text("other", None), text("way", None), text("third", None)];
+    for named in ["way", "third", "gone"] {
+        let there = (named != "gone").then_some(named);
+        let draft = [rule("b", json!({}), json!([{"do": "draft", "macro": named}]))];
+        let send = [rule("b", json!({}), json!([{"do": "auto_send", "after_minutes": 5, "macro": named}]))];
+        for (rules, settings, sent) in
+            [(&draft, sending(), None), (&send, sending(), there), (&send, DeskSettings::default(), None)]
+        {
+            let plan = evaluate(rules, &settings, &macros, &facts(Intent::Shipping));
+            assert_eq!(plan.macro_id.as_deref(), there, "{rules:?}");
+            assert_eq!(plan.auto_send.map(|send| send.macro_id).as_deref(), sent, "{rules:?}");
+        }
+    }
+}
+
+#[test]
+fn a_mail_that_two_rules_ignore_is_said_to_be_ignored_by_the_first() {
+    let ignore = |id| rule(id, json!({}), json!([{"do": "ignore"}]));
+    let plan = plan(&[ignore("a"), ignore("b")], &facts(Intent::Question));
+    let said: Vec<(Option<&str>, Reason)> =
+        plan.why.iter().map(|why| (why.rule.as_deref(), why.reason)).collect();
+    assert_eq!(
+        said,
+        [(Some("a"), Reason::Matched), (Some("a"), Reason::Ignored), (Some("b"), Reason::Matched)]
+    );
+}
+
+#[test]
+fn each_reason_says_in_words_what_a_merchant_reads() {
+    for (reason, words) in [
+        (Reason::Matched, "it matched"),
+        (Reason::UnknownAction, "it has an action that this version does not know"),
+        (Reason::Automatic, "not answered: a machine"),
+        (Reason::Spam, "not answered: it is spam"),
+        (Reason::Ignored, "not answered: the rule"),
+        (Reason::DraftsOff, "not answered: drafts"),
+        (Reason::SendingOff, "not sent by itself: sending by rule is switched off"),
+        (Reason::NeverAutomatic, "not sent by itself: mails about this"),
+        (Reason::NoMacro, "not sent by itself: there is no macro"),
+        (Reason::Escalated, "not sent by itself: a person"),
+        (Reason::Commits, "not sent by itself: the text commits"),
+        (Reason::Review, "not sent by itself: the text did not pass"),
+    ] {
+        assert!(reason.words().starts_with(words), "{reason:?}");
+    }
+}
+
+#[test]
 fn the_first_rule_decides_labels_add_up_and_a_stop_ends_it() {
     let one = |id, actor, minutes: u32| {
         let then = json!([
@@ -194,6 +243,72 @@ fn each_condition_holds_or_not() {
 }
 
 #[test]
+fn a_mail_has_attachments_or_none_however_many() {
+    for (attachments, some) in [(0, false), (1, true), (7, true)] {
+        let facts = Facts { attachments, ..facts(Intent::Shipping) };
+        for wanted in [true, false] {
+            let when: Conditions = serde_json::from_value(json!({"attachments": wanted})).unwrap();
+            assert_eq!(when.hold(&facts, &sending()), wanted == some, "{attachments} attachments");
+        }
+    }
+}
+
+#[test]
+fn a_sender_is_an_address_a_domain_or_all_below_one() {
+    let [anna, below, other] = ["Anna@example.com", "anna@mail.example.com", "anna@notexample.com"];
+    for (pattern, who) in [
+        ("anna@example.com", &[anna][..]),
+        ("bert@example.com", &[]),
+        ("Example.COM", &[anna]),
+        ("*.example.com", &[anna, below]),
+        ("*.EXAMPLE.com", &[anna, below]),
+        ("*.mail.example.com", &[below]),
+        ("notexample.com", &[other]),
+    ] {
+        let when = json!({"sender": [pattern]});
+        assert_eq!(check(&[rule("b", when.clone(), json!([{"do": "draft"}]))], &[]), Ok(()), "{pattern}");
+        let when: Conditions = serde_json::from_value(when).unwrap();
+        for sender in [anna, below, other, "anna", "example.com", ""] {
+            let facts = Facts { sender: Personal::new(sender.to_owned()), ..facts(Intent::Shipping) };
+            assert_eq!(when.hold(&facts, &sending()), who.contains(&sender), "{pattern} {sender}");
+        }
+    }
+    let long = format!("{}.example.com", "x".repeat(LONGEST_WORD));
+    let odd =
+        ["", " ", "example", "*.com", "*.", "*example.com", ".example.com", "example.com.", "example..com"];
+    let odder = ["exa mple.com", "shop_1.example.com", "@example.com", "anna@", "an na@example.com", &long];
+    for pattern in odd.into_iter().chain(odder) {
+        let rules = [rule("b", json!({"sender": [pattern]}), json!([{"do": "draft"}]))];
+        assert_eq!(check(&rules, &[]), Err(RuleProblem::Sender(0)), "{pattern}");
+    }
+    for pattern in ["shop-1.example.com", "bücher.example", "*.shop.example.com"] {
+        let rules = [rule("b", json!({"sender": [pattern]}), json!([{"do": "draft"}]))];
+        assert_eq!(check(&rules, &[]), Ok(()), "{pattern}");
+    }
+}
+
+#[test]
+fn a_word_has_something_to_read_and_nothing_to_steer_by() {
+    for word in ["", " \t", "a\u{7}b", "line\nbreak", &"x".repeat(LONGEST_WORD + 1)] {
+        let draft = json!([{"do": "draft"}]);
+        for (when, then, problem) in [
+            (json!({"subject_contains": ["fine", word]}), draft.clone(), RuleProblem::Words(0)),
+            (json!({"text_contains": ["fine", word]}), draft, RuleProblem::Words(0)),
+            (json!({}), json!([{"do": "label", "label": word}]), RuleProblem::Label(0)),
+            (json!({}), json!([{"do": "assign", "actor": word}]), RuleProblem::Label(0)),
+        ] {
+            assert_eq!(check(&[rule("b", when, then)], &[]), Err(problem), "{word:?}");
+        }
+    }
+    // However it came to be stored, what cannot be read is in no mail.
+    let marks: Conditions = serde_json::from_value(json!({"text_contains": ["…"]})).unwrap();
+    let mut facts = facts(Intent::Shipping);
+    assert!(!marks.hold(&facts, &sending()));
+    facts.text = Personal::new(String::new());
+    assert!(!marks.hold(&facts, &sending()));
+}
+
+#[test]
 fn an_action_of_another_version_is_kept_and_does_nothing() {
     let stored = json!([
         {"do": "open_return", "days": 30}, {"do": "draft"}, {"do": "label"}, {"do": "escalate"}, 5,
@@ -244,6 +359,102 @@ fn rules_that_cannot_be_saved_are_refused_by_their_place() {
     }
     let many: Vec<Rule> = (0..=MOST_RULES).map(|n| rule(&n.to_string(), json!({}), draft.clone())).collect();
     assert_eq!(check(&many, &[]), Err(RuleProblem::TooMany));
+}
+
+#[test]
+fn given_rules_at_their_bounds_then_they_can_be_saved() {
+    let draft = json!([{"do": "draft"}]);
+    let one = |when: Value, then: Value| vec![rule("b", when, then)];
+    let called = |name: String| vec![Rule { name, ..rule("b", json!({}), draft.clone()) }];
+    let longest = "x".repeat(LONGEST_WORD);
+    for (rules, problem) in [
+        ((0..MOST_RULES).map(|n| rule(&n.to_string(), json!({}), draft.clone())).collect(), None),
+        (called("x".repeat(LONGEST_NAME)), None),
+        (called("x".repeat(LONGEST_NAME + 1)), Some(RuleProblem::Name(0))),
+        (one(json!({"min_confidence": 5, "max_confidence": 5}), draft.clone()), None),
+        (one(json!({"sender": vec!["example.com"; MOST_WORDS]}), draft.clone()), None),
+        (
+            one(json!({"sender": vec!["example.com"; MOST_WORDS + 1]}), draft.clone()),
+            Some(RuleProblem::Sender(0)),
+        ),
+        (one(json!({"text_contains": vec![longest.clone(); MOST_WORDS]}), draft.clone()), None),
+        (one(json!({}), json!(vec![json!({"do": "draft"}); MOST_ACTIONS])), None),
+        (one(json!({}), json!([{"do": "auto_send", "after_minutes": DELAY_MINUTES.start()}])), None),
+        (one(json!({}), json!([{"do": "auto_send", "after_minutes": DELAY_MINUTES.end()}])), None),
+        (
+            one(json!({}), json!([{"do": "label", "label": longest}, {"do": "assign", "actor": longest}])),
+            None,
+        ),
+    ] {
+        assert_eq!(check(&rules, &[]).err(), problem, "{rules:?}");
+    }
+}
+
+#[test]
+fn given_a_rule_that_names_a_macro_then_it_can_be_saved_only_beside_it() {
+    for action in [
+        json!({"do": "draft", "macro": "way"}),
+        json!({"do": "auto_send", "after_minutes": 5, "macro": "way"}),
+    ] {
+        let rules = [rule("b", json!({}), json!([action]))];
+        for (macros, expected) in [
+            (vec![], Err(RuleProblem::Macro(0))),
+            (vec![text("other", None)], Err(RuleProblem::Macro(0))),
+            (vec![text("way", None)], Ok(())),
+            (vec![text("other", None), text("way", None)], Ok(())),
+        ] {
+            assert_eq!(check(&rules, &macros), expected, "{rules:?} beside {macros:?}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_saved_is_said_with_its_place_its_field_and_what_to_write() {
+    for (problem, words) in [
+        (RuleProblem::TooMany, "rules: keep at most 100"),
+        (RuleProblem::Id(3), "rules[3].id: write 1 to 40 small letters"),
+        (RuleProblem::TakenId(3), "rules[3].id: another rule has it"),
+        (RuleProblem::Name(3), "rules[3].name: write 1 to 120 characters"),
+        (RuleProblem::Condition(3), "rules[3].when: a condition is not known"),
+        (RuleProblem::Confidence(3), "rules[3].when: let max_confidence"),
+        (RuleProblem::Sender(3), "rules[3].when.sender: give up to 50 addresses"),
+        (RuleProblem::Words(3), "rules[3].when: give up to 50 words of 1 to 200"),
+        (RuleProblem::Actions(3), "rules[3].then: give 1 to 20 actions"),
+        (RuleProblem::Action(3), "rules[3].then: an action is not known"),
+        (RuleProblem::Delay(3), "rules[3].then: let after_minutes be 1 to 10080"),
+        (RuleProblem::Macro(3), "rules[3].then: there is no macro with this id"),
+        (RuleProblem::Label(3), "rules[3].then: a label or an actor has 1 to 200"),
+    ] {
+        assert!(problem.to_string().starts_with(words), "{problem}");
+    }
+}
+
+#[test]
+fn only_a_rule_that_counts_and_asks_how_orders_are_has_them_asked_for() {
+    let draft = json!([{"do": "draft"}]);
+    for (when, expected) in [
+        (json!({}), false),
+        (json!({"intent": ["shipping"], "attachments": true}), false),
+        (json!({"order_state": ["fulfilled"]}), true),
+        (json!({"returning_customer": false}), true),
+        (json!({"order_state": ["none"], "returning_customer": true}), true),
+    ] {
+        let asks = rule("asks", when.clone(), draft.clone());
+        assert_eq!(asks.asks_for_orders(), expected, "{when}");
+        assert!(!Rule { enabled: false, ..asks }.asks_for_orders(), "{when}, switched off");
+    }
+}
+
+#[test]
+fn a_rule_sends_when_one_of_its_actions_does() {
+    for (then, expected) in [
+        (json!([{"do": "draft"}, {"do": "label", "label": "seen"}]), false),
+        (json!([{"do": "auto_send", "after_minutes": 5}]), true),
+        (json!([{"do": "escalate"}, {"do": "auto_send", "after_minutes": 5, "macro": "way"}]), true),
+        (json!([{"do": "auto_send"}]), false),
+    ] {
+        assert_eq!(rule("b", json!({}), then.clone()).sends(), expected, "{then}");
+    }
 }
 
 #[test]
