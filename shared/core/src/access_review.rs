@@ -73,7 +73,9 @@ fn median(numbers: &mut [u64]) -> u64 {
 #[must_use]
 pub fn findings(log: &[Access], month: &str) -> Vec<Finding> {
     let mut of: BTreeMap<(&str, &str), Vec<&Access>> = BTreeMap::new();
-    for access in log {
+    // What came after the month was usual for nobody in it.
+    let until = |access: &&Access| access.at.day().get(..month.len()).is_some_and(|of| of <= month);
+    for access in log.iter().filter(until) {
         of.entry((&access.shop, &access.who)).or_default().push(access);
     }
     let mut findings = Vec::new();
@@ -214,6 +216,13 @@ mod tests {
         let mut spread = times(30, &access("2026-11-03T10:00:00Z", "merchant a"));
         spread.extend(times(30, &access("2026-11-17T10:00:00Z", "merchant a")));
         assert_eq!(said(&spread), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_came_after_the_month_is_not_what_was_usual_before_it() {
+        let mut log = times(100, &access("2026-11-10T10:00:00Z", "merchant a"));
+        log.extend(times(100, &access("2026-12-01T10:00:00Z", "merchant a")));
+        assert_eq!(said(&log), ["100 reads in a week, where 0 were usual"]);
     }
 
     proptest! {

@@ -1035,7 +1035,7 @@ mod tests {
         for row in Kind::ALL.map(Kind::row) {
             // Evidence names who did it, and nobody else.
             if row.retention == Retention::Permanent && !row.categories.is_empty() {
-                let evidence = (LegalBasis::LegalObligation, &[Pseudonym][..]);
+                let evidence = (LegalBasis::LegalObligation, &[Category::Pseudonym][..]);
                 assert_eq!((row.legal_basis, row.categories), evidence, "{:?}", row.kind);
             }
             let about_customers = row.categories.iter().any(|category| {

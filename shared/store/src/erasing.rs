@@ -428,12 +428,11 @@ impl SubjectRow {
 fn spread<T>(all: Vec<T>, bucket: impl Fn(&T) -> u8) -> Vec<T> {
     let mut turns: BTreeMap<u8, usize> = BTreeMap::new();
     let in_turn = all.into_iter().map(|of| {
-        let bucket = bucket(&of);
-        let turn = turns.entry(bucket).or_default();
+        let turn = turns.entry(bucket(&of)).or_default();
         *turn += 1;
-        ((*turn, bucket), of)
+        (*turn, of)
     });
-    let mut all: Vec<((usize, u8), T)> = in_turn.collect();
+    let mut all: Vec<(usize, T)> = in_turn.collect();
     all.sort_by_key(|(turn, _)| *turn);
     all.into_iter().map(|(_, of)| of).collect()
 }

@@ -8,6 +8,7 @@ use storeward_core::rights::LINK_LIFETIME;
 use storeward_core::time::MINUTE;
 
 use super::Claims;
+use super::erasure::receipt_counts;
 use super::letters::{ACCOUNT, BROKEN_ORDER, LATEST_ORDER, Letter, PHONE, WRITER};
 use super::mailbox::{MAILBOX, listed};
 use super::orders::{list, text, yes_no};
@@ -210,14 +211,7 @@ pub(super) async fn erase(stage: &mut Stage, claims: &mut Claims) -> Result<(), 
 
 pub(super) async fn stays_away(stage: &mut Stage, claims: &mut Claims) -> Result<(), Trouble> {
     stage.pass(Duration::from_mins(15)).await?;
-    let receipt = stage.ledger(SHOP, "subject-erasure-verified").await?.unwrap_or_default();
-    claims.that(
-        "the receipt counts",
-        r#"{"case":0,"draft":2,"mail":4,"order":2,"thread":2}"#,
-        &receipt["counts"],
-    );
-    let verified = text(&receipt["verified"]);
-    claims.holds("it says how it was checked", receipt["verified"].is_string(), "a sentence", verified);
+    receipt_counts(stage, claims, r#"{"case":0,"draft":2,"mail":4,"order":2,"thread":2}"#).await?;
     // In the spam folder it changes the mailbox, and nobody is told.
     let _id = stage.google().deliver_as(MAILBOX, ADVERTISEMENT.raw(), &["SPAM"]);
     stage.google().forget_history(MAILBOX);
