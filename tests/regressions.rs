@@ -6,11 +6,12 @@ use std::time::Duration;
 use serde_json::json;
 use storeward_core::guard::Decision;
 use storeward_core::shop::ShopState;
-use storeward_core::time::{Clock, HOUR, MINUTE};
+use storeward_core::time::{Clock, DAY, HOUR, MINUTE};
 use storeward_store::PurgeReport;
 
 use crate::bench::{Bench, batch, delivery, order, sample, sample_body};
 use crate::restoring::{TABLES, restore, snapshot};
+use crate::rights::only;
 use crate::support::connector::Outcome;
 use crate::support::faults::{Fault, FaultPlan};
 
@@ -123,6 +124,51 @@ async fn an_erasure_that_ends_anywhere_leaves_no_row_under_what_the_request_did_
         // Then the next one leaves nothing by which anyone finds what is gone.
         app.invoke("jobs/redact-subject", batch(&messages)).await.unwrap();
         assert_eq!(left(), [0; 4], "died at {at}: {:?}", bench.items("subject"));
+        if ended != Outcome::Crashed {
+            break;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_names_an_order_is_found_in_its_case_when_the_order_has_come_to_its_own_end() {
+    // Given a case whose orders are gone: it is kept for longer.
+    let bench = Bench::new().await;
+    let app = bench.app();
+    let installation = app.install().await;
+    for id in 1..=2 {
+        app.order(&format!("w{id}"), &order(id, u32::try_from(id).unwrap())).await;
+        bench.drain(&app).await;
+    }
+    bench.advance(DAY * 61).await;
+    assert!(bench.items("order").is_empty() && bench.items("case")[0].get("sealed").is_some());
+    // When someone who is known by the number of one of them alone asks what is stored.
+    let mut access = sample_body("webhooks/customers-data-request/by-id");
+    access["customer"] = json!({ "id": 4_711, "email": "nobody@example.com" });
+    access["orders_requested"] = json!([2]);
+    app.post("webhooks/customers-data-request", delivery("customers/data_request", "access", &access)).await;
+    bench.drain(&app).await;
+    // Then the case is in the export.
+    let reference = only(&bench, "export");
+    let export = app.store().await.export(&installation, &reference).await.unwrap().unwrap();
+    let document = export.document().expose().to_string();
+    assert!(document.contains("\"#2\"") && !document.contains("\"#1\""), "{document}");
+    // And when they are to be erased and the job dies at one of its requests, then the next one leaves nothing of the case.
+    let mut request = sample_body("webhooks/customers-redact/by-id");
+    request["customer"] = access["customer"].clone();
+    request["orders_to_redact"] = json!([2]);
+    app.post("webhooks/customers-redact", delivery("customers/redact", "redact", &request)).await;
+    let before = snapshot(&bench);
+    let messages = bench.receive("storeward-development-redact-subject").await;
+    for at in 0.. {
+        restore(&bench, &before, &TABLES);
+        let dying = bench.app_through(bench.transport(), FaultPlan::none().at(at, Fault::CrashAfter));
+        let job = dying.invoke("jobs/redact-subject", batch(&messages));
+        let ended = dying.connector.run(job).await;
+        app.invoke("jobs/redact-subject", batch(&messages)).await.unwrap();
+        let phases: Vec<_> = bench.items("case").into_iter().map(|case| case["phase"]["S"].clone()).collect();
+        assert_eq!(phases, ["anonymised"], "died at {at}");
+        assert_eq!(bench.items("subject"), Vec::<serde_json::Value>::new(), "died at {at}");
         if ended != Outcome::Crashed {
             break;
         }

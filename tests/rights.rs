@@ -13,7 +13,7 @@ use storeward_store::{ExportState, Installation, RecordRef, What};
 use crate::bench::{App, Bench, delivery, order, sample, sample_body};
 
 /// The only record of a kind that is no part of another.
-fn only(bench: &Bench, kind: &str) -> RecordRef {
+pub(crate) fn only(bench: &Bench, kind: &str) -> RecordRef {
     let items: Vec<Value> =
         bench.items(kind).into_iter().filter(|item| item["phase"]["S"] != "part").collect();
     assert_eq!(items.len(), 1, "{kind}: {items:?}");

@@ -587,7 +587,7 @@ impl Kind {
             Self::Subject => Row {
                 kind: self,
                 table: Table::Data,
-                holds: "blinded e-mail, phone or customer number, and the record it leads to",
+                holds: "blinded e-mail, phone, customer or order number, and the record it leads to",
                 purpose: Purpose::Rights,
                 legal_basis: LegalBasis::LegalObligation,
                 categories: &[Pseudonym],

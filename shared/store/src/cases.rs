@@ -11,6 +11,7 @@ use storeward_core::instructions::Activity;
 use storeward_core::matching::{Explanation, RULE_VERSION, Reason};
 use storeward_core::order::Order;
 use storeward_core::personal::Personal;
+use storeward_core::shop::Tenant;
 use storeward_core::time::Timestamp;
 
 use crate::case_list::{end_of_day, index_row};
@@ -27,8 +28,8 @@ use crate::tenants::Installation;
 /// so a cluster would have to grow this often within one attempt each to exhaust it.
 const ATTEMPTS: usize = 12;
 
-/// How many orders one transaction takes in: each is its record and its subject rows.
-const JOIN_AT_ONCE: usize = 8;
+/// How many orders one transaction takes in: each is its record, its subject rows and its row in the case.
+const JOIN_AT_ONCE: usize = 7;
 
 /// How many members a case lists. A cluster larger than this is one person or program ordering over and over; the
 /// rest is counted.
@@ -373,8 +374,14 @@ impl Member {
         self.rows = rows.map(|row| shorten(&installation.tenant, row)).collect();
     }
 
+    /// The rows by which the order's people are found.
     pub(crate) fn row_keys(&self, installation: &Installation) -> Vec<Key> {
         self.rows.iter().filter_map(|row| lengthen(&installation.tenant, row)).collect()
+    }
+
+    /// The row by which the case is found that lists the order.
+    pub(crate) fn own_row(&self, tenant: &Tenant) -> Key {
+        keyspace::member_row(tenant, &self.order)
     }
 }
 
@@ -446,6 +453,20 @@ impl Store {
     /// A case; where it was merged into another, that other one.
     pub async fn case(&self, installation: &Installation, reference: &RecordRef) -> Result<Option<Case>> {
         Ok(self.resolve_cases(installation, BTreeSet::from([reference.clone()])).await?.pop())
+    }
+
+    /// The rows that lead to the cases of orders which were named by their numbers and are not among `found`: an order
+    /// comes to its own end before its case.
+    pub(crate) async fn member_rows(
+        &self,
+        installation: &Installation,
+        named: &[RecordRef],
+        found: &[OrderRecord],
+    ) -> Result<Vec<Stored>> {
+        let found: BTreeSet<&RecordRef> = found.iter().map(|record| &record.reference).collect();
+        let gone = named.iter().filter(|of| of.kind() == Kind::Order && !found.contains(of));
+        let keys: Vec<Key> = gone.map(|of| keyspace::member_row(&installation.tenant, of)).collect();
+        self.batch_get(Table::Data, &keys, Expired::Too).await
     }
 
     /// Every case of a shop that stands for itself, the latest first. For a shop's own list and for checks: it
@@ -567,7 +588,7 @@ impl Store {
             target.size += 1;
             if target.listed() < LISTED {
                 target.members.push(Member::new(installation, record, why.map(|(_, why)| why)));
-                actions.extend(self.case_rows(record, &target));
+                actions.extend(self.case_rows(&installation.tenant, record, &target));
             }
             actions.push(Action::Update {
                 key: keyspace::record(&installation.tenant, &record.reference),
@@ -621,12 +642,12 @@ impl Store {
     }
 
     /// A member's subject rows live as long as the order or the case from now on, whichever is longer, and lead to both:
-    /// either can outlive the other, and the person must be found in it.
-    fn case_rows(&self, record: &OrderRecord, case: &Case) -> Vec<Action> {
+    /// either can outlive the other, and the person must be found in it. One more is for who names the order's number.
+    fn case_rows(&self, tenant: &Tenant, record: &OrderRecord, case: &Case) -> Vec<Action> {
         let store = self;
-        let subjects = record.rows.iter().filter(|row| row.kind == Kind::Subject);
-        let rows = subjects.map(|row| {
-            let item = Item::new(row.clone())
+        let subjects = record.rows.iter().filter(|row| row.kind == Kind::Subject).cloned();
+        let rows = subjects.chain([keyspace::member_row(tenant, &record.reference)]).map(|row| {
+            let item = Item::new(row)
                 .set("case_id", text(case.reference.to_string()))
                 .expiring_with(Kind::Order, record.order.created_at.min(store.now()))
                 .and_with(Kind::Case, case.opened_at);

@@ -179,7 +179,7 @@ impl Store {
     /// Reads what a page leads to, takes it out of its cases and deletes its matching rows: what leads to something goes
     /// after it.
     async fn look_through(&self, installation: &Installation, target: &Target, page: Page) -> Result<Looked> {
-        let Page { rows, named } = page;
+        let Page { mut rows, named } = page;
         let of_kind = |kind: Kind| {
             let led = rows.iter().map(|row| &row.reference).chain(&named);
             led.filter(move |of| of.kind() == kind).cloned().collect::<BTreeSet<_>>()
@@ -187,6 +187,9 @@ impl Store {
         let references: Vec<RecordRef> = of_kind(Kind::Order).into_iter().collect();
         let threads = of_kind(Kind::Thread);
         let mut orders = self.orders_and(installation, &references, Expired::Too).await?;
+        for row in self.member_rows(installation, &named, &orders).await? {
+            rows.push(SubjectRow::read(&row)?);
+        }
         let mut kept: BTreeSet<RecordRef> = orders
             .iter()
             .filter(|record| record.order.created_at > target.received_at)
@@ -308,7 +311,14 @@ impl Store {
         let tenant = &installation.tenant;
         let unlisted = orders.iter().filter(|record| record.case.as_ref() == Some(&case.reference));
         let unlisted = unlisted.filter(|record| !erased.contains(&record.reference)).count();
-        case.members.retain(|member| !erased.contains(&member.order));
+        let (gone, members): (Vec<Member>, Vec<Member>) =
+            std::mem::take(&mut case.members).into_iter().partition(|member| erased.contains(&member.order));
+        case.members = members;
+        // An order that came to its own end leaves the rows that others are found by to its case. It is found again by the
+        // person's own rows, or by its number.
+        let ended = gone.iter().filter(|member| orders.iter().all(|record| record.reference != member.order));
+        let others = ended.flat_map(|member| member.row_keys(installation));
+        self.delete_all(others.filter(|row| !target.leads_to(row)).collect(), BATCHES_AT_ONCE).await?;
         let left = case.size.saturating_sub((erased.len() + unlisted) as u64).max(case.members.len() as u64);
         let ends = left < 2 || case.members.is_empty();
         let mut actions = Vec::new();
@@ -328,6 +338,7 @@ impl Store {
             case.settle();
             actions.push(case.put(self, installation)?);
         }
+        actions.extend(gone.iter().map(|member| Action::delete(member.own_row(tenant))));
         actions.push(count(tenant, target, case.reference.bucket(), &[(Kind::Case, u64::from(ends))]));
         // What is anonymised gets a new name: a purge must not have passed that one already.
         actions.push(purge::not_begun(tenant));
@@ -336,14 +347,15 @@ impl Store {
 
     /// An order whose case ends: it is in no case, and its rows live as long as it does.
     pub(crate) async fn release(&self, installation: &Installation, member: &Member) -> Result<Vec<Action>> {
-        let rows = member.row_keys(installation);
+        let rows = member.row_keys(installation).into_iter();
+        let own = Action::delete(member.own_row(&installation.tenant));
         let Some(record) = self.any_order(installation, &member.order).await? else {
-            return Ok(rows.into_iter().map(Action::delete).collect());
+            return Ok(rows.map(Action::delete).chain([own]).collect());
         };
         let from = record.order.created_at.min(self.now());
         let mut actions: Vec<Action> = rows
-            .into_iter()
             .map(|row| Action::put(Item::new(row).expiring_with(Kind::Order, from).not_after(record.ends)))
+            .chain([own])
             .collect();
         actions.push(Action::Update {
             key: keyspace::record(&installation.tenant, &member.order),

@@ -304,8 +304,9 @@ impl Store {
             .iter()
             .map(|identifier| keyspace::subject_partition(tenant, keys, identifier))
             .collect();
-        let mut named: BTreeSet<RecordRef> =
+        let asked_for: Vec<RecordRef> =
             wanted.orders.iter().map(|id| keyspace::order_ref(keys, *id.expose())).collect();
+        let mut named: BTreeSet<RecordRef> = asked_for.iter().cloned().collect();
         let mut case_references = BTreeSet::new();
         let (mut exceptions, mut asked) = (BTreeSet::new(), BTreeSet::new());
         let mut threads = BTreeSet::new();
@@ -330,6 +331,10 @@ impl Store {
         let named: Vec<RecordRef> = named.into_iter().collect();
         let orders = self.orders_and(installation, &named, Expired::Gone).await?;
         case_references.extend(orders.iter().filter_map(|order| order.case.clone()));
+        for row in self.member_rows(installation, &asked_for, &orders).await? {
+            let case = row.optional_text("case_id").map(str::parse).transpose();
+            case_references.extend(case.map_err(|_| StoreError::Corrupt("a subject row"))?);
+        }
         let mut records = Vec::new();
         for kind in Kind::ALL.into_iter().filter(|kind| kind.row().exported) {
             match kind {

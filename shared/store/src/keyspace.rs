@@ -279,6 +279,12 @@ pub(crate) fn subject_row(partition: String, record: &RecordRef) -> Key {
     Key { kind: Kind::Subject, pk: partition, sk: record.to_string() }
 }
 
+/// The row by which a case is found that lists an order, when the order has come to its own end before the case. Its
+/// partition is named as the order is, by a keyed hash of the number.
+pub(crate) fn member_row(tenant: &Tenant, order: &RecordRef) -> Key {
+    subject_row(format!("{tenant}#subject#{SUBJECT_VERSION}#order#{}", order.id), order)
+}
+
 /// The tombstone of an identifier.
 pub(crate) fn subject_tombstone(tenant: &Tenant, keys: &TenantKeys, identifier: &Identifier) -> Key {
     tombstone(tenant, keys, identifier.kind.name(), identifier.value.expose())

@@ -205,8 +205,11 @@ impl Store {
             Kind::Order => Self::read_order(installation, item)?.rows,
             Kind::Case => {
                 let case = Self::read_case(installation, item)?.whole();
-                let rows = case.members.iter().flat_map(|member| member.row_keys(installation));
-                rows.chain(case.index_key(&installation.tenant)).collect()
+                let tenant = &installation.tenant;
+                let rows = case.members.iter().flat_map(|member| {
+                    member.row_keys(installation).into_iter().chain([member.own_row(tenant)])
+                });
+                rows.chain(case.index_key(tenant)).collect()
             }
             Kind::Exception => exceptions::keys_of(installation, item)?,
             Kind::Request => requests::read(item)?.keys(&installation.tenant),
