@@ -35,7 +35,7 @@ use tally::Tally;
 use world::World;
 
 /// How many histories a normal test run plays.
-const HISTORIES: u64 = 1000;
+const HISTORIES: u64 = 2000;
 /// How many histories are played at most until a sabotage must have been found out.
 const UNTIL_FOUND: usize = 60;
 /// How often a failing history is played again to make it shorter.

@@ -55,7 +55,9 @@ impl World {
     async fn come_to_rest(&mut self) {
         for _ in 0..8 {
             let queues = self.bench.cloud.sqs().queues().await.unwrap();
-            for dead_letters in queues.iter().filter_map(|queue| queue.dead_letters_to.as_ref()) {
+            let holds = |name: &String| queues.iter().any(|queue| queue.name == *name && queue.total() > 0);
+            let dead_letters = queues.iter().filter_map(|queue| queue.dead_letters_to.as_ref());
+            for dead_letters in dead_letters.filter(|name| holds(name)) {
                 self.bench.cloud.sqs().replay(dead_letters).await.unwrap();
             }
             self.notify().await;
@@ -71,8 +73,9 @@ impl World {
     pub(super) async fn hour(&self) {
         self.bench.advance(HOUR).await;
         self.bench.fire_schedules().await;
-        self.skip_quiet_hours().await;
-        self.clean.invoke("schedules/sweep-due", sample("schedules/sweep-due/hourly")).await.unwrap();
+        if self.sweep_is_due().await {
+            self.clean.invoke("schedules/sweep-due", sample("schedules/sweep-due/hourly")).await.unwrap();
+        }
         let choices = std::cell::Cell::new(self.tally.requests as u64);
         let invoke = |function: String, event: Value| {
             let choices = choices.replace(choices.get() + 1000);

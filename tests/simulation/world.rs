@@ -65,7 +65,7 @@ pub(super) struct World {
     apps: Vec<App>,
     pub(super) clean: App,
     pub(super) rates: Rates,
-    /// Whether sweeps read hours in which nothing is due, too: most of what a history would ask for.
+    /// Whether sweeps run and read hours in which nothing is due, too: most of what a history would ask for.
     sweeps_all: bool,
     /// Whether the merchants use the API.
     pub(super) merchant_acts: bool,
@@ -299,10 +299,9 @@ impl World {
         self.burst(tasks).await;
     }
 
-    pub(super) async fn skip_quiet_hours(&self) {
-        if !self.sweeps_all {
-            self.bench.skip_quiet_hours(&self.clean).await;
-        }
+    /// Whether the hourly sweep has anything to do, or is run anyway.
+    pub(super) async fn sweep_is_due(&self) -> bool {
+        self.sweeps_all || self.bench.skip_quiet_hours(&self.clean).await
     }
 
     /// A few hours go by, with schedules, sweeps and faults.
@@ -312,9 +311,11 @@ impl World {
         for _ in 0..hours {
             self.bench.advance(HOUR).await;
             self.bench.fire_schedules().await;
-            self.skip_quiet_hours().await;
-            let mut tasks = vec![Task::Sweep];
-            for _ in 1..AT_ONCE {
+            let mut tasks = Vec::new();
+            if self.sweep_is_due().await {
+                tasks.push(Task::Sweep);
+            }
+            for _ in tasks.len()..AT_ONCE {
                 tasks.extend(self.batch().await);
             }
             self.burst(tasks).await;

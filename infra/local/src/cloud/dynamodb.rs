@@ -177,13 +177,18 @@ impl EmbeddedDynamoDb {
         let mut items = Vec::new();
         let mut request = serde_json::json!({ "TableName": table, "ConsistentRead": true });
         loop {
-            let page = serde_json::to_value(self.database.scan(serde_json::from_value(request.clone())?)?)?;
-            items.extend(page.get("Items").and_then(Value::as_array).into_iter().flatten().map(in_order));
-            match page.get("LastEvaluatedKey") {
-                Some(key) => request["ExclusiveStartKey"] = key.clone(),
+            let mut page =
+                serde_json::to_value(self.database.scan(serde_json::from_value(request.clone())?)?)?;
+            if let Some(found) = page.get_mut("Items").and_then(Value::as_array_mut) {
+                items.append(found);
+            }
+            match page.get_mut("LastEvaluatedKey") {
+                Some(key) => request["ExclusiveStartKey"] = key.take(),
                 None => break,
             }
         }
+        // The database keeps an item's attributes in no order of their own.
+        items.iter_mut().for_each(Value::sort_all_objects);
         items.sort_by_cached_key(sort_key);
         Ok(items)
     }
@@ -316,24 +321,12 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0_u32, |crc, byte| TABLE[usize::from(crc.to_le_bytes()[0] ^ byte)] ^ (crc >> 8))
 }
 
-/// The same JSON with the members of every object in order, whatever order the parser keeps them in.
-fn in_order(value: &Value) -> Value {
-    match value {
-        Value::Object(members) => {
-            let mut members: Vec<_> =
-                members.iter().map(|(name, value)| (name.clone(), in_order(value))).collect();
-            members.sort_by(|a, b| a.0.cmp(&b.0));
-            Value::Object(members.into_iter().collect())
-        }
-        Value::Array(values) => Value::Array(values.iter().map(in_order).collect()),
-        other => other.clone(),
+/// What items of a dump are ordered by: partition key and sort key, or all of it where a table's keys have other names.
+fn sort_key(item: &Value) -> (String, String) {
+    match (item.get("pk"), item.get("sk")) {
+        (Some(partition), Some(sort)) => (partition.to_string(), sort.to_string()),
+        _ => (item.to_string(), String::new()),
     }
-}
-
-/// What items of a dump are ordered by: partition key, sort key, and all of it where a table's keys have other names.
-fn sort_key(item: &Value) -> (String, String, String) {
-    let key = |name: &str| item.get(name).map(Value::to_string).unwrap_or_default();
-    (key("pk"), key("sk"), item.to_string())
 }
 
 /// A directory of our own in the temporary directory, gone when dropped.

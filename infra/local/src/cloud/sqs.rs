@@ -248,11 +248,17 @@ impl Sqs {
     /// All queues with their counts, by name.
     pub async fn queues(&self) -> Result<Vec<QueueState>, SqsFault> {
         let listed = self.ask("ListQueues", &json!({})).await?;
+        let names = [
+            "QueueArn",
+            "RedrivePolicy",
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        ];
         let mut queues = Vec::new();
         for url in strings(&listed["QueueUrls"]) {
-            let answer = self
-                .ask("GetQueueAttributes", &json!({ "QueueUrl": url, "AttributeNames": ["All"] }))
-                .await?;
+            let answer =
+                self.ask("GetQueueAttributes", &json!({ "QueueUrl": url, "AttributeNames": names })).await?;
             let attributes = &answer["Attributes"];
             let count =
                 |name: &str| attributes[name].as_str().and_then(|text| text.parse().ok()).unwrap_or(0);
