@@ -35,7 +35,7 @@ pub(super) fn tables(dump: &BTreeMap<String, Vec<Value>>, tenants: &[&Tenant], n
     let items: Vec<&Value> = dump.values().flatten().collect();
     let keys = Keys::of(&items);
     let erased = under_erasure(&items);
-    let names: Vec<String> = tenants.iter().map(|tenant| tenant.to_string()).collect();
+    let installations: Vec<String> = tenants.iter().map(ToString::to_string).collect();
     let shops: BTreeSet<&str> = tenants.iter().map(|tenant| tenant.shop.as_str()).collect();
     for item in items.iter().filter(|item| item["kind"]["S"] != "ledger") {
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == text(item, "kind"));
@@ -43,7 +43,7 @@ pub(super) fn tables(dump: &BTreeMap<String, Vec<Value>>, tenants: &[&Tenant], n
         ends_in_time(kind, item, now);
         let whole = item.to_string();
         nothing_personal(&whole);
-        let named = names.iter().filter(|name| whole.contains(*name)).count();
+        let named = installations.iter().filter(|name| whole.contains(*name)).count();
         let shops = shops.iter().filter(|shop| whole.contains(**shop)).count();
         assert!(named <= 1 && shops <= 1, "an item of two tenants: {item}");
         leads_somewhere(kind, item, &keys, &erased);

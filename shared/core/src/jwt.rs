@@ -244,6 +244,7 @@ impl KnownKeys {
 /// Tokens and keys for tests, signed with keys that anyone can read.
 #[cfg(test)]
 pub(crate) mod testing {
+    use proptest::prelude::*;
     use ring::rand::SystemRandom;
     use ring::signature::{
         ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
@@ -308,6 +309,16 @@ pub(crate) mod testing {
             }
         }
         claims
+    }
+
+    /// A token with one character changed.
+    pub(crate) fn altered(token: String) -> impl Strategy<Value = String> {
+        let place = (any::<prop::sample::Index>(), "[A-Za-z0-9._-]");
+        place.prop_filter_map("the character that was there", move |(at, to)| {
+            let at = at.index(token.len());
+            let altered = format!("{}{to}{}", &token[..at], &token[at + 1..]);
+            (altered != token).then_some(altered)
+        })
     }
 
     pub(crate) fn sign(header: &Value, claims: &str) -> String {

@@ -205,7 +205,7 @@ mod tests {
 
     use super::*;
     use crate::jwt::key_named;
-    use crate::jwt::testing::{changed, encode, header, keys, modulus, published, sign};
+    use crate::jwt::testing::{altered, changed, encode, header, keys, modulus, published, sign};
     use crate::time::MINUTE;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -417,14 +417,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn a_token_with_any_character_changed_is_refused(
-            at in any::<prop::sample::Index>(),
-            to in "[A-Za-z0-9._-]",
-        ) {
-            let token = with(&json!({}));
-            let at = at.index(token.len());
-            prop_assume!(token[at..=at] != to);
-            let altered = format!("{}{to}{}", &token[..at], &token[at + 1..]);
+        fn a_token_with_any_character_changed_is_refused(altered in altered(with(&json!({})))) {
             prop_assert!(verify(&altered).is_err());
         }
 

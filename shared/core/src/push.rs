@@ -263,7 +263,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::jwt::testing::{changed, encode, header, keys, modulus, sign};
+    use crate::jwt::testing::{altered, changed, encode, header, keys, modulus, sign};
 
     const NOW: Timestamp = Timestamp(1_795_348_800_000);
     const AUDIENCE: &str = "https://gmail-push.example.com/";
@@ -442,14 +442,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn a_token_with_any_character_changed_is_refused(
-            at in any::<prop::sample::Index>(),
-            to in "[A-Za-z0-9._-]",
-        ) {
-            let token = with(&json!({}));
-            let at = at.index(token.len());
-            prop_assume!(token[at..=at] != to);
-            let altered = format!("{}{to}{}", &token[..at], &token[at + 1..]);
+        fn a_token_with_any_character_changed_is_refused(altered in altered(with(&json!({})))) {
             prop_assert!(verify(&altered).is_err());
         }
 

@@ -314,11 +314,7 @@ impl Store {
         let (gone, members): (Vec<Member>, Vec<Member>) =
             std::mem::take(&mut case.members).into_iter().partition(|member| erased.contains(&member.order));
         case.members = members;
-        // An order that came to its own end leaves the rows that others are found by to its case. It is found again by the
-        // person's own rows, or by its number.
-        let ended = gone.iter().filter(|member| orders.iter().all(|record| record.reference != member.order));
-        let others = ended.flat_map(|member| member.row_keys(installation));
-        self.delete_all(others.filter(|row| !target.leads_to(row)).collect(), BATCHES_AT_ONCE).await?;
+        self.delete_rows_of_ended(installation, target, &gone, orders).await?;
         let left = case.size.saturating_sub((erased.len() + unlisted) as u64).max(case.members.len() as u64);
         let ends = left < 2 || case.members.is_empty();
         let mut actions = Vec::new();
@@ -343,6 +339,24 @@ impl Store {
         // What is anonymised gets a new name: a purge must not have passed that one already.
         actions.push(purge::not_begun(tenant));
         Ok(self.transact_unrecorded(Unrecorded::Step, actions).await?.is_ok())
+    }
+
+    /// An order that came to its own end left to its case the rows under identifiers that are not erased: nobody else knows
+    /// them any more. It is found again, if this ends in between, by the person's own rows or by its number.
+    async fn delete_rows_of_ended(
+        &self,
+        installation: &Installation,
+        target: &Target,
+        gone: &[Member],
+        orders: &[OrderRecord],
+    ) -> Result<()> {
+        let of_page: BTreeSet<&RecordRef> = orders.iter().map(|record| &record.reference).collect();
+        let unread = gone.iter().filter(|member| !of_page.contains(&member.order));
+        let references: Vec<RecordRef> = unread.clone().map(|member| member.order.clone()).collect();
+        let standing = self.orders_and(installation, &references, Expired::Too).await?;
+        let ended = unread.filter(|member| standing.iter().all(|record| record.reference != member.order));
+        let rows = ended.flat_map(|member| member.row_keys(installation));
+        self.delete_all(rows.filter(|row| !target.leads_to(row)).collect(), BATCHES_AT_ONCE).await
     }
 
     /// An order whose case ends: it is in no case, and its rows live as long as it does.

@@ -75,14 +75,7 @@ pub(super) async fn erase(stage: &mut Stage, claims: &mut Claims) -> Result<(), 
     let now: BTreeSet<_> = stage.items()?.into_iter().map(|(place, _)| place).collect();
     let left = theirs.iter().filter(|(place, _)| now.contains(place)).count();
     claims.that(format!("of these {} items are left", theirs.len()), 0, left);
-    let found: usize = stage.raw(&records)?.values().sum();
-    // A tombstone leads to what was erased, so that it can be erased from a restored backup too.
-    let tombstones = stage.items()?.into_iter().filter(|(_, item)| kind(item) == "tombstone");
-    let leading: usize = tombstones
-        .map(|(_, item)| item.to_string())
-        .map(|item| records.iter().filter(|name| item.contains(**name)).count())
-        .sum();
-    let found = found.saturating_sub(leading);
+    let found = stage.raw_beside_tombstones(&records)?;
     claims.that(
         "the blinded names of the two orders and their case, in the database's raw bytes beside the tombstones",
         "found 0 times",

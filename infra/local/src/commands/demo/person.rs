@@ -176,13 +176,7 @@ pub(super) async fn erase(stage: &mut Stage, claims: &mut Claims) -> Result<(), 
         0,
         left,
     );
-    let found: usize = stage.raw(&records)?.values().sum();
-    let tombstones = stage.items()?.into_iter().filter(|(_, item)| kind(item) == "tombstone");
-    let leading: usize = tombstones
-        .map(|(_, item)| item.to_string())
-        .map(|item| records.iter().filter(|name| item.contains(**name)).count())
-        .sum();
-    let found = found.saturating_sub(leading);
+    let found = stage.raw_beside_tombstones(&records)?;
     claims.that(
         "the names of her conversations, mails and replies, in the database's raw bytes beside the tombstones",
         "found 0 times",

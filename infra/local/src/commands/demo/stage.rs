@@ -360,6 +360,18 @@ impl Stage {
         Ok(texts.iter().map(count).collect())
     }
 
+    /// How often blinded names of what was erased stand in the database's raw bytes, but for the tombstones: these lead to
+    /// what was erased, so that it can be erased from a restored backup too.
+    pub(super) fn raw_beside_tombstones(&self, names: &[&str]) -> Result<usize, Trouble> {
+        let found: usize = self.raw(names)?.values().sum();
+        let tombstones = self.items()?.into_iter().filter(|(_, item)| kind(item) == "tombstone");
+        let leading: usize = tombstones
+            .map(|(_, item)| item.to_string())
+            .map(|item| names.iter().filter(|name| item.contains(**name)).count())
+            .sum();
+        Ok(found.saturating_sub(leading))
+    }
+
     /// When a function first ran since the given invocation, whatever called it.
     pub(super) fn first_run(&self, function: &str, since: usize) -> Option<Timestamp> {
         let activities = self.served.bundle.stack.activities();
