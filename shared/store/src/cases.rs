@@ -465,8 +465,9 @@ impl Store {
     ) -> Result<Vec<Stored>> {
         let found: BTreeSet<&RecordRef> = found.iter().map(|record| &record.reference).collect();
         let gone = named.iter().filter(|of| of.kind() == Kind::Order && !found.contains(of));
-        let keys: Vec<Key> = gone.map(|of| keyspace::member_row(&installation.tenant, of)).collect();
-        self.batch_get(Table::Data, &keys, Expired::Too).await
+        // A request can name an order twice, and DynamoDB refuses to read one key twice.
+        let keys: BTreeSet<Key> = gone.map(|of| keyspace::member_row(&installation.tenant, of)).collect();
+        self.batch_get(Table::Data, &keys.into_iter().collect::<Vec<_>>(), Expired::Too).await
     }
 
     /// Every case of a shop that stands for itself, the latest first. For a shop's own list and for checks: it
