@@ -9,7 +9,7 @@ use storeward_core::shop::ShopState;
 use storeward_core::time::{Clock, DAY, HOUR, MINUTE};
 use storeward_store::PurgeReport;
 
-use crate::bench::{Bench, batch, delivery, order, sample, sample_body};
+use crate::bench::{App, Bench, batch, delivery, order, sample, sample_body};
 use crate::restoring::{TABLES, restore, snapshot};
 use crate::rights::only;
 use crate::support::connector::Outcome;
@@ -95,10 +95,7 @@ async fn an_erasure_that_ends_anywhere_leaves_no_row_under_what_the_request_did_
     let bench = Bench::new().await;
     let app = bench.app();
     let installation = app.install().await;
-    for id in 1..=2 {
-        app.order(&format!("w{id}"), &order(id, u32::try_from(id).unwrap())).await;
-        bench.drain(&app).await;
-    }
+    two_alike(&bench, &app).await;
     let case = app.cases(&installation).await.remove(0).reference;
     app.store().await.decide(&installation, &case, Decision::NeverThisCustomer, None).await.unwrap();
     app.post("webhooks/customers-data-request", sample("webhooks/customers-data-request/by-id")).await;
@@ -111,23 +108,10 @@ async fn an_erasure_that_ends_anywhere_leaves_no_row_under_what_the_request_did_
     let left = || ["order", "exception", "export", "subject"].map(|kind| bench.items(kind).len());
     let [orders, exceptions, exports, subjects] = left();
     assert!(orders == 2 && exceptions > 0 && exports > 0 && subjects > 6);
-    let before = snapshot(&bench);
-    let queue = "storeward-development-redact-subject";
-    let messages = bench.receive(queue).await;
-    assert_eq!(messages.len(), 1);
-    for at in 0.. {
-        restore(&bench, &before, &TABLES);
-        // When its job dies at one of its requests.
-        let dying = bench.app_through(bench.transport(), FaultPlan::none().at(at, Fault::CrashAfter));
-        let job = dying.invoke("jobs/redact-subject", batch(&messages));
-        let ended = dying.connector.run(job).await;
-        // Then the next one leaves nothing by which anyone finds what is gone.
-        app.invoke("jobs/redact-subject", batch(&messages)).await.unwrap();
+    wherever_redacting_ends(&bench, &app, |at| {
         assert_eq!(left(), [0; 4], "died at {at}: {:?}", bench.items("subject"));
-        if ended != Outcome::Crashed {
-            break;
-        }
-    }
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,10 +120,7 @@ async fn who_names_an_order_is_found_in_its_case_when_the_order_has_come_to_its_
     let bench = Bench::new().await;
     let app = bench.app();
     let installation = app.install().await;
-    for id in 1..=2 {
-        app.order(&format!("w{id}"), &order(id, u32::try_from(id).unwrap())).await;
-        bench.drain(&app).await;
-    }
+    two_alike(&bench, &app).await;
     bench.advance(DAY * 61).await;
     assert!(bench.items("order").is_empty() && bench.items("case")[0].get("sealed").is_some());
     // When someone who is known by the number of one of them alone asks what is stored.
@@ -159,17 +140,34 @@ async fn who_names_an_order_is_found_in_its_case_when_the_order_has_come_to_its_
     request["customer"] = access["customer"].clone();
     request["orders_to_redact"] = json!([2]);
     app.post("webhooks/customers-redact", delivery("customers/redact", "redact", &request)).await;
-    let before = snapshot(&bench);
+    wherever_redacting_ends(&bench, &app, |at| {
+        let phases: Vec<_> = bench.items("case").into_iter().map(|case| case["phase"]["S"].clone()).collect();
+        assert_eq!(phases, ["anonymised"], "died at {at}");
+        assert_eq!(bench.items("subject"), Vec::<serde_json::Value>::new(), "died at {at}");
+    })
+    .await;
+}
+
+/// Two orders of one person, one after the other: a case.
+async fn two_alike(bench: &Bench, app: &App) {
+    for id in 1..=2 {
+        app.order(&format!("w{id}"), &order(id, u32::try_from(id).unwrap())).await;
+        bench.drain(app).await;
+    }
+}
+
+/// Ends the job of the erasure that waits after each of its requests, and looks when the next one has done the rest.
+async fn wherever_redacting_ends(bench: &Bench, app: &App, look: impl Fn(usize)) {
+    let before = snapshot(bench);
     let messages = bench.receive("storeward-development-redact-subject").await;
+    assert_eq!(messages.len(), 1);
     for at in 0.. {
-        restore(&bench, &before, &TABLES);
+        restore(bench, &before, &TABLES);
         let dying = bench.app_through(bench.transport(), FaultPlan::none().at(at, Fault::CrashAfter));
         let job = dying.invoke("jobs/redact-subject", batch(&messages));
         let ended = dying.connector.run(job).await;
         app.invoke("jobs/redact-subject", batch(&messages)).await.unwrap();
-        let phases: Vec<_> = bench.items("case").into_iter().map(|case| case["phase"]["S"].clone()).collect();
-        assert_eq!(phases, ["anonymised"], "died at {at}");
-        assert_eq!(bench.items("subject"), Vec::<serde_json::Value>::new(), "died at {at}");
+        look(at);
         if ended != Outcome::Crashed {
             break;
         }
