@@ -153,13 +153,14 @@ impl MailLife {
         last.values().any(|wished| wished.wish != Wish::Lift || wished.done.is_none())
     }
 
-    /// Whether the use of what a mail says surely was limited then.
+    /// Whether the use of what a mail says surely was limited then. The clock stands still while jobs work: of two things
+    /// that have one time nobody knows which was first.
     fn was_limited(&self, letter: &Letter, at: Timestamp) -> bool {
         let mut limited = BTreeSet::new();
         for wished in self.wishes_in(letter) {
             match wished.wish {
                 Wish::Lift if wished.tried <= at => _ = limited.remove(&wished.person),
-                Wish::Restriction | Wish::Objection if wished.done.is_some_and(|done| done <= at) => {
+                Wish::Restriction | Wish::Objection if wished.done.is_some_and(|done| done < at) => {
                     limited.insert(wished.person);
                 }
                 _ => {}
