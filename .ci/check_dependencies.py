@@ -1,7 +1,8 @@
-"""Hold the resolved dependencies against deny.toml.
+"""Hold the resolved dependencies against deny.toml, and what is run against what is tested.
 
-Checks licences, refused crates and sources. It reads the same file as `cargo deny check bans licenses sources`, which takes
-longer to build than everything else in CI together (docs/decisions/0007-dependency-policy.md). Needs nothing but Python.
+Checks licences, refused crates and sources, and that `cargo run` and `cargo test` share what they compile. It reads the same
+file as `cargo deny check bans licenses sources`, which takes longer to build than everything else in CI together
+(docs/decisions/0007-dependency-policy.md). Needs nothing but Python.
 """
 
 import json
@@ -58,6 +59,13 @@ def satisfied(expression: str, allowed: set[str]) -> bool:
     return value
 
 
+def with_features(*selection: str) -> set[str]:
+    """The packages of a build, each with its features."""
+    command = ["cargo", "tree", "--locked", "--prefix", "none", "--format", "{p} with [{f}]", *selection]
+    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    return {line.removesuffix(" (*)") for line in lines if line}
+
+
 def main() -> int:
     with open("deny.toml", "rb") as file:
         policy = tomllib.load(file)
@@ -88,6 +96,11 @@ def main() -> int:
             if dependency["req"] == "*" and dependency.get("path") is None:
                 findings.append(f"{label} takes any version of {dependency['name']}")
     findings += [f"{name} is allowed, but nothing needs it" for name in sorted(allowed - used)]
+
+    run = with_features("--package", "storeward-local", "--edges", "normal,build")
+    tested = with_features("--workspace", "--edges", "normal,build,dev")
+    for package in sorted(run - tested):
+        findings.append(f"{package} is compiled again for the tests: infra/local has to ask for their features of it")
 
     for finding in findings:
         print(finding, file=sys.stderr)
