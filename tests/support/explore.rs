@@ -202,14 +202,14 @@ async fn execute<W: World + 'static>(
     processes: &[Process<W>],
     check: &impl AsyncFn(&W) -> Result<(), String>,
 ) {
-    let gate = Gate::new(processes.len());
+    let gate = Gate::new(processes.iter().map(|process| process.name.clone()).collect());
     let world = make(gate.transport()).await;
     let mut crew = Crew::start(&world, processes, &gate);
     let mut schedule = Vec::new();
     let mut done: Vec<(bool, Step)> = Vec::new();
     loop {
         crew.settle(&gate).await;
-        let mut steps = gate.steps(processes);
+        let mut steps = gate.steps();
         let behind: Vec<usize> = (0..processes.len())
             .map(|process| done.iter().filter(|(_, step)| step.id.0 == process).count())
             .collect();
@@ -353,13 +353,16 @@ struct Gate(Arc<Mutex<Waiting>>);
 struct Waiting {
     /// The process that is being polled: whoever sends now, is it.
     current: Option<usize>,
+    names: Vec<String>,
     sent: Vec<usize>,
-    requests: Vec<(StepId, Request<Bytes>, oneshot::Sender<Response<Bytes>>)>,
+    requests: Vec<(Step, Request<Bytes>, oneshot::Sender<Response<Bytes>>)>,
 }
 
 impl Gate {
-    fn new(processes: usize) -> Self {
-        Self(Arc::new(Mutex::new(Waiting { current: None, sent: vec![0; processes], requests: Vec::new() })))
+    /// For the processes of these names.
+    fn new(names: Vec<String>) -> Self {
+        let sent = vec![0; names.len()];
+        Self(Arc::new(Mutex::new(Waiting { current: None, names, sent, requests: Vec::new() })))
     }
 
     fn transport(&self) -> Transport {
@@ -380,31 +383,29 @@ impl Gate {
             waiting.current.expect("a request outside the processes: fill and check the world directly");
         let id = (process, waiting.sent[process]);
         waiting.sent[process] += 1;
-        waiting.requests.push((id, request, sender));
+        let footprint = Footprint::of(&request);
+        let step = Step { id, label: format!("{}: {footprint}", waiting.names[process]), footprint };
+        waiting.requests.push((step, request, sender));
         receiver
     }
 
     /// What waits, in a fixed order. Requests that were given up meanwhile are forgotten: they never left.
-    fn steps<W>(&self, processes: &[Process<W>]) -> Vec<Step> {
+    fn steps(&self) -> Vec<Step> {
         let mut waiting = lock(&self.0);
         waiting.requests.retain(|(_, _, reply)| !reply.is_closed());
-        waiting.requests.sort_by_key(|(id, _, _)| *id);
-        let step = |(id, request, _): &(StepId, Request<Bytes>, _)| {
-            let footprint = Footprint::of(request);
-            Step { id: *id, label: format!("{}: {footprint}", processes[id.0].name), footprint }
-        };
-        waiting.requests.iter().map(step).collect()
+        waiting.requests.sort_by_key(|(step, _, _)| step.id);
+        waiting.requests.iter().map(|(step, _, _)| step.clone()).collect()
     }
 
     fn admit(&self, id: StepId) -> (Request<Bytes>, oneshot::Sender<Response<Bytes>>) {
         let mut waiting = lock(&self.0);
-        let place = waiting.requests.iter().position(|(waiting, _, _)| *waiting == id);
+        let place = waiting.requests.iter().position(|(step, _, _)| step.id == id);
         let (_, request, reply) = waiting.requests.swap_remove(place.expect("only what waits is chosen"));
         (request, reply)
     }
 
     fn someone_waits(&self, process: usize) -> bool {
-        lock(&self.0).requests.iter().any(|(id, _, reply)| id.0 == process && !reply.is_closed())
+        lock(&self.0).requests.iter().any(|(step, _, reply)| step.id.0 == process && !reply.is_closed())
     }
 }
 
