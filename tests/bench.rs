@@ -19,8 +19,9 @@ use storeward_core::shop::{ShopDomain, Tenant};
 use storeward_core::time::{Clock, HOUR, ManualClock, Timestamp};
 use storeward_host::{Connections, Context, Invocation, Settings};
 use storeward_local::cloud::Cloud;
+use storeward_local::cloud::sqs::QueueState;
 use storeward_local::google::{self, Google};
-use storeward_local::template::Template;
+use storeward_local::template::{Function, Template};
 use storeward_store::{Acting, By, Entropy, Installation, Profile, Store};
 
 use crate::support::connector::{Connector, Transport, transport};
@@ -61,10 +62,10 @@ pub struct Bench {
     /// The clock of everything; move it with [`Bench::advance`].
     pub clock: ManualClock,
     /// The wiring.
-    pub template: Template,
+    pub template: Arc<Template>,
     /// The sub-processors: the real ones, unless a test puts others here before it makes an app.
     pub register: Register,
-    extra: BTreeMap<String, String>,
+    extra: Arc<BTreeMap<String, String>>,
     /// Shared by all processes: no two of them draw the same bytes, as no two Lambda instances do.
     entropy: Arc<Counted>,
 }
@@ -73,7 +74,11 @@ pub struct Bench {
 pub struct App {
     /// What all its AWS requests go through, recorded.
     pub connector: Connector,
-    contexts: BTreeMap<&'static str, Arc<Context>>,
+    /// Those of the functions that were invoked: most tests take few of them, and many apps.
+    contexts: BTreeMap<&'static str, OnceLock<Context>>,
+    template: Arc<Template>,
+    extra: Arc<BTreeMap<String, String>>,
+    connections: Connections,
     clock: ManualClock,
     store: tokio::sync::OnceCell<Store>,
 }
@@ -218,16 +223,21 @@ impl Bench {
         Self {
             cloud,
             clock,
-            template,
+            template: Arc::new(template),
             register: Register::CURRENT,
-            extra: BTreeMap::new(),
+            extra: Arc::default(),
             entropy: Arc::default(),
         }
     }
 
     /// Sets an optional variable of every function: what the template leaves to its default.
     pub fn set(&mut self, variable: &str, value: &str) {
-        self.extra.insert(variable.to_owned(), value.to_owned());
+        Arc::make_mut(&mut self.extra).insert(variable.to_owned(), value.to_owned());
+    }
+
+    /// The functions, to be wired otherwise in the apps that are made from now on.
+    pub fn functions(&mut self) -> &mut [Function] {
+        &mut Arc::make_mut(&mut self.template).functions
     }
 
     /// The way to the cloud.
@@ -254,17 +264,15 @@ impl Bench {
             Arc::clone(&self.entropy) as Arc<dyn Entropy>,
         )
         .with_register(self.register);
-        let contexts = bootstrap::FUNCTIONS
-            .iter()
-            .map(|function| {
-                let deployed = self.template.functions.iter().find(|known| known.handler == function.name);
-                let environment = &deployed.expect("every function stands in the template").environment;
-                let lookup = |name: &str| environment.get(name).or_else(|| self.extra.get(name)).cloned();
-                let settings = Settings::from_lookup(&function.settings(), &lookup).unwrap();
-                (function.name, Arc::new(Context::new(settings, connections.clone())))
-            })
-            .collect();
-        App { connector, contexts, clock: self.clock.clone(), store: tokio::sync::OnceCell::new() }
+        App {
+            connector,
+            contexts: bootstrap::FUNCTIONS.iter().map(|function| (function.name, OnceLock::new())).collect(),
+            template: Arc::clone(&self.template),
+            extra: Arc::clone(&self.extra),
+            connections,
+            clock: self.clock.clone(),
+            store: tokio::sync::OnceCell::new(),
+        }
     }
 
     /// Moves all clocks: the functions', the tables' and the queues'. DynamoDB's TTL deletes what is expired.
@@ -302,8 +310,7 @@ impl Bench {
 
     /// Messages in all queues and dead-letter queues: visible, delayed or in flight.
     pub async fn messages(&self) -> u64 {
-        let queues = self.cloud.sqs().queues().await.unwrap();
-        queues.iter().map(|queue| queue.visible + queue.in_flight + queue.delayed).sum()
+        self.cloud.sqs().holding().await.unwrap().iter().map(QueueState::total).sum()
     }
 
     /// Delivers what waits in the queues until nothing is visible, deleting what the functions do not report back.
@@ -416,7 +423,7 @@ impl App {
     pub async fn invoke(&self, function: &str, event: Value) -> Result<Value, storeward_host::InvokeError> {
         let deadline = self.clock.now() + Duration::from_mins(15);
         let known = bootstrap::function(function).expect("a function of the bundle");
-        known.invoke(&self.contexts[known.name], Invocation { event, deadline }).await
+        known.invoke(self.context(known.name), Invocation { event, deadline }).await
     }
 
     /// Delivers a webhook: the status and the body of the answer.
@@ -436,12 +443,19 @@ impl App {
 
     /// The context of a function.
     pub fn context(&self, function: &str) -> &Context {
-        &self.contexts[function]
+        self.contexts[function].get_or_init(|| {
+            let deployed = self.template.functions.iter().find(|known| known.handler == function);
+            let environment = &deployed.expect("every function stands in the template").environment;
+            let lookup = |name: &str| environment.get(name).or_else(|| self.extra.get(name)).cloned();
+            let known = bootstrap::function(function).expect("a function of the bundle");
+            let settings = Settings::from_lookup(&known.settings(), &lookup).unwrap();
+            Context::new(settings, self.connections.clone())
+        })
     }
 
     /// The store, as the functions use it.
     pub async fn store(&self) -> &Store {
-        let context = &self.contexts["webhooks/orders-create"];
+        let context = self.context("webhooks/orders-create");
         let tests = Acting::new(By::system("tests"), None);
         self.store.get_or_init(async || context.store().await.unwrap().standing_for(tests)).await
     }

@@ -152,7 +152,7 @@ impl World {
                 .kms()
                 .seal_setting(anthropic::KEY.as_bytes(), &[("purpose", "anthropic")])
                 .unwrap();
-            for function in &mut bench.template.functions {
+            for function in bench.functions() {
                 if let Some(key) = function.environment.get_mut(Setting::AnthropicKey.variable()) {
                     key.clone_from(&sealed);
                 }

@@ -1116,7 +1116,7 @@ async fn every_function_of_the_operators_api_may_do_what_it_does_and_nothing_els
         storeward_local::issuer::Issuer::new(port, std::sync::Arc::new(bench.clock.clone())).unwrap();
     let router = axum::Router::new().nest(storeward_local::issuer::PATH, issuer.router());
     let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    for function in &mut bench.template.functions {
+    for function in bench.functions() {
         for (variable, value) in [
             ("STOREWARD_OPERATOR_ISSUER", storeward_local::issuer::name(port)),
             ("STOREWARD_OPERATOR_AUDIENCE", storeward_local::issuer::AUDIENCE.to_owned()),

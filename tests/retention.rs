@@ -20,7 +20,7 @@ const OWNER: &str = "42";
 
 /// A deployment that keeps things as these two settings say.
 pub(crate) fn deploy(bench: &mut Bench, preset: &str, days: &str) {
-    for function in &mut bench.template.functions {
+    for function in bench.functions() {
         for (variable, value) in &mut function.environment {
             match variable.as_str() {
                 "STOREWARD_RETENTION_PRESET" => preset.clone_into(value),

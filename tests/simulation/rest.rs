@@ -38,8 +38,7 @@ impl World {
             self.come_to_rest().await;
             self.gmail.with(|boxes| boxes.forgets = false);
         }
-        let queues = self.bench.cloud.sqs().queues().await.unwrap();
-        let stuck: Vec<_> = queues.iter().filter(|queue| queue.total() > 0).collect();
+        let stuck = self.bench.cloud.sqs().holding().await.unwrap();
         assert!(stuck.is_empty(), "messages that nobody can work on: {stuck:?}");
         assert_eq!(self.open_due_rows(), Vec::<Value>::new(), "due rows of what is done");
         self.check();
@@ -54,11 +53,9 @@ impl World {
     /// Hours go by until nothing waits any more.
     async fn come_to_rest(&mut self) {
         for _ in 0..8 {
-            let queues = self.bench.cloud.sqs().queues().await.unwrap();
-            let holds = |name: &String| queues.iter().any(|queue| queue.name == *name && queue.total() > 0);
-            let dead_letters = queues.iter().filter_map(|queue| queue.dead_letters_to.as_ref());
-            for dead_letters in dead_letters.filter(|name| holds(name)) {
-                self.bench.cloud.sqs().replay(dead_letters).await.unwrap();
+            let queues = self.bench.cloud.sqs().holding().await.unwrap();
+            for dead_letters in queues.iter().filter(|queue| queue.dead_letters_to.is_none()) {
+                self.bench.cloud.sqs().replay(&dead_letters.name).await.unwrap();
             }
             self.notify().await;
             self.hour().await;

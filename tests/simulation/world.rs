@@ -272,7 +272,7 @@ impl World {
             .collect();
         let (queue, function) = if self.of_mail() {
             // A mail goes through four queues: of all queues, most would be found empty.
-            let queues = self.bench.cloud.sqs().queues().await.unwrap();
+            let queues = self.bench.cloud.sqs().holding().await.unwrap();
             let waits = |name: &String| queues.iter().any(|queue| queue.name == *name && queue.visible > 0);
             let waiting: Vec<_> = mappings.into_iter().filter(|(queue, _)| waits(queue)).collect();
             waiting.get(self.dice.index(waiting.len()))?.clone()

@@ -28,7 +28,7 @@ use super::{ACCOUNT, REGION};
 const LONGEST_HIDDEN: Duration = Duration::from_hours(12);
 
 /// How far time is moved before it is asked again whether a message still waits for it.
-const STRIDE: Duration = Duration::from_mins(15);
+const STRIDE: Duration = Duration::from_mins(5);
 
 /// How many messages one `ReceiveMessage`, and so one batch, can carry (SQS quotas).
 pub const BATCH: usize = 10;
@@ -85,6 +85,12 @@ impl QueueState {
     pub const fn total(&self) -> u64 {
         self.visible + self.in_flight + self.delayed
     }
+
+    /// Whether any of its messages waits for time to pass.
+    #[must_use]
+    pub const fn waits(&self) -> bool {
+        self.in_flight + self.delayed > 0
+    }
 }
 
 /// A message as a look at a queue shows it.
@@ -120,6 +126,8 @@ pub struct Sqs {
     port: u16,
     /// The requests that sent messages, oldest first.
     sent: Arc<Mutex<VecDeque<Bytes>>>,
+    /// The queues that ever got a message, by name, but for what the engine moved to dead letters.
+    sent_to: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl fmt::Debug for Sqs {
@@ -137,14 +145,14 @@ impl Sqs {
         std::thread::Builder::new()
             .name("sqs".to_owned())
             .spawn(move || runtime.block_on(work(engine(port), receiver)))?;
-        Ok(Self { lane: Lane::Thread(sender), port, sent: Arc::default() })
+        Ok(Self { lane: Lane::Thread(sender), port, sent: Arc::default(), sent_to: Arc::default() })
     }
 
     /// Runs the queue engine in the runtime of the caller: for tests on a paused current-thread runtime,
     /// where delays and visibility then follow the test's own time.
     #[must_use]
     pub fn in_current_runtime(port: u16) -> Self {
-        Self { lane: Lane::Current(engine(port)), port, sent: Arc::default() }
+        Self { lane: Lane::Current(engine(port)), port, sent: Arc::default(), sent_to: Arc::default() }
     }
 
     /// Answers one request of the JSON protocol (`X-Amz-Target: AmazonSQS.…`).
@@ -179,6 +187,11 @@ impl Sqs {
     }
 
     fn remember(&self, request: &Bytes) {
+        // What is not JSON is the engine's to refuse.
+        let read: Value = serde_json::from_slice(request).unwrap_or_default();
+        if let Some(url) = read["QueueUrl"].as_str() {
+            self.sent_to.lock().unwrap_or_else(PoisonError::into_inner).insert(last(url, '/'));
+        }
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         sent.push_back(request.clone());
         if sent.len() > REMEMBERED {
@@ -219,7 +232,7 @@ impl Sqs {
 
     /// Whether any message waits for time to pass.
     async fn waits(&self) -> bool {
-        self.queues().await.is_ok_and(|queues| queues.iter().any(|queue| queue.delayed + queue.in_flight > 0))
+        self.holding().await.is_ok_and(|queues| queues.iter().any(QueueState::waits))
     }
 
     /// Creates a queue with the attributes `CreateQueue` knows, as the template gives them; the engine's
@@ -248,6 +261,42 @@ impl Sqs {
     /// All queues with their counts, by name.
     pub async fn queues(&self) -> Result<Vec<QueueState>, SqsFault> {
         let listed = self.ask("ListQueues", &json!({})).await?;
+        let mut queues = Vec::new();
+        for url in strings(&listed["QueueUrls"]) {
+            queues.push(self.state(&last(&url, '/')).await?);
+        }
+        queues.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(queues)
+    }
+
+    /// The queues that hold messages, by name. Most queues never get one: only those that did are asked, and where their
+    /// dead letters go.
+    pub async fn holding(&self) -> Result<Vec<QueueState>, SqsFault> {
+        let mut asked = BTreeSet::new();
+        let mut names: Vec<String> =
+            self.sent_to.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
+        let mut holding = Vec::new();
+        while let Some(name) = names.pop() {
+            if !asked.insert(name.clone()) {
+                continue;
+            }
+            match self.state(&name).await {
+                Ok(state) => {
+                    names.extend(state.dead_letters_to.clone());
+                    holding.push(state);
+                }
+                // Sent to a queue that never was, or is not any more.
+                Err(fault) if fault.code.ends_with("#QueueDoesNotExist") => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        holding.retain(|queue| queue.total() > 0);
+        holding.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(holding)
+    }
+
+    /// One queue with its counts.
+    async fn state(&self, queue: &str) -> Result<QueueState, SqsFault> {
         let names = [
             "QueueArn",
             "RedrivePolicy",
@@ -255,28 +304,22 @@ impl Sqs {
             "ApproximateNumberOfMessagesNotVisible",
             "ApproximateNumberOfMessagesDelayed",
         ];
-        let mut queues = Vec::new();
-        for url in strings(&listed["QueueUrls"]) {
-            let answer =
-                self.ask("GetQueueAttributes", &json!({ "QueueUrl": url, "AttributeNames": names })).await?;
-            let attributes = &answer["Attributes"];
-            let count =
-                |name: &str| attributes[name].as_str().and_then(|text| text.parse().ok()).unwrap_or(0);
-            let dead_letters_to = attributes["RedrivePolicy"]
-                .as_str()
-                .and_then(|policy| serde_json::from_str::<Value>(policy).ok())
-                .and_then(|policy| policy["deadLetterTargetArn"].as_str().map(|arn| last(arn, ':')));
-            queues.push(QueueState {
-                name: last(&url, '/'),
-                arn: attributes["QueueArn"].as_str().unwrap_or_default().to_owned(),
-                visible: count("ApproximateNumberOfMessages"),
-                in_flight: count("ApproximateNumberOfMessagesNotVisible"),
-                delayed: count("ApproximateNumberOfMessagesDelayed"),
-                dead_letters_to,
-            });
-        }
-        queues.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(queues)
+        let request = json!({ "QueueUrl": self.queue_url(queue), "AttributeNames": names });
+        let answer = self.ask("GetQueueAttributes", &request).await?;
+        let attributes = &answer["Attributes"];
+        let count = |name: &str| attributes[name].as_str().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let dead_letters_to = attributes["RedrivePolicy"]
+            .as_str()
+            .and_then(|policy| serde_json::from_str::<Value>(policy).ok())
+            .and_then(|policy| policy["deadLetterTargetArn"].as_str().map(|arn| last(arn, ':')));
+        Ok(QueueState {
+            name: queue.to_owned(),
+            arn: attributes["QueueArn"].as_str().unwrap_or_default().to_owned(),
+            visible: count("ApproximateNumberOfMessages"),
+            in_flight: count("ApproximateNumberOfMessagesNotVisible"),
+            delayed: count("ApproximateNumberOfMessagesDelayed"),
+            dead_letters_to,
+        })
     }
 
     /// Sends a message, as a schedule whose target is a queue does.

@@ -32,7 +32,7 @@ use self::lambda::Entry;
 use crate::claude::{self, Claude};
 use crate::cloud::dynamodb::DatabaseError;
 use crate::cloud::scheduler::{Firing, SchedulerError};
-use crate::cloud::sqs::{SqsFault, queue_arn};
+use crate::cloud::sqs::{QueueState, SqsFault, queue_arn};
 use crate::cloud::{Cloud, require_loopback};
 use crate::google::{self, Google};
 use crate::issuer::{self, Issuer};
@@ -494,8 +494,7 @@ impl LocalStack {
             let now = self.now();
             let next_hour =
                 Timestamp::from_seconds((now.hour() + 1) * i64::try_from(HOUR.as_secs()).unwrap_or(0));
-            let waiting =
-                self.0.cloud.sqs().queues().await?.iter().any(|queue| queue.delayed + queue.in_flight > 0);
+            let waiting = self.0.cloud.sqs().holding().await?.iter().any(QueueState::waits);
             let stop = [
                 Some(target),
                 Some(next_hour),
