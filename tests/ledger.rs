@@ -18,7 +18,7 @@ use crate::bench::{App, Bench, SHOP, order, sample};
 const SEAL: &str = "schedules/seal-ledger";
 const LEDGER: &str = "storeward-development-ledger";
 
-async fn seal(app: &App) -> Value {
+pub(crate) async fn seal(app: &App) -> Value {
     app.invoke(SEAL, sample("schedules/seal-ledger/daily")).await.unwrap()
 }
 
@@ -35,7 +35,7 @@ fn key(bench: &Bench) -> SigningKey {
     SigningKey::read(&bench.cloud.kms().public_key()).unwrap()
 }
 
-fn audited(bench: &Bench) -> Audit {
+pub(crate) fn audited(bench: &Bench) -> Audit {
     audit(&documents(bench), &key(bench), Some(&table(bench)), None)
 }
 

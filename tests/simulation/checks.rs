@@ -7,8 +7,10 @@ use std::time::Duration;
 use regex::Regex;
 use serde_json::Value;
 use storeward_core::data_map::{Kind, Retention};
+use storeward_core::receipt::Erased;
 use storeward_core::shop::Tenant;
 use storeward_core::time::{DAY, Timestamp};
+use storeward_store::{Entry, What};
 
 use super::people;
 
@@ -206,28 +208,29 @@ pub(super) struct Receipts {
     pub(super) counts: BTreeMap<String, u64>,
 }
 
-/// Reads the ledger; no receipt may be there twice.
+/// Reads the ledger; each erasure has one receipt, which verifies.
 pub(super) fn receipts(dump: &BTreeMap<String, Vec<Value>>) -> Receipts {
     let mut receipts =
         Receipts { purged: BTreeMap::new(), verified: BTreeMap::new(), counts: BTreeMap::new() };
     for item in dump.values().flatten().filter(|item| item["kind"]["S"] == "ledger") {
-        let entry: Value = serde_json::from_str(text(item, "entry")).unwrap();
-        let generation = entry["generation"].as_i64().unwrap_or_default();
-        let tenant = format!("{}#{generation:015}", entry["shop"].as_str().unwrap());
-        match entry["what"].as_str().unwrap() {
-            "shop-purged" => {
-                let count = receipts.purged.entry(tenant).or_default();
-                *count += 1;
-                assert_eq!(*count, 1, "two receipts for one purge: {entry}");
-            }
-            "subject-erasure-verified" => {
-                let mails = entry["counts"]["mail"].as_u64().unwrap_or_default();
-                *receipts.counts.entry(tenant.clone()).or_default() += mails;
-                let why = entry["why"].as_str().unwrap().to_owned();
-                let new = receipts.verified.entry(tenant).or_default().insert(why);
-                assert!(new, "two receipts for one erasure: {entry}");
-            }
-            _ => {}
+        let entry: Entry = serde_json::from_str(text(item, "entry")).unwrap();
+        let erased = match entry.what {
+            What::ShopPurged => Erased::Installation,
+            What::SubjectErasureVerified => Erased::Person,
+            _ => continue,
+        };
+        let receipt = entry.receipt.as_ref().expect("an erasure that ended has a receipt");
+        assert_eq!((receipt.erased, receipt.verify()), (erased, Ok(())), "{entry:?}");
+        let tenant = Tenant { shop: entry.shop.clone(), generation: entry.generation.unwrap() }.to_string();
+        if erased == Erased::Installation {
+            let count = receipts.purged.entry(tenant).or_default();
+            *count += 1;
+            assert_eq!(*count, 1, "two receipts for one purge: {entry:?}");
+        } else {
+            let mails = receipt.counts.get(Kind::Mail.name()).copied().unwrap_or_default();
+            *receipts.counts.entry(tenant.clone()).or_default() += mails;
+            let new = receipts.verified.entry(tenant).or_default().insert(entry.why.clone());
+            assert!(new, "two receipts for one erasure: {entry:?}");
         }
     }
     receipts

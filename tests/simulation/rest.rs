@@ -1,11 +1,11 @@
 //! How a history ends: the faults stop, everything comes to rest, and all that was promised must have happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
 use storeward_core::data_map::{Kind, Retention};
-use storeward_core::time::{HOUR, Timestamp};
+use storeward_core::time::{DAY, HOUR, Timestamp};
 use storeward_store::{Arrival, Installation, MailboxState, OrderRecord, RecordRef};
 
 use super::checks;
@@ -16,6 +16,7 @@ use super::model::Life;
 use super::tally::Tally;
 use super::world::{TRIES, World};
 use crate::bench::sample;
+use crate::ledger;
 use crate::support::faults::Rates;
 
 impl World {
@@ -154,6 +155,18 @@ impl World {
         exports
     }
 
+    /// Seals the days of the ledger, where the history does at all, and holds all that was written against them.
+    async fn audit(&mut self) {
+        if !self.seals {
+            return;
+        }
+        self.bench.advance(DAY * 2).await;
+        self.note("the ledger is sealed");
+        ledger::seal(&self.clean).await;
+        let found = ledger::audited(&self.bench);
+        assert_eq!((found.findings, found.unsealed), (Vec::new(), 0));
+    }
+
     /// What stands of an installation's mail.
     async fn desk_of(
         &self,
@@ -229,6 +242,8 @@ impl World {
             }
         }
         self.tally.purges = receipts.purged.len();
+        self.tally.receipts =
+            self.tally.purges + receipts.verified.values().map(BTreeSet::len).sum::<usize>();
         self.gmail.with(|boxes| {
             self.tally.replies = boxes.replies;
             for said in &boxes.said {
@@ -242,6 +257,7 @@ impl World {
                 *self.tally.arrivals.entry(name).or_default() += 1;
             }
         });
+        self.audit().await;
         self.tally.all_requests = self.bench.cloud.counts().values().sum();
         for days in [8, 24, 31, 31, 300] {
             self.bench.advance(Duration::from_hours(24 * days)).await;

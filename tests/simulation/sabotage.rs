@@ -16,6 +16,8 @@ pub(super) enum Sabotage {
     MatchingRowsStay,
     /// An erasure ends without its receipt.
     NoReceipts,
+    /// A receipt does not tell what was erased.
+    ReceiptsAltered,
     /// The matching never links an order with its case.
     OrdersWithoutCase,
     /// Records carry a part of what should be sealed.
@@ -37,10 +39,11 @@ pub(super) enum Sabotage {
 }
 
 impl Sabotage {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::OrdersWithoutEnd,
         Self::MatchingRowsStay,
         Self::NoReceipts,
+        Self::ReceiptsAltered,
         Self::OrdersWithoutCase,
         Self::NotAllIsSealed,
         Self::MailsStay,
@@ -111,6 +114,15 @@ impl Sabotage {
             }
             Self::MatchingRowsStay => !deleted.contains("#match#"),
             Self::NoReceipts => !write.to_string().contains("subject-erasure-verified"),
+            Self::ReceiptsAltered if kind == "ledger" => {
+                let entry = &mut write[put]["Item"]["entry"]["S"];
+                let mut told: Value = serde_json::from_str(entry.as_str().unwrap()).unwrap();
+                if told["receipt"].is_object() {
+                    told["receipt"]["counts"]["order"] = serde_json::json!(1000);
+                }
+                *entry = told.to_string().into();
+                true
+            }
             Self::OrdersWithoutCase => {
                 let update = &write["Update"];
                 let of_order = update["Key"]["pk"]["S"].as_str().is_some_and(|pk| pk.contains("#order#"));
@@ -142,7 +154,7 @@ impl Sabotage {
                 let marks = |text: &str| text.contains("use_limited") && !text.contains("REMOVE");
                 !(of_thread && update["UpdateExpression"].as_str().is_some_and(marks))
             }
-            Self::OrdersWithoutEnd | Self::NotAllIsSealed => true,
+            Self::OrdersWithoutEnd | Self::NotAllIsSealed | Self::ReceiptsAltered => true,
         }
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Tally {
     /// Calls of the merchants' API that did something.
     pub(super) calls: usize,
     pub(super) purges: usize,
+    /// Receipts of purges and of erasures, all of which verify.
+    pub(super) receipts: usize,
     /// Exports that were made.
     pub(super) exports: usize,
     /// Mails that somebody wrote.
@@ -45,6 +47,7 @@ impl std::ops::AddAssign for Tally {
         self.crashes += other.crashes;
         self.calls += other.calls;
         self.purges += other.purges;
+        self.receipts += other.receipts;
         self.exports += other.exports;
         self.mails += other.mails;
         self.replies += other.replies;
@@ -64,8 +67,8 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} steps, {} invocations, {} requests ({} in all), {} faults ({} crashes), {} purges, {} exports, \
-             {} calls, {} mails ({:?}), {} replies, {:?}",
+            "{} steps, {} invocations, {} requests ({} in all), {} faults ({} crashes), {} purges, {} receipts, \
+             {} exports, {} calls, {} mails ({:?}), {} replies, {:?}",
             self.steps,
             self.invocations,
             self.requests,
@@ -73,6 +76,7 @@ impl fmt::Display for Tally {
             self.faults,
             self.crashes,
             self.purges,
+            self.receipts,
             self.exports,
             self.calls,
             self.mails,

@@ -18,6 +18,7 @@ use super::model::Life;
 use super::sabotage::Sabotage;
 use super::tally::Tally;
 use crate::bench::{App, Bench, SECRETS, batch, sample, signed_delivery};
+use crate::ledger;
 use crate::support::connector::{Outcome, Transport, transport};
 use crate::support::faults::{FaultPlan, Rates};
 use crate::support::stale;
@@ -69,6 +70,9 @@ pub(super) struct World {
     sweeps_all: bool,
     /// Whether the merchants use the API.
     pub(super) merchant_acts: bool,
+    /// Whether the ledger is sealed and audited: the first sealing of a deployment looks for earlier ones for long, so that
+    /// few histories have one.
+    pub(super) seals: bool,
     pub(super) shops: Vec<Shop>,
     pub(super) waiting: Vec<Webhook>,
     pub(super) sent: Vec<Webhook>,
@@ -145,6 +149,7 @@ impl World {
             rates,
             sweeps_all: seed % 32 == 5,
             merchant_acts: seed % 2 == 1,
+            seals: seed % 16 == 7,
             reports: true,
             shops,
             waiting: Vec::new(),
@@ -154,6 +159,9 @@ impl World {
             next_id: 1,
             tally: Tally::default(),
         };
+        if world.seals {
+            ledger::seal(&world.clean).await;
+        }
         for shop in 0..world.shops.len() {
             world.install(shop).await;
             // Where nobody knows of the desk no mail is read.
