@@ -78,7 +78,7 @@ pub struct App {
     contexts: BTreeMap<&'static str, OnceLock<Context>>,
     template: Arc<Template>,
     extra: Arc<BTreeMap<String, String>>,
-    connections: Connections,
+    connections: Box<Connections>,
     clock: ManualClock,
     store: tokio::sync::OnceCell<Store>,
 }
@@ -269,7 +269,7 @@ impl Bench {
             contexts: bootstrap::FUNCTIONS.iter().map(|function| (function.name, OnceLock::new())).collect(),
             template: Arc::clone(&self.template),
             extra: Arc::clone(&self.extra),
-            connections,
+            connections: Box::new(connections),
             clock: self.clock.clone(),
             store: tokio::sync::OnceCell::new(),
         }
@@ -449,7 +449,7 @@ impl App {
             let lookup = |name: &str| environment.get(name).or_else(|| self.extra.get(name)).cloned();
             let known = bootstrap::function(function).expect("a function of the bundle");
             let settings = Settings::from_lookup(&known.settings(), &lookup).unwrap();
-            Context::new(settings, self.connections.clone())
+            Context::new(settings, Connections::clone(&self.connections))
         })
     }
 

@@ -10,7 +10,7 @@ use storeward_core::time::HOUR;
 use storeward_store::RecordRef;
 
 use super::people;
-use super::world::{Webhook, World};
+use super::world::{Webhook, World, is_of_limits};
 use crate::bench::{sample, sample_body};
 use crate::support::faults::Rates;
 
@@ -57,7 +57,7 @@ pub(super) enum Action {
     Draft,
     /// A member of staff does something with a conversation.
     Thread,
-    /// Somebody who only writes limits the use of their data, or lifts that.
+    /// Somebody limits the use of their data, or lifts that.
     Limit,
     /// The merchant chooses how long mail is kept.
     KeepMail,
@@ -106,6 +106,9 @@ pub(super) const KINDS: usize = ACTIONS.len() + 1;
 impl World {
     /// What happens next.
     pub(super) fn choose(&mut self) -> Action {
+        if is_of_limits(self.seed) && self.dice.chance(20) {
+            return Action::Limit;
+        }
         let mut place = self.dice.below(1000);
         let other = if self.of_mail() { Action::Mail } else { Action::Order };
         for (action, often) in ACTIONS {
@@ -163,8 +166,11 @@ impl World {
 
     fn new_order(&mut self, shop: usize) {
         let last = self.shops[shop].orders.last().map(|(_, person)| *person);
-        let person = match last {
-            Some(person) if self.dice.chance(50) => person,
+        let restricted = self.shops[shop].lives.last().and_then(|life| life.wishes.restricted());
+        let restricted = restricted.filter(|person| *person < people::PEOPLE && self.dice.chance(60));
+        let person = match (restricted, last) {
+            (Some(person), _) => person,
+            (None, Some(person)) if self.dice.chance(50) => person,
             _ => self.dice.index(people::PEOPLE),
         };
         let id = 1000 + self.id();

@@ -1,5 +1,5 @@
-//! What happens to mail: mailboxes are connected and ended, people and strangers write, members of staff answer, and
-//! somebody limits the use of their data. How mails come in and go out is `gmail`'s.
+//! What happens to mail: mailboxes are connected and ended, people and strangers write, members of staff answer. How mails
+//! come in and go out is `gmail`'s.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +11,6 @@ use storeward_host::{RetentionOrder, SyncOrder, SyncWhy};
 use storeward_store::{Choosing, RecordRef};
 
 use super::gmail::{self, Letter, Notice};
-use super::mail_model::Wish;
 use super::people::{self, PEOPLE, STRANGERS, Sent};
 use super::world::{OWNER, Task, World};
 use crate::bench::sample;
@@ -102,7 +101,8 @@ impl World {
         let answered = answered.map(|place| &before[place]);
         // Whoever answers is mostly one of those who are in it.
         let inside = answered.map(|letter| people::of(&letter.people));
-        let restricted = self.restricted(shop).filter(|_| self.dice.chance(40));
+        let restricted = self.shops[shop].lives.last().and_then(|life| life.wishes.restricted());
+        let restricted = restricted.filter(|_| self.dice.chance(40));
         let writer = match (restricted, inside) {
             (Some(restricted), _) => restricted,
             (None, Some(inside)) if !inside.is_empty() && self.dice.chance(75) => {
@@ -237,69 +237,6 @@ impl World {
         event["rawPath"] = json!(path.replace("{id}", id));
         event["pathParameters"] = json!({ "id": id });
         self.call_as_owner(event, shop, function, route).await;
-    }
-
-    /// Whoever restricted the use of their data last, and did not lift that.
-    fn restricted(&self, shop: usize) -> Option<usize> {
-        let last = self.shops[shop].lives.last()?.mail.wishes.last()?;
-        (last.wish == Wish::Restriction && last.done.is_some()).then_some(last.person)
-    }
-
-    /// A stranger wants the use of their data limited, or lets it be used again; the merchant enters it.
-    pub(super) async fn limit(&mut self, shop: usize) {
-        let person = self.asking(shop);
-        let person = if person < PEOPLE { PEOPLE + self.dice.index(STRANGERS) } else { person };
-        let person = match self.restricted(shop) {
-            Some(restricted) if self.dice.chance(60) => restricted,
-            _ => person,
-        };
-        let (objects, now) = (self.dice.chance(25), self.now());
-        let tenant = self.shops[shop].lives.last().unwrap().tenant.clone();
-        if self.shops[shop].lives.last().unwrap().uninstall_tried {
-            return;
-        }
-        let wishes = &self.shops[shop].lives.last().unwrap().mail.wishes;
-        let theirs: Vec<_> = wishes.iter().filter(|wished| wished.person == person).collect();
-        if theirs.iter().any(|wished| wished.done.is_none() || wished.wish == Wish::Objection) {
-            return;
-        }
-        let wish = match theirs.last().map(|wished| wished.wish) {
-            Some(Wish::Restriction) => Wish::Lift,
-            _ if objects => Wish::Objection,
-            _ => Wish::Restriction,
-        };
-        let kind = match wish {
-            Wish::Restriction => "restriction",
-            Wish::Objection => "objection",
-            Wish::Lift => "lift_restriction",
-        };
-        let body = json!({ "kind": kind, "email": people::addresses(person)[0] });
-        let mut event = sample("api/requests/open");
-        event["body"] = json!(body.to_string());
-        if let Some(headers) = event["headers"].as_object_mut() {
-            headers.remove("idempotency-key");
-        }
-        let answer = self.call_as_owner(event, shop, "api/requests", kind).await;
-        let request = answer.and_then(|answer| {
-            let body: Value = serde_json::from_str(answer["body"].as_str()?).ok()?;
-            body["id"].as_str().map(str::to_owned)
-        });
-        let life = self.shops[shop].lives.iter_mut().find(|life| life.tenant == tenant).unwrap();
-        life.mail.wished(person, wish, request, now);
-    }
-
-    /// Remembers which wishes are carried out by now, as the raw table says.
-    pub(super) fn carried_out(&mut self, items: &[&Value]) {
-        let now = self.now();
-        for life in self.shops.iter_mut().flat_map(|shop| &mut shop.lives) {
-            for wished in &mut life.mail.wishes {
-                let Some(id) = wished.request.as_ref().filter(|_| wished.done.is_none()) else { continue };
-                let is_it = |item: &&&Value| item["kind"]["S"] == "request" && item["sk"]["S"] == **id;
-                if items.iter().find(is_it).is_some_and(|item| item["phase"]["S"] == "done") {
-                    wished.done = Some(now);
-                }
-            }
-        }
     }
 
     /// The merchant keeps mail for less time, or for longer again.

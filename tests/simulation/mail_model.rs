@@ -13,26 +13,6 @@ use storeward_store::{Arrival, Draft, DraftState, RecordRef, StoredMail, Thread}
 
 use super::gmail::{Boxes, FIRST_DAYS, Letter};
 use super::model::{Life, Request};
-use super::people;
-
-/// What somebody wants done with their data besides having it erased.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
-    Restriction,
-    Objection,
-    Lift,
-}
-
-/// A wish, and how far it has come.
-pub(super) struct Wished {
-    pub(super) person: usize,
-    pub(super) wish: Wish,
-    /// Its request's name; none where the answer was lost, and nobody knows whether it counts.
-    pub(super) request: Option<String>,
-    /// When it was first seen carried out.
-    pub(super) done: Option<Timestamp>,
-    tried: Timestamp,
-}
 
 /// A mailbox that was connected.
 struct Connected {
@@ -51,7 +31,6 @@ struct Wanted {
 #[derive(Default)]
 pub(super) struct MailLife {
     mailboxes: BTreeMap<String, Connected>,
-    pub(super) wishes: Vec<Wished>,
     /// The least days that mails, and what is known of them, were ever kept; and those that count now.
     least: Option<(u32, u32)>,
     kept: Option<(u32, u32)>,
@@ -99,10 +78,6 @@ impl MailLife {
         }
     }
 
-    pub(super) fn wished(&mut self, person: usize, wish: Wish, request: Option<String>, now: Timestamp) {
-        self.wishes.push(Wished { person, wish, request, done: None, tried: now });
-    }
-
     pub(super) fn chosen(&mut self, mail: u32, thread: u32) {
         let (least_mail, least_thread) = self.least.unwrap_or((mail, thread));
         self.least = Some((least_mail.min(mail), least_thread.min(thread)));
@@ -126,47 +101,6 @@ impl MailLife {
     /// Whether nothing but time takes away what this mailbox got.
     fn lasts(&self, letter: &Letter) -> bool {
         self.mailboxes.get(&letter.mailbox).is_some_and(|mailbox| !mailbox.end_tried)
-    }
-
-    /// The wishes of those whom a mail names, in their order.
-    fn wishes_in<'a>(&'a self, letter: &'a Letter) -> impl Iterator<Item = &'a Wished> {
-        let names = |person| {
-            let addresses: Vec<Personal<String>> =
-                people::addresses(person).into_iter().map(Personal::new).collect();
-            normalize::identifiers(&addresses.iter().collect::<Vec<_>>(), &[], None)
-                .iter()
-                .any(|identifier| letter.names.contains(identifier))
-        };
-        self.wishes.iter().filter(move |wished| names(wished.person))
-    }
-
-    /// Whether the use of what a mail says may be limited now.
-    fn may_be_limited(&self, letter: &Letter) -> bool {
-        let mut last: BTreeMap<usize, &Wished> = BTreeMap::new();
-        for wished in self.wishes_in(letter) {
-            if wished.wish == Wish::Objection {
-                // What came while somebody did not want it is not fetched afterwards.
-                return true;
-            }
-            last.insert(wished.person, wished);
-        }
-        last.values().any(|wished| wished.wish != Wish::Lift || wished.done.is_none())
-    }
-
-    /// Whether the use of what a mail says surely was limited then. The clock stands still while jobs work: of two things
-    /// that have one time nobody knows which was first.
-    fn was_limited(&self, letter: &Letter, at: Timestamp) -> bool {
-        let mut limited = BTreeSet::new();
-        for wished in self.wishes_in(letter) {
-            match wished.wish {
-                Wish::Lift if wished.tried <= at => _ = limited.remove(&wished.person),
-                Wish::Restriction | Wish::Objection if wished.done.is_some_and(|done| done < at) => {
-                    limited.insert(wished.person);
-                }
-                _ => {}
-            }
-        }
-        !limited.is_empty()
     }
 }
 
@@ -260,7 +194,7 @@ impl View<'_> {
             && letter.at > mailbox.at - DAY * (FIRST_DAYS - 1)
             && letter.at + mail.surely_kept() > now
             && !self.may_be_erased(place)
-            && !mail.may_be_limited(letter)
+            && !self.life.wishes.may_limit(&letter.names)
     }
 
     /// What was said to each mail as it came.
@@ -272,7 +206,7 @@ impl View<'_> {
             match said.arrival {
                 Arrival::Stored { .. } => {
                     assert!(
-                        !self.life.mail.was_limited(letter, said.at),
+                        !self.life.wishes.limited(&letter.names, said.at),
                         "mail {id} was taken under a limit"
                     );
                 }
@@ -285,8 +219,7 @@ impl View<'_> {
                     assert!(self.may_be_erased(said.letter), "mail {id} was refused as erased");
                 }
                 Arrival::RefusedLimited => {
-                    let limits = |wished: &Wished| wished.wish != Wish::Lift;
-                    let limited = self.life.mail.wishes_in(letter).any(limits);
+                    let limited = self.life.wishes.ever_limited(&letter.names);
                     assert!(limited, "mail {id} was refused as limited");
                 }
             }
@@ -371,7 +304,7 @@ impl Life {
             if let Some(place) = of.get(&mail.reference) {
                 let (id, gone) = (&view.boxes.letters[*place].id, view.must_be_gone(*place));
                 assert!(gone.is_none(), "mail {id} is listed: {}", gone.unwrap_or_default());
-                let limited = self.mail.was_limited(&view.boxes.letters[*place], now);
+                let limited = self.wishes.limited(&view.boxes.letters[*place].names, now);
                 assert!(!limited, "mail {id} is shown under a limit");
             }
         }

@@ -15,6 +15,7 @@ use storeward_core::webhook::{CustomersDataRequest, CustomersRedact};
 use storeward_store::{Case, CaseState, OrderRecord, Standing};
 
 use super::mail_model::MailLife;
+use super::wishes::Wishes;
 
 /// A request to erase somebody.
 pub(super) struct Request {
@@ -79,6 +80,7 @@ pub(super) struct Life {
     pub(super) uninstall_tried: bool,
     pub(super) uninstalled: Option<Timestamp>,
     pub(super) mail: MailLife,
+    pub(super) wishes: Wishes,
 }
 
 impl Life {
@@ -94,6 +96,7 @@ impl Life {
             uninstall_tried: false,
             uninstalled: None,
             mail: MailLife::default(),
+            wishes: Wishes::default(),
         }
     }
 
@@ -161,12 +164,23 @@ impl Life {
     }
 
     /// What was answered to news of an order.
-    pub(super) fn order_answered(&mut self, body: &Value, answer: &Value) {
+    pub(super) fn order_answered(&mut self, body: &Value, answer: &Value, now: Timestamp) {
         let told: Order = serde_json::from_value(body.clone()).unwrap();
         let id = *told.id.expose();
         let tellings = &self.orders[&id].0;
+        let names = normalize::order_identifiers(&told);
         match (answer["outcome"].as_str(), answer["because"].as_str()) {
-            (Some("accepted" | "duplicate"), _) => self.orders.get_mut(&id).unwrap().1 = true,
+            (Some(outcome @ ("accepted" | "duplicate")), _) => {
+                let under_a_limit = outcome == "accepted" && self.wishes.limited(&names, now);
+                assert!(!under_a_limit, "order {id} was taken under a limit");
+                self.orders.get_mut(&id).unwrap().1 = true;
+            }
+            (Some("refused"), Some("limited")) => {
+                assert!(
+                    self.wishes.ever_limited(&names),
+                    "order {id} was refused, and nobody limits anything"
+                );
+            }
             (Some("refused"), Some("stale")) => {
                 assert!(latest(tellings).version() > told.version(), "order {id}: nothing later was told");
             }
@@ -195,16 +209,25 @@ impl Life {
             records.iter().map(|record| (*record.order.id.expose(), record)).collect();
         assert_eq!(stored.len(), records.len(), "an order is stored twice");
         let erased = self.erased();
+        // Whose an order is does not change with its tellings.
+        let names: BTreeMap<u64, Vec<Identifier>> =
+            self.orders.iter().map(|(id, (told, _))| (*id, normalize::order_identifiers(&told[0]))).collect();
+        let withheld: BTreeSet<u64> =
+            names.iter().filter(|(_, names)| self.wishes.may_limit(names)).map(|(id, _)| *id).collect();
         for id in stored.keys() {
             assert!(!erased.contains(id), "order {id} of an erased person is stored");
             assert!(self.orders.contains_key(id), "order {id} was never sent here");
+            assert!(!self.wishes.limited(&names[id], now), "order {id} is shown under a limit");
         }
         if self.uninstalled.is_none() {
             for (id, (told, taken)) in &self.orders {
                 let may_be_gone = !within(Kind::Order, told[0].created_at, now)
                     || self.requests.iter().any(|request| request.may_erase(&told[0]));
-                assert!(!taken || may_be_gone || stored.contains_key(id), "order {id} is lost");
-                if let Some(record) = stored.get(id).filter(|_| !may_be_gone && !self.uninstall_tried) {
+                let may_be_hidden = may_be_gone || withheld.contains(id);
+                assert!(!taken || may_be_hidden || stored.contains_key(id), "order {id} is lost");
+                // News that came under a limit was not taken.
+                let misses_news = self.wishes.ever_limited(&names[id]) || self.uninstall_tried;
+                if let Some(record) = stored.get(id).filter(|_| !may_be_gone && !misses_news) {
                     is_as_told_last(record, told);
                 }
             }
@@ -215,8 +238,10 @@ impl Life {
         let groups = self.groups();
         for case in &listed {
             let ids: Vec<u64> = case.members.iter().map(|member| *member.id.expose()).collect();
-            assert_eq!(case.size, ids.len() as u64, "the size of the case of {ids:?}");
-            if case.decided.is_none() {
+            // It may have more orders than those that can be seen, and these are not of any group that is known.
+            let shows_all = withheld.is_empty();
+            assert!(case.size == ids.len() as u64 || !shows_all, "the size of the case of {ids:?}");
+            if case.decided.is_none() && shows_all {
                 assert!(ids.len() >= 2, "a case of {ids:?}");
                 let stand =
                     case.members.iter().filter(|member| member.standing != Standing::Cancelled).count();
@@ -229,6 +254,7 @@ impl Life {
                 let linked = self.other_rules || groups.get(id) == groups.get(&ids[0]);
                 assert!(linked, "nothing links all of {ids:?}");
                 assert!(!erased.contains(id), "order {id} of an erased person is in a case");
+                assert!(!self.wishes.limited(&names[id], now), "order {id} is in a case under a limit");
                 let Some(order) = stored.get(id) else {
                     // Its own window is shorter than the case's.
                     let over = self
@@ -255,7 +281,8 @@ impl Life {
             for b in &all[index + 1..] {
                 let (a_id, b_id) = (a.order.id.expose(), b.order.id.expose());
                 let theirs = groups.get(a_id).is_some_and(|group| decided.contains(group));
-                if !theirs && is_duplicate(&a.order, &b.order, &most) {
+                let withheld = withheld.contains(a_id) || withheld.contains(b_id);
+                if !theirs && !withheld && is_duplicate(&a.order, &b.order, &most) {
                     let (a_case, b_case) = (case_of.get(a_id), case_of.get(b_id));
                     assert!(a_case.is_some() && a_case == b_case, "orders {a_id} and {b_id} are in no case");
                 }

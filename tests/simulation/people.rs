@@ -58,6 +58,27 @@ pub(super) fn of(identifiers: &[Identifier]) -> Vec<usize> {
     (0..PEOPLE + STRANGERS).filter(has).collect()
 }
 
+/// By what somebody is named who limits the use of their data, as the API takes it and as what it says.
+pub(super) fn limits_by(person: usize) -> (serde_json::Map<String, Value>, Vec<Identifier>) {
+    let (email, phone) = (addresses(person).remove(0), format!("+1202555010{person}"));
+    let id = Personal::new(account(person));
+    let who = match person {
+        // A stranger has nothing but an address.
+        PEOPLE.. => json!({ "email": email }),
+        _ => match person % 3 {
+            0 => json!({ "email": email, "phone": phone, "customer_id": id.expose() }),
+            1 => json!({ "email": email }),
+            _ => json!({ "phone": phone }),
+        },
+    };
+    let named = |name| who[name].as_str().map(|text| Personal::new(text.to_owned()));
+    let (email, phone) = (named("email"), named("phone"));
+    let emails: Vec<_> = email.iter().collect();
+    let phones: Vec<_> = phone.iter().map(|phone| (phone, None)).collect();
+    let by = normalize::identifiers(&emails, &phones, who["customer_id"].as_u64().map(|_| &id));
+    (who.as_object().unwrap().clone(), by)
+}
+
 /// A mail as it is sent, from somebody to somebody.
 pub(super) struct Sent<'a> {
     pub(super) id: &'a str,

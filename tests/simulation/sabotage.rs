@@ -36,10 +36,12 @@ pub(super) enum Sabotage {
     LimitsUnasked,
     /// Conversations are not marked when somebody whom they name limits the use of their data.
     LimitsUnmarked,
+    /// Orders are not marked when somebody whom they name limits the use of their data.
+    OrdersUnmarked,
 }
 
 impl Sabotage {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::OrdersWithoutEnd,
         Self::MatchingRowsStay,
         Self::NoReceipts,
@@ -53,6 +55,7 @@ impl Sabotage {
         Self::RepliesUnannounced,
         Self::LimitsUnasked,
         Self::LimitsUnmarked,
+        Self::OrdersUnmarked,
     ];
 
     /// Whether only mail shows it.
@@ -148,13 +151,17 @@ impl Sabotage {
                 let asked = write["ConditionCheck"]["Key"]["pk"]["S"].as_str();
                 !asked.is_some_and(|pk| pk.contains("#limit#"))
             }
-            Self::LimitsUnmarked => {
-                let update = &write["Update"];
-                let of_thread = update["Key"]["pk"]["S"].as_str().is_some_and(|pk| pk.contains("#thread#"));
-                let marks = |text: &str| text.contains("use_limited") && !text.contains("REMOVE");
-                !(of_thread && update["UpdateExpression"].as_str().is_some_and(marks))
-            }
+            Self::LimitsUnmarked => !marks(write, "#thread#"),
+            Self::OrdersUnmarked => !marks(write, "#order#"),
             Self::OrdersWithoutEnd | Self::NotAllIsSealed | Self::ReceiptsAltered => true,
         }
     }
+}
+
+/// Whether a write says of a record in such a partition that its use is limited.
+fn marks(write: &Value, partition: &str) -> bool {
+    let update = &write["Update"];
+    let says = |text: &str| text.contains("use_limited") && !text.contains("REMOVE");
+    update["Key"]["pk"]["S"].as_str().is_some_and(|pk| pk.contains(partition))
+        && update["UpdateExpression"].as_str().is_some_and(says)
 }

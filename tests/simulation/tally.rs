@@ -29,6 +29,10 @@ pub(super) struct Tally {
     pub(super) replies: usize,
     /// What the store said to mails, by what it said.
     pub(super) arrivals: BTreeMap<&'static str, usize>,
+    /// What was answered to news of orders: its outcome, or why it was refused.
+    pub(super) orders: BTreeMap<String, usize>,
+    /// How many limits were put on, and lifted.
+    pub(super) wishes: [usize; 2],
     /// How often each thing happened.
     pub(super) actions: BTreeMap<Action, usize>,
     /// How many webhooks of each topic were sent.
@@ -54,6 +58,12 @@ impl std::ops::AddAssign for Tally {
         for (arrival, count) in other.arrivals {
             *self.arrivals.entry(arrival).or_default() += count;
         }
+        for (outcome, count) in other.orders {
+            *self.orders.entry(outcome).or_default() += count;
+        }
+        for (all, more) in self.wishes.iter_mut().zip(other.wishes) {
+            *all += more;
+        }
         for (action, count) in other.actions {
             *self.actions.entry(action).or_default() += count;
         }
@@ -68,7 +78,7 @@ impl fmt::Display for Tally {
         write!(
             f,
             "{} steps, {} invocations, {} requests ({} in all), {} faults ({} crashes), {} purges, {} receipts, \
-             {} exports, {} calls, {} mails ({:?}), {} replies, {:?}",
+             {} exports, {} calls, {} limits, {} of them lifted, {} mails ({:?}), {} replies, {:?}, of orders {:?}",
             self.steps,
             self.invocations,
             self.requests,
@@ -79,10 +89,13 @@ impl fmt::Display for Tally {
             self.receipts,
             self.exports,
             self.calls,
+            self.wishes[0],
+            self.wishes[1],
             self.mails,
             self.arrivals,
             self.replies,
-            self.webhooks
+            self.webhooks,
+            self.orders
         )
     }
 }

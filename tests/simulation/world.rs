@@ -70,9 +70,6 @@ pub(super) struct World {
     sweeps_all: bool,
     /// Whether the merchants use the API.
     pub(super) merchant_acts: bool,
-    /// Whether the ledger is sealed and audited: the first sealing of a deployment looks for earlier ones for long, so that
-    /// few histories have one.
-    pub(super) seals: bool,
     pub(super) shops: Vec<Shop>,
     pub(super) waiting: Vec<Webhook>,
     pub(super) sent: Vec<Webhook>,
@@ -99,6 +96,18 @@ impl Drop for World {
 /// Whether it is mail rather than orders that happens in a seed's history.
 pub(super) const fn is_of_mail(seed: u64) -> bool {
     seed % 3 == 1
+}
+
+/// Whether the use of data is limited again and again in a seed's history, and lifted: among all that happens otherwise,
+/// what depends on it would hardly ever meet.
+pub(super) const fn is_of_limits(seed: u64) -> bool {
+    seed % 5 == 2
+}
+
+/// Whether the ledger is sealed and audited in a seed's history: the first sealing of a deployment looks for earlier ones
+/// for long, so that few have one.
+pub(super) const fn is_audited(seed: u64) -> bool {
+    seed % 16 == 7
 }
 
 /// The member of staff who opens the app first in every shop, and asks the API.
@@ -149,7 +158,6 @@ impl World {
             rates,
             sweeps_all: seed % 32 == 5,
             merchant_acts: seed % 2 == 1,
-            seals: seed % 16 == 7,
             reports: true,
             shops,
             waiting: Vec::new(),
@@ -159,7 +167,7 @@ impl World {
             next_id: 1,
             tally: Tally::default(),
         };
-        if world.seals {
+        if is_audited(seed) {
             ledger::seal(&world.clean).await;
         }
         for shop in 0..world.shops.len() {
@@ -198,8 +206,8 @@ impl World {
         self.tally.steps += 1;
         let seconds = 1 + self.dice.below(40);
         self.bench.advance(Duration::from_secs(seconds)).await;
-        // Mail is mostly one shop's, so that what depends on each other meets.
-        let first = self.of_mail() && self.dice.chance(60);
+        // Mostly one shop's, so that what depends on each other meets.
+        let first = (self.of_mail() || is_of_limits(self.seed)) && self.dice.chance(60);
         let shop = if first { 0 } else { self.dice.index(self.shops.len()) };
         let action = self.choose();
         self.note(format_args!("step {index}: {action:?}"));
@@ -278,8 +286,9 @@ impl World {
             .iter()
             .flat_map(|f| f.queues.iter().map(|mapping| (mapping.queue.clone(), f.handler.clone())))
             .collect();
-        let (queue, function) = if self.of_mail() {
-            // A mail goes through four queues: of all queues, most would be found empty.
+        let (queue, function) = if self.of_mail() || is_of_limits(self.seed) {
+            // A mail goes through four queues, and a limit has to be on before it is lifted: of all queues, most would be
+            // found empty.
             let queues = self.bench.cloud.sqs().holding().await.unwrap();
             let waits = |name: &String| queues.iter().any(|queue| queue.name == *name && queue.visible > 0);
             let waiting: Vec<_> = mappings.into_iter().filter(|(queue, _)| waits(queue)).collect();
@@ -430,7 +439,11 @@ impl World {
         }
         let accepted = matches!(body["outcome"].as_str(), Some("accepted" | "duplicate"));
         match webhook.topic {
-            topic if topic.starts_with("orders/") => life.order_answered(&webhook.body, &body),
+            topic if topic.starts_with("orders/") => {
+                life.order_answered(&webhook.body, &body, now);
+                let outcome = body["because"].as_str().or(body["outcome"].as_str()).unwrap_or_default();
+                *self.tally.orders.entry(outcome.to_owned()).or_default() += 1;
+            }
             "customers/data_request" if accepted => {
                 life.data_requested(&webhook.id, now, &webhook.body);
             }

@@ -1,0 +1,166 @@
+//! Who wants the use of their data limited, or used again: what they ask for, and what follows from it for whatever names
+//! them. What is done with mail and orders is the models'.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use storeward_core::normalize::Identifier;
+use storeward_core::rights::RightsKind;
+use storeward_core::time::Timestamp;
+
+use super::people;
+use super::world::World;
+use crate::bench::sample;
+
+/// How often somebody tries to enter a wish.
+const TRIES_OF_STAFF: usize = 4;
+
+/// A wish, and how far it has come.
+struct Wished {
+    person: usize,
+    /// By what it names the person: each time by the same.
+    by: Vec<Identifier>,
+    /// A restriction, an objection, or that a restriction be lifted.
+    wish: RightsKind,
+    /// Its request's name; none where the answer was lost, and nobody knows whether it counts.
+    request: Option<String>,
+    /// When it was first seen carried out.
+    done: Option<Timestamp>,
+    tried: Timestamp,
+}
+
+/// The wishes in one installation, in their order.
+#[derive(Default)]
+pub(super) struct Wishes(Vec<Wished>);
+
+impl Wishes {
+    /// The wishes of those whom something names.
+    fn about<'a>(&'a self, names: &'a [Identifier]) -> impl Iterator<Item = &'a Wished> {
+        self.0.iter().filter(|wished| wished.by.iter().any(|identifier| names.contains(identifier)))
+    }
+
+    /// Whether somebody whom it names ever wanted its use limited.
+    pub(super) fn ever_limited(&self, names: &[Identifier]) -> bool {
+        self.about(names).any(|wished| wished.wish != RightsKind::LiftRestriction)
+    }
+
+    /// Whether the use of what names somebody may be limited now.
+    pub(super) fn may_limit(&self, names: &[Identifier]) -> bool {
+        let mut limiting = BTreeSet::new();
+        for wished in self.about(names) {
+            match wished.wish {
+                // What came while somebody did not want it is not fetched afterwards.
+                RightsKind::Objection => return true,
+                RightsKind::LiftRestriction if wished.done.is_some() => _ = limiting.remove(&wished.person),
+                _ => _ = limiting.insert(wished.person),
+            }
+        }
+        !limiting.is_empty()
+    }
+
+    /// Whether the use of what names somebody surely was limited then. The clock stands still while jobs work: of two
+    /// things that have one time nobody knows which was first.
+    pub(super) fn limited(&self, names: &[Identifier], at: Timestamp) -> bool {
+        let mut limiting = BTreeSet::new();
+        for wished in self.about(names) {
+            match wished.wish {
+                RightsKind::LiftRestriction if wished.tried <= at => _ = limiting.remove(&wished.person),
+                RightsKind::Restriction | RightsKind::Objection
+                    if wished.done.is_some_and(|done| done < at) =>
+                {
+                    limiting.insert(wished.person);
+                }
+                _ => {}
+            }
+        }
+        !limiting.is_empty()
+    }
+
+    /// What somebody can wish next; nothing while it is open what became of the last wish, or for good after an objection.
+    fn next(&self, person: usize, objects: bool) -> Option<RightsKind> {
+        let mut last = None;
+        for wished in self.0.iter().filter(|wished| wished.person == person) {
+            if wished.done.is_none() || wished.wish == RightsKind::Objection {
+                return None;
+            }
+            last = Some(wished.wish);
+        }
+        Some(match last {
+            Some(RightsKind::Restriction) => RightsKind::LiftRestriction,
+            _ if objects => RightsKind::Objection,
+            _ => RightsKind::Restriction,
+        })
+    }
+
+    /// How many limits were surely put on, and how many lifted.
+    pub(super) fn done(&self) -> [usize; 2] {
+        let lifted = self
+            .0
+            .iter()
+            .filter(|wished| wished.wish == RightsKind::LiftRestriction && wished.done.is_some())
+            .count();
+        let done = self.0.iter().filter(|wished| wished.done.is_some()).count();
+        [done - lifted, lifted]
+    }
+
+    /// Whoever restricted the use of their data last, and did not lift that.
+    pub(super) fn restricted(&self) -> Option<usize> {
+        let last = self.0.last()?;
+        (last.wish == RightsKind::Restriction && last.done.is_some()).then_some(last.person)
+    }
+}
+
+impl World {
+    /// Somebody wants the use of their data limited, or lets it be used again; the merchant enters it.
+    pub(super) async fn limit(&mut self, shop: usize) {
+        let life = self.shops[shop].lives.last().unwrap();
+        let (tenant, restricted, ends) =
+            (life.tenant.clone(), life.wishes.restricted(), life.uninstall_tried);
+        let last = self.shops[shop].orders.last().map(|(_, person)| *person);
+        let customer = last.filter(|_| !self.of_mail() && self.dice.chance(60));
+        let somebody = customer.unwrap_or_else(|| self.asking(shop));
+        let person = restricted.filter(|_| self.dice.chance(60)).unwrap_or(somebody);
+        let (objects, now) = (self.dice.chance(25), self.now());
+        if ends {
+            return;
+        }
+        let life = self.shops[shop].lives.last().unwrap();
+        let Some(wish) = life.wishes.next(person, objects) else { return };
+        let (who, by) = people::limits_by(person);
+        let mut body = json!({ "kind": wish.name() });
+        body.as_object_mut().unwrap().extend(who);
+        let mut event = sample("api/requests/open");
+        event["body"] = json!(body.to_string());
+        event["headers"]["idempotency-key"] = json!(format!("wish-{}", self.id()));
+        let mut request = None;
+        for _ in 0..TRIES_OF_STAFF {
+            let Some(answer) = self.call_as_owner(event.clone(), shop, "api/requests", wish.name()).await
+            else {
+                continue;
+            };
+            let status = answer["statusCode"].as_u64().unwrap();
+            assert!(status == 202 || status >= 500, "a wish was not taken: {answer}");
+            if status == 202 {
+                let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+                request = Some(body["id"].as_str().unwrap().to_owned());
+                break;
+            }
+        }
+        let life = self.shops[shop].lives.iter_mut().find(|life| life.tenant == tenant).unwrap();
+        life.wishes.0.push(Wished { person, by, wish, request, done: None, tried: now });
+    }
+
+    /// Remembers which wishes are carried out by now, as the raw table says.
+    pub(super) fn carried_out(&mut self, items: &[&Value]) {
+        let now = self.now();
+        for life in self.shops.iter_mut().flat_map(|shop| &mut shop.lives) {
+            for wished in &mut life.wishes.0 {
+                let Some(id) = wished.request.as_ref().filter(|_| wished.done.is_none()) else { continue };
+                let is_it = |item: &&&Value| item["kind"]["S"] == "request" && item["sk"]["S"] == **id;
+                if items.iter().find(is_it).is_some_and(|item| item["phase"]["S"] == "done") {
+                    wished.done = Some(now);
+                }
+            }
+        }
+    }
+}
