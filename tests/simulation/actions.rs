@@ -349,6 +349,7 @@ impl World {
         self.bench.advance(HOUR * 24 * days).await;
         self.note(format_args!("{days} days go by"));
         self.hour().await;
+        self.seal().await;
         self.sent.clear();
         for shop in &mut self.shops {
             shop.told.clear();
