@@ -37,11 +37,13 @@ pub(super) fn tables(dump: &BTreeMap<String, Vec<Value>>, tenants: &[&Tenant], n
     let items: Vec<&Value> = dump.values().flatten().collect();
     let keys = Keys::of(&items);
     let erased = under_erasure(&items);
-    // An erasure takes all orders of a person out of a case before it comes to each of them.
+    // An erasure takes all orders of a person out of a case before it comes to each of them: those that it names, and those
+    // that the person's rows lead to.
     let going: BTreeSet<&str> = items
         .iter()
         .filter(|item| item["kind"]["S"] == "subject" && erased.contains(text(item, "pk")))
         .map(|item| text(item, "sk"))
+        .chain(erased.iter().copied())
         .collect();
     let installations: Vec<String> = tenants.iter().map(ToString::to_string).collect();
     let shops: BTreeSet<&str> = tenants.iter().map(|tenant| tenant.shop.as_str()).collect();
@@ -129,7 +131,7 @@ fn tenant_of(partition: &str) -> String {
     partition.split('#').take(2).collect::<Vec<_>>().join("#")
 }
 
-/// The partitions that an erasure which is not done yet comes by again: their rows are the last to go.
+/// What an erasure which is not done yet comes by again: partitions, whose rows are the last to go, and orders it names.
 fn under_erasure<'a>(items: &[&'a Value]) -> BTreeSet<&'a str> {
     let open = |item: &&&Value| {
         let erasure = text(item, "kind") == "request" && text(item, "rights") == "erasure";
