@@ -305,8 +305,9 @@ fn touch(installation: &Installation, record: &OrderRecord, version: Timestamp) 
         values: vec![(":revision", number(record.revision)), (":before", number(record.updated_at.millis()))],
     };
     let update = Change {
-        expression: "SET updated_at = :updated_at".to_owned(),
-        values: vec![(":updated_at", number(version.millis()))],
+        // Counted, so that older news which was planned on what was read before does not overwrite what is newer.
+        expression: "SET updated_at = :updated_at, revision = :next".to_owned(),
+        values: vec![(":updated_at", number(version.millis())), (":next", number(record.revision + 1))],
     };
     let key = keyspace::record(&installation.tenant, &record.reference);
     let actions = vec![Action::Update { key, update, condition: Some(condition) }];
