@@ -315,6 +315,35 @@ async fn an_order_cancelled_while_it_is_matched_joins_no_case() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn news_that_takes_back_what_is_being_written_is_not_overwritten_by_it() {
+    // Given an order, news that it costs something else, and later news that it does not, which comes first.
+    let bench = Bench::new().await;
+    let calm = bench.app();
+    let installation = calm.install().await;
+    calm.order("w1", &order(1, 1)).await;
+    let (mut earlier, later) = (told(order(1, 1), 1), told(order(1, 1), 2));
+    earlier["total_price"] = json!("1.00");
+    let (direct, other) = (bench.transport(), std::sync::Arc::new(bench.app()));
+    let way = transport(move |request| {
+        let (direct, other, later) =
+            (std::sync::Arc::clone(&direct), std::sync::Arc::clone(&other), later.clone());
+        async move {
+            let target = request.headers().get("x-amz-target");
+            if target.is_some_and(|target| target.to_str().unwrap().ends_with("TransactWriteItems")) {
+                tell(&other, "orders/updated", "later", &later).await;
+            }
+            direct(request).await
+        }
+    });
+    let racing = bench.app_through(way, FaultPlan::none());
+    tell(&racing, "orders/updated", "earlier", &earlier).await;
+    let store = calm.store().await;
+    let id = bench.items("order")[0]["sk"]["S"].as_str().unwrap().to_owned();
+    let record = store.order(&installation, &format!("order/{id}").parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(json!(record.order.total_price), order(1, 1)["total_price"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn bodies_that_nobody_should_send_are_answered_and_leave_nothing() {
     let bench = Bench::new().await;
     let app = bench.app();
