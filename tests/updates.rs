@@ -284,6 +284,24 @@ async fn with_the_guard_off_nothing_new_is_stored_and_what_is_stored_stays_right
     assert_eq!(bench.items("due").len(), 0);
 }
 
+/// A process before whose transactions that hold `part` another one is told news.
+fn overtaken(bench: &Bench, part: &'static str, topic: &'static str, news: Value) -> App {
+    let (direct, other) = (bench.transport(), std::sync::Arc::new((bench.app(), news)));
+    let way = transport(move |request| {
+        let (direct, other) = (std::sync::Arc::clone(&direct), std::sync::Arc::clone(&other));
+        async move {
+            let target = request.headers().get("x-amz-target");
+            if target.is_some_and(|target| target.to_str().unwrap().ends_with("TransactWriteItems"))
+                && String::from_utf8_lossy(request.body()).contains(part)
+            {
+                tell(&other.0, topic, "overtakes", &other.1).await;
+            }
+            direct(request).await
+        }
+    });
+    bench.app_through(way, FaultPlan::none())
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_order_cancelled_while_it_is_matched_joins_no_case() {
     // Given two orders that agree, and a cancellation that comes between the look and the case.
@@ -293,22 +311,7 @@ async fn an_order_cancelled_while_it_is_matched_joins_no_case() {
     for id in 1..=2 {
         calm.order(&format!("w{id}"), &order(id, 1)).await;
     }
-    let (direct, calm_again) = (bench.transport(), std::sync::Arc::new(bench.app()));
-    let way = transport(move |request| {
-        let (direct, other) = (std::sync::Arc::clone(&direct), std::sync::Arc::clone(&calm_again));
-        async move {
-            let joins = request
-                .headers()
-                .get("x-amz-target")
-                .is_some_and(|target| target.to_str().unwrap().ends_with("TransactWriteItems"))
-                && String::from_utf8_lossy(request.body()).contains("case_id = :case, flag");
-            if joins {
-                tell(&other, "orders/cancelled", "c", &cancelled(order(2, 1), 9)).await;
-            }
-            direct(request).await
-        }
-    });
-    let racing = bench.app_through(way, FaultPlan::none());
+    let racing = overtaken(&bench, "case_id = :case, flag", "orders/cancelled", cancelled(order(2, 1), 9));
     bench.drain(&racing).await;
     assert_eq!(calm.cases(&installation).await.len(), 0);
     assert_eq!(bench.items("order").len(), 2);
@@ -323,19 +326,7 @@ async fn news_that_takes_back_what_is_being_written_is_not_overwritten_by_it() {
     calm.order("w1", &order(1, 1)).await;
     let (mut earlier, later) = (told(order(1, 1), 1), told(order(1, 1), 2));
     earlier["total_price"] = json!("1.00");
-    let (direct, other) = (bench.transport(), std::sync::Arc::new(bench.app()));
-    let way = transport(move |request| {
-        let (direct, other, later) =
-            (std::sync::Arc::clone(&direct), std::sync::Arc::clone(&other), later.clone());
-        async move {
-            let target = request.headers().get("x-amz-target");
-            if target.is_some_and(|target| target.to_str().unwrap().ends_with("TransactWriteItems")) {
-                tell(&other, "orders/updated", "later", &later).await;
-            }
-            direct(request).await
-        }
-    });
-    let racing = bench.app_through(way, FaultPlan::none());
+    let racing = overtaken(&bench, "", "orders/updated", later);
     tell(&racing, "orders/updated", "earlier", &earlier).await;
     let store = calm.store().await;
     let id = bench.items("order")[0]["sk"]["S"].as_str().unwrap().to_owned();

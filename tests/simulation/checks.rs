@@ -36,15 +36,7 @@ fn longest(kind: Kind) -> Option<Duration> {
 pub(super) fn tables(dump: &BTreeMap<String, Vec<Value>>, tenants: &[&Tenant], now: Timestamp) {
     let items: Vec<&Value> = dump.values().flatten().collect();
     let keys = Keys::of(&items);
-    let erased = under_erasure(&items);
-    // An erasure takes all orders of a person out of a case before it comes to each of them: those that it names, and those
-    // that the person's rows lead to.
-    let going: BTreeSet<&str> = items
-        .iter()
-        .filter(|item| item["kind"]["S"] == "subject" && erased.contains(text(item, "pk")))
-        .map(|item| text(item, "sk"))
-        .chain(erased.iter().copied())
-        .collect();
+    let going = under_erasure(&items);
     let installations: Vec<String> = tenants.iter().map(ToString::to_string).collect();
     let shops: BTreeSet<&str> = tenants.iter().map(|tenant| tenant.shop.as_str()).collect();
     for item in items.iter().filter(|item| item["kind"]["S"] != "ledger") {
@@ -56,7 +48,7 @@ pub(super) fn tables(dump: &BTreeMap<String, Vec<Value>>, tenants: &[&Tenant], n
         let named = installations.iter().filter(|name| whole.contains(*name)).count();
         let shops = shops.iter().filter(|shop| whole.contains(**shop)).count();
         assert!(named <= 1 && shops <= 1, "an item of two tenants: {item}");
-        leads_somewhere(kind, item, &keys, &erased, &going);
+        leads_somewhere(kind, item, &keys, &going);
         let sealed = item.get("sealed").is_some();
         match (kind, text(item, "phase")) {
             (Kind::Request, "open" | "ready") if text(item, "rights") == "access" => {
@@ -131,7 +123,8 @@ fn tenant_of(partition: &str) -> String {
     partition.split('#').take(2).collect::<Vec<_>>().join("#")
 }
 
-/// What an erasure which is not done yet comes by again: partitions, whose rows are the last to go, and orders it names.
+/// What an erasure which is not done yet comes by again: partitions, whose rows are the last to go, records that those lead
+/// to, and orders it names. It takes all orders of a person out of a case before it comes to each of them.
 fn under_erasure<'a>(items: &[&'a Value]) -> BTreeSet<&'a str> {
     let open = |item: &&&Value| {
         let erasure = text(item, "kind") == "request" && text(item, "rights") == "erasure";
@@ -141,17 +134,16 @@ fn under_erasure<'a>(items: &[&'a Value]) -> BTreeSet<&'a str> {
         items.iter().filter(open).map(|item| tenant_of(text(item, "pk"))).collect();
     let tombstones = items.iter().filter(|item| text(item, "kind") == "tombstone");
     let of_open = tombstones.filter(|item| tenants.contains(&tenant_of(text(item, "pk"))));
-    of_open.map(|item| text(item, "leads_to")).collect()
+    let mut going: BTreeSet<&str> = of_open.map(|item| text(item, "leads_to")).collect();
+    let rows =
+        items.iter().filter(|item| text(item, "kind") == "subject" && going.contains(text(item, "pk")));
+    let led: Vec<&str> = rows.map(|item| text(item, "sk")).collect();
+    going.extend(led);
+    going
 }
 
 /// Index rows have a record, and the case of an order is there that is not `going`.
-fn leads_somewhere(
-    kind: Kind,
-    item: &Value,
-    keys: &Keys<'_>,
-    erased: &BTreeSet<&str>,
-    going: &BTreeSet<&str>,
-) {
+fn leads_somewhere(kind: Kind, item: &Value, keys: &Keys<'_>, going: &BTreeSet<&str>) {
     let (partition, sort) = (text(item, "pk"), text(item, "sk"));
     let tenant = tenant_of(partition);
     let there = |kind: &str, id: &str| {
@@ -170,7 +162,7 @@ fn leads_somewhere(
             let there = ["order", "exception", "export", "rectification", "request", "thread"]
                 .into_iter()
                 .any(|kind| there(kind, id));
-            let goes = erased.contains(partition);
+            let goes = going.contains(partition);
             assert!(has_case || there || goes, "a subject row that leads nowhere: {item}");
         }
         Kind::RequestIndex => {

@@ -101,8 +101,7 @@ impl World {
         let answered = answered.map(|place| &before[place]);
         // Whoever answers is mostly one of those who are in it.
         let inside = answered.map(|letter| people::of(&letter.people));
-        let restricted = self.shops[shop].lives.last().and_then(|life| life.wishes.restricted());
-        let restricted = restricted.filter(|_| self.dice.chance(40));
+        let restricted = self.restricted(shop).filter(|_| self.dice.chance(40));
         let writer = match (restricted, inside) {
             (Some(restricted), _) => restricted,
             (None, Some(inside)) if !inside.is_empty() && self.dice.chance(75) => {

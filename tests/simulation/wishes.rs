@@ -102,20 +102,19 @@ impl Wishes {
         let done = self.0.iter().filter(|wished| wished.done.is_some()).count();
         [done - lifted, lifted]
     }
-
-    /// Whoever restricted the use of their data last, and did not lift that.
-    pub(super) fn restricted(&self) -> Option<usize> {
-        let last = self.0.last()?;
-        (last.wish == RightsKind::Restriction && last.done.is_some()).then_some(last.person)
-    }
 }
 
 impl World {
+    /// Whoever restricted the use of their data last, and did not lift that.
+    pub(super) fn restricted(&self, shop: usize) -> Option<usize> {
+        let last = self.shops[shop].lives.last()?.wishes.0.last()?;
+        (last.wish == RightsKind::Restriction && last.done.is_some()).then_some(last.person)
+    }
+
     /// Somebody wants the use of their data limited, or lets it be used again; the merchant enters it.
     pub(super) async fn limit(&mut self, shop: usize) {
         let life = self.shops[shop].lives.last().unwrap();
-        let (tenant, restricted, ends) =
-            (life.tenant.clone(), life.wishes.restricted(), life.uninstall_tried);
+        let (tenant, ends, restricted) = (life.tenant.clone(), life.uninstall_tried, self.restricted(shop));
         let last = self.shops[shop].orders.last().map(|(_, person)| *person);
         let customer = last.filter(|_| !self.of_mail() && self.dice.chance(60));
         let somebody = customer.unwrap_or_else(|| self.asking(shop));
