@@ -236,10 +236,15 @@ impl Life {
         let listed: Vec<&Case> = cases.iter().filter(lasts).collect();
         let mut case_of = BTreeMap::new();
         let groups = self.groups();
+        let withheld_groups: BTreeSet<u64> = withheld.iter().map(|id| groups[id]).collect();
         for case in &listed {
             let ids: Vec<u64> = case.members.iter().map(|member| *member.id.expose()).collect();
-            // It may have more orders than those that can be seen, and these are not of any group that is known.
-            let shows_all = withheld.is_empty();
+            // It may have more orders than those that can be seen: of the same group, unless none is seen or the
+            // merchant says what belongs together.
+            let shows_all = match ids.first() {
+                Some(id) if !self.other_rules => !withheld_groups.contains(&groups[id]),
+                _ => withheld.is_empty(),
+            };
             assert!(case.size == ids.len() as u64 || !shows_all, "the size of the case of {ids:?}");
             if case.decided.is_none() && shows_all {
                 assert!(ids.len() >= 2, "a case of {ids:?}");
