@@ -395,8 +395,11 @@ impl Bench {
     /// Whether a sweep would find anything due, as the raw table shows; if so, lets it begin there: hours in which nothing
     /// is due need not be read one by one, 32 partitions each. A place that was passed over stays passed over.
     pub async fn skip_quiet_hours(&self, app: &App) -> bool {
-        let due = self.items("due");
         let millis = |item: &Value, name: &str| item[name]["N"].as_str().and_then(|text| text.parse().ok());
+        let now = self.clock.now().seconds();
+        let mut due = self.items("due");
+        // What is over is still there until DynamoDB comes by: nobody reads it.
+        due.retain(|item| millis(item, "expires_at").is_none_or(|end: i64| end > now));
         let first = due.iter().filter_map(|item| millis(item, "at")).map(Timestamp).min();
         let Some(first) = first.filter(|first| *first <= self.clock.now()) else { return false };
         let cursor: Option<i64> = due.iter().find_map(|item| millis(item, "hour"));

@@ -437,6 +437,21 @@ async fn an_erasure_ends_what_else_was_asked_and_names_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_is_warned_of_by_the_first_sweep_that_succeeds_however_late_it_is() {
+    let world = World::new().await;
+    world.app.post("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;
+    world.bench.advance(DAY * 31).await;
+    world.sweep().await;
+    let told = world.bench.receive("storeward-development-notify-merchant").await;
+    let stages: Vec<u64> = told
+        .iter()
+        .map(|message| serde_json::from_str::<Value>(message["Body"].as_str().unwrap()).unwrap())
+        .map(|notice| notice["what"]["request_due"]["stage"].as_u64().unwrap())
+        .collect();
+    assert_eq!(stages, [4], "overdue by a day");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_nobody_carries_out_never_lapses_silently() {
     let world = World::new().await;
     world.app.post("webhooks/customers-redact", sample("webhooks/customers-redact/by-id")).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use storeward_core::data_map::{Kind, PURGE_AFTER, Table};
+use storeward_core::data_map::{Kind, PURGE_AFTER, Retention, Table};
 use storeward_core::shop::Tenant;
 use storeward_core::time::{HOUR, Timestamp};
 
@@ -13,9 +13,6 @@ use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, text};
 use crate::keyspace::{self, DUE_SHARDS, Key, RecordRef};
 use crate::store::{self, Expired, Query, Range, Store, Unrecorded};
-
-/// How many hours back the first sweep looks that succeeds: the ones before it may have failed since the deployment.
-const FIRST_LOOK_BACK: i64 = 48;
 
 /// Under which retention of the deployment the last sweep ran.
 const KEEPING: &str = "keeping";
@@ -190,7 +187,7 @@ impl Store {
         let cursor = self.get(&keyspace::sweep_cursor()).await?;
         let from = match cursor {
             Some(cursor) => cursor.number("hour")?,
-            None => now.hour() - FIRST_LOOK_BACK,
+            None => self.first_due_hour().await?,
         };
         let mut due = Vec::new();
         for hour in from..=now.hour() {
@@ -200,6 +197,17 @@ impl Store {
             }
         }
         Ok(due)
+    }
+
+    /// The first hour in which anything can be due where no sweep is remembered: none has succeeded yet, or none for as
+    /// long as due rows live. Nothing is due before the first installation.
+    async fn first_due_hour(&self) -> Result<i64> {
+        let now = self.now();
+        let Retention::Window(lives) = Kind::Due.row().retention else {
+            return Err(StoreError::Corrupt("how long due rows live"));
+        };
+        let first = self.installations().await?.iter().map(|tenant| tenant.generation.since()).min();
+        Ok(first.unwrap_or(now).max(now - lives).hour())
     }
 
     /// What is due for an installation that was uninstalled hours ago: in the hours that are not swept yet, and in the
