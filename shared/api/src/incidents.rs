@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use storeward_core::data_map::Category;
 use storeward_core::incident::{Extent, Words, about};
+use storeward_core::personal::Personal;
 use storeward_core::time::Timestamp;
 use storeward_store::{Incident, Reached};
 
@@ -29,12 +30,16 @@ pub struct BreachBody {
     pub until: String,
     /// When it became known.
     pub aware_at: String,
-    /// The categories of data it reached.
+    /// The categories of data that were found among what it reached.
     pub categories: Vec<String>,
-    /// About how many people it concerns.
-    pub people: u64,
-    /// About how many records it concerns.
-    pub records: u64,
+    /// The categories that may have been among it besides: nothing of them was left when it was looked for.
+    pub possible_categories: Vec<String>,
+    /// About how many people it concerns; absent where nothing was left to count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub people: Option<u64>,
+    /// About how many records it concerns; absent where nothing was left to count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<u64>,
     /// What happened.
     pub nature: String,
     /// What is likely to come of it.
@@ -43,7 +48,7 @@ pub struct BreachBody {
     pub measures: String,
     /// Whom to ask.
     pub contact: String,
-    /// When the notice was sent by e-mail; absent where it could not be.
+    /// When the merchant was told; absent where the notice could not be sent yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub told_at: Option<String>,
 }
@@ -53,25 +58,27 @@ impl BreachBody {
     #[must_use]
     pub fn of(incident: &Incident, reached: &Reached) -> Self {
         let Words { nature, consequences, measures, contact } = incident.words.clone();
+        let number = |number| (!reached.extent.is_nothing()).then(|| about(number));
         Self {
             id: incident.id.clone(),
             from: incident.reach.from.to_rfc3339(),
             until: incident.reach.until.to_rfc3339(),
             aware_at: incident.aware_at.to_rfc3339(),
-            categories: categories(incident),
-            people: about(reached.extent.people),
-            records: about(reached.extent.total()),
+            categories: words_of(&incident.reach.found(&reached.extent)),
+            possible_categories: words_of(&incident.reach.possible(&reached.extent)),
+            people: number(reached.extent.people),
+            records: number(reached.extent.total()),
             nature: nature.into_inner(),
             consequences: consequences.into_inner(),
             measures: measures.into_inner(),
             contact: contact.into_inner(),
-            told_at: reached.at.map(Timestamp::to_rfc3339).filter(|_| reached.mail.is_some()),
+            told_at: reached.at.map(Timestamp::to_rfc3339).filter(|_| reached.standing.is_told()),
         }
     }
 }
 
-fn categories(incident: &Incident) -> Vec<String> {
-    incident.reach.categories().into_iter().map(|category: Category| category.words().to_owned()).collect()
+fn words_of(categories: &[Category]) -> Vec<String> {
+    categories.iter().map(|category| category.words().to_owned()).collect()
 }
 
 /// A breach, as operators follow it.
@@ -114,7 +121,7 @@ pub struct IncidentBody {
 pub struct ReachedBody {
     /// Its blinded name.
     pub shop: String,
-    /// `waiting`, `told`, `rehearsed`, `unreachable` or `uncertain`.
+    /// `waiting`, `told`, `rehearsed` or `unreachable`.
     pub standing: String,
     /// When it came to that standing.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,6 +129,9 @@ pub struct ReachedBody {
     /// Resend's id of the mail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mail: Option<String>,
+    /// Where it is filed that the merchant was told in another way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
     /// About how many people.
     pub people: u64,
     /// Records by kind.
@@ -139,6 +149,7 @@ impl IncidentBody {
                 standing: reached.standing.name().to_owned(),
                 at: reached.at.map(Timestamp::to_rfc3339),
                 mail: reached.mail.clone(),
+                reference: reached.reference.clone(),
                 people: *people,
                 records: records.iter().map(|(kind, count)| (kind.name().to_owned(), *count)).collect(),
             }
@@ -154,7 +165,7 @@ impl IncidentBody {
             notified_at: incident.notified_at.map(Timestamp::to_rfc3339),
             from: incident.reach.from.to_rfc3339(),
             until: incident.reach.until.to_rfc3339(),
-            categories: categories(incident),
+            categories: words_of(&incident.reach.categories()),
             lacking: incident.words.complete().err().map(|fault| fault.to_string()),
             shops: shops.iter().map(shop).collect(),
         }
@@ -218,4 +229,27 @@ impl From<WordsBody> for Words {
             contact: body.contact.into(),
         }
     }
+}
+
+/// That merchants were told of a breach in another way than by our mail.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ToldOtherwise")]
+#[serde(deny_unknown_fields)]
+pub struct ToldOtherwiseBody {
+    /// The shops, by their blinded names, as the incident lists them.
+    pub shops: Vec<String>,
+    /// Where it is filed: a number, so that it is about nobody.
+    #[schemars(with = "String")]
+    pub reference: Personal<String>,
+}
+
+/// The end of a breach.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[schemars(rename = "Closing")]
+#[serde(deny_unknown_fields)]
+pub struct ClosingBody {
+    /// Where it is filed why nobody has to be told: before any merchant was.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub reference: Option<Personal<String>>,
 }

@@ -16,7 +16,8 @@ pub use desk::{
 };
 pub use document::{OPERATIONS, Operation, document, subject_export_schema};
 pub use incidents::{
-    BreachBody, BreachesBody, IncidentBody, IncidentsBody, NewIncidentBody, ReachedBody, WordsBody,
+    BreachBody, BreachesBody, ClosingBody, IncidentBody, IncidentsBody, NewIncidentBody, ReachedBody,
+    ToldOtherwiseBody, WordsBody,
 };
 pub use ledger::{
     AccessBody, AccessLogBody, ActorBody, ActorKind, CheckBody, LedgerBody, LedgerEntryBody, ReceiptBody,

@@ -17,6 +17,10 @@ use crate::time::{HOUR, Timestamp};
 /// Within this time of learning of a breach each affected merchant is told (promise SO67; GDPR Art. 33).
 pub const DEADLINE: Duration = Duration::from_hours(72);
 
+/// How long ago a breach can have begun: for as long as breaches are kept (the data map), so that what is looked through has an
+/// end. Nothing of a shop that was purged earlier is looked for.
+pub const LONGEST_AGO: Duration = Duration::from_hours(3 * 365 * 24);
+
 /// The longest text an operator can give for one element of a notice, in characters.
 pub const LONGEST_TEXT: usize = 4000;
 
@@ -115,6 +119,8 @@ pub enum Fault {
     TooLong(&'static str),
     /// It ends before it begins, or has not happened yet.
     Times,
+    /// It began so long ago that nobody can say any more whom it reached.
+    TooLongAgo,
 }
 
 impl fmt::Display for Fault {
@@ -123,6 +129,9 @@ impl fmt::Display for Fault {
             Self::Missing(element) => write!(f, "{element}: say it before merchants are told"),
             Self::TooLong(element) => write!(f, "{element}: at most {LONGEST_TEXT} characters"),
             Self::Times => f.write_str("from, until, aware_at: in this order, and not in the future"),
+            Self::TooLongAgo => f.write_str(
+                "from: at most three years ago: shops that were purged earlier are not looked for",
+            ),
         }
     }
 }
@@ -176,14 +185,17 @@ impl Reach {
         Kind::ALL.into_iter().filter(|kind| countable(*kind)).collect()
     }
 
-    /// Whether the times are in their order.
+    /// Whether the times are in their order, and within what is looked through.
     ///
     /// # Errors
-    /// `Times` when they are not.
+    /// `Times` when they are not in order, `TooLongAgo` before [`LONGEST_AGO`].
     pub fn check(&self, aware_at: Timestamp, now: Timestamp) -> Result<(), Fault> {
         let ordered =
             self.from <= self.until && self.from <= aware_at && aware_at <= now && self.until <= now;
-        if ordered { Ok(()) } else { Err(Fault::Times) }
+        if !ordered {
+            return Err(Fault::Times);
+        }
+        if now.since(self.from) > LONGEST_AGO { Err(Fault::TooLongAgo) } else { Ok(()) }
     }
 
     /// Whether an installation had anything stored at that time.
@@ -195,14 +207,33 @@ impl Reach {
     /// The categories of data in these kinds.
     #[must_use]
     pub fn categories(&self) -> Vec<Category> {
-        let mut categories = Vec::new();
-        for category in self.kinds.iter().flat_map(|kind| kind.row().categories) {
-            if !categories.contains(category) {
-                categories.push(*category);
-            }
-        }
-        categories
+        categories(self.kinds.iter())
     }
+
+    /// The categories of data that were found in a shop.
+    #[must_use]
+    pub fn found(&self, extent: &Extent) -> Vec<Category> {
+        categories(self.kinds.iter().filter(|kind| extent.of(**kind) > 0))
+    }
+
+    /// The categories that may have been in a shop besides: those of kinds of which nothing is left. What was there at the time of
+    /// the breach can have expired or been erased since.
+    #[must_use]
+    pub fn possible(&self, extent: &Extent) -> Vec<Category> {
+        let found = self.found(extent);
+        self.categories().into_iter().filter(|category| !found.contains(category)).collect()
+    }
+}
+
+/// The categories of data in some kinds, each once.
+fn categories<'a>(kinds: impl Iterator<Item = &'a Kind>) -> Vec<Category> {
+    let mut categories = Vec::new();
+    for category in kinds.flat_map(|kind| kind.row().categories) {
+        if !categories.contains(category) {
+            categories.push(*category);
+        }
+    }
+    categories
 }
 
 /// Whether records of a kind are about customers, and can be counted shop by shop.
@@ -222,13 +253,19 @@ pub struct Extent {
 }
 
 impl Extent {
+    /// Records of a kind.
+    #[must_use]
+    pub fn of(&self, kind: Kind) -> u64 {
+        self.records.get(&kind).copied().unwrap_or_default()
+    }
+
     /// All records.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.records.values().sum()
     }
 
-    /// Whether anything was reached.
+    /// Whether nothing was left to count: then nobody knows the numbers any more.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         self.total() == 0
@@ -270,10 +307,32 @@ pub fn about(number: u64) -> u64 {
     number / unit * unit + if number % unit * 2 >= unit { unit } else { 0 }
 }
 
+/// The categories of a notice: what was found in the shop, and what may have been there.
+fn categories_in(reach: &Reach, extent: &Extent) -> String {
+    let listed = |categories: Vec<Category>| {
+        categories.into_iter().map(Category::words).collect::<Vec<_>>().join(", ")
+    };
+    let (found, possible) = (listed(reach.found(extent)), listed(reach.possible(extent)));
+    match (found.is_empty(), possible.is_empty()) {
+        (_, true) => found,
+        (true, false) => format!("{possible}, as far as it was there: it has been deleted since"),
+        (false, false) => {
+            format!("{found}; perhaps also {possible}, which has been deleted since if it was there")
+        }
+    }
+}
+
+/// A number of a notice.
+fn number_in(extent: &Extent, number: u64) -> String {
+    if extent.is_nothing() {
+        return "not known any more: what was there has been deleted since".to_owned();
+    }
+    format!("about {}, without what was deleted before it was counted", about(number))
+}
+
 /// The notice to one merchant: every element that is promised (SO67).
 #[must_use]
 pub fn notice(words: &Words, reach: &Reach, extent: &Extent, aware_at: Timestamp) -> Mail {
-    let categories: Vec<&str> = reach.categories().into_iter().map(Category::words).collect();
     let plain = |text: &Personal<String>| clean(text.expose(), LONGEST_TEXT);
     let day = |time: Timestamp| time.to_rfc3339().get(..16).unwrap_or_default().replace('T', " ");
     let elements = [
@@ -287,9 +346,9 @@ pub fn notice(words: &Words, reach: &Reach, extent: &Extent, aware_at: Timestamp
                 day(aware_at)
             ),
         ),
-        ("Categories of data", categories.join(", ")),
-        ("People concerned", format!("about {}", about(extent.people))),
-        ("Records concerned", format!("about {}", about(extent.total()))),
+        ("Categories of data", categories_in(reach, extent)),
+        ("People concerned", number_in(extent, extent.people)),
+        ("Records concerned", number_in(extent, extent.total())),
         ("Likely consequences", plain(&words.consequences)),
         ("What we did and will do", plain(&words.measures)),
         ("Whom to ask", plain(&words.contact)),
@@ -392,6 +451,54 @@ mod tests {
     }
 
     #[test]
+    fn a_notice_says_what_was_found_what_may_have_been_there_and_what_nobody_knows_any_more() {
+        let reach = Reach { kinds: BTreeSet::from([Kind::Order, Kind::Case, Kind::Thread]), ..reach() };
+        let told = |records: BTreeMap<Kind, u64>, people| {
+            notice(&words(), &reach, &Extent { records, people }, Timestamp::from_seconds(0) + HOUR * 6).text
+        };
+        let (metadata, contact) = (Category::OrderMetadata, Category::CustomerContact);
+        let (address, letters) = (Category::CustomerAddress, Category::Correspondence);
+        // A case alone is left: the orders and letters of then may have been more.
+        let case = Extent { records: BTreeMap::from([(Kind::Case, 2), (Kind::Order, 0)]), people: 2 };
+        assert_eq!(reach.found(&case), [metadata]);
+        assert_eq!(reach.possible(&case), [contact, address, letters]);
+        let text = told(case.records, 2);
+        assert!(
+            text.contains(
+                "\norder metadata; perhaps also customer contact, customer address, correspondence, which has been"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("about 2, without what was deleted before it was counted"), "{text}");
+        // Everything is left.
+        let all = BTreeMap::from([(Kind::Order, 4), (Kind::Case, 1), (Kind::Thread, 1)]);
+        let text = told(all, 5);
+        assert!(
+            text.contains("\ncustomer contact, customer address, order metadata, correspondence\n"),
+            "{text}"
+        );
+        // Nothing is left.
+        let nothing = Extent::default();
+        assert_eq!((reach.found(&nothing), reach.possible(&nothing)), (vec![], reach.categories()));
+        let text = told(BTreeMap::new(), 0);
+        assert!(text.contains("correspondence, as far as it was there"), "{text}");
+        assert_eq!(text.matches("not known any more").count(), 2, "{text}");
+        assert!(!text.contains("about 0"), "{text}");
+    }
+
+    #[test]
+    fn a_breach_that_began_before_what_is_kept_of_breaches_is_refused() {
+        let crate::data_map::Retention::Window(kept) = Kind::Incident.row().retention else {
+            panic!("breaches have a window")
+        };
+        assert_eq!(LONGEST_AGO, kept);
+        let now = Timestamp::from_seconds(2_000_000_000);
+        let since = |from: Timestamp| Reach { from, ..Reach { until: now, ..reach() } }.check(now, now);
+        assert_eq!(since(now - LONGEST_AGO), Ok(()));
+        assert_eq!(since(now - LONGEST_AGO - MINUTE), Err(Fault::TooLongAgo));
+    }
+
+    #[test]
     fn the_times_are_in_their_order() {
         let (reach, at) = (reach(), |hours: u32| Timestamp::from_seconds(0) + HOUR * hours);
         assert_eq!(reach.check(at(1), at(5)), Ok(()));
@@ -481,12 +588,13 @@ mod tests {
             assert_eq!(serde_json::to_value(severity).unwrap(), severity.name());
         }
         assert_eq!(
-            [Fault::Missing("nature"), Fault::TooLong("contact"), Fault::Times]
+            [Fault::Missing("nature"), Fault::TooLong("contact"), Fault::Times, Fault::TooLongAgo]
                 .map(|fault| fault.to_string()),
             [
                 "nature: say it before merchants are told",
                 "contact: at most 4000 characters",
                 "from, until, aware_at: in this order, and not in the future",
+                "from: at most three years ago: shops that were purged earlier are not looked for",
             ]
         );
         assert_eq!(format!("{:?}", words()), "Words", "what an operator says is not shown");

@@ -232,6 +232,17 @@ impl Asked {
         known.then_some(value.as_str()).map(Some).ok_or_else(wrong)
     }
 
+    /// Reads the body where there is one: of a route that can be asked without.
+    ///
+    /// # Errors
+    /// As [`body`](Self::body).
+    pub fn optional_body<T: DeserializeOwned>(&self) -> Result<Option<T>, Problem> {
+        match self.0.body.as_deref() {
+            None | Some("") => Ok(None),
+            Some(_) => self.body(),
+        }
+    }
+
     /// Reads the body. Its type says which members there are; others are refused.
     ///
     /// # Errors

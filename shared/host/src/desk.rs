@@ -173,7 +173,7 @@ fn failed(installation: &Installation, error: &ClientError) -> Claude {
             let ClientError::Throttled(after) = error else { return Claude::Later(Duration::ZERO) };
             Claude::Later(*after)
         }
-        // The key, the bill or the budget: an operator's matter, which an alarm on this line tells of.
+        // The key, the bill or the budget: an operator's matter, found in the log (docs/operations.md, what to watch).
         error => {
             tracing::error!(shop = %installation.tenant.shop, %error, "Claude refused a question");
             Claude::Useless("Claude did not take the question")

@@ -18,7 +18,7 @@ use crate::settings::Setting;
 
 /// How long after its announcement a mail of which nobody knows whether it was sent can be sent again: as long as Resend
 /// certainly remembers its key.
-const REPEATABLE: Duration = KEY_MEMORY.saturating_sub(HOUR);
+pub const REPEATABLE: Duration = KEY_MEMORY.saturating_sub(HOUR);
 
 /// A mail that is to go out: to whom, what for, and under which key.
 #[derive(Clone, Debug)]

@@ -74,6 +74,19 @@ impl OperatorRequest {
     }
 }
 
+/// The most characters of a reference.
+const LONGEST_REFERENCE: usize = 40;
+
+/// Whether a reference is a number in the operators' files, of capitals, digits and hyphens: so that it is about nobody, and can
+/// stand in the ledger, which is kept for good.
+#[must_use]
+pub fn is_file_number(reference: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-';
+    reference.len() <= LONGEST_REFERENCE
+        && reference.bytes().all(plain)
+        && reference.bytes().any(|byte| byte.is_ascii_digit())
+}
+
 /// What the authorizer found out: nothing personal.
 #[derive(Clone, Default, Deserialize)]
 struct Operator {

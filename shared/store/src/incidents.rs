@@ -1,6 +1,9 @@
 //! Breaches of personal data: what is known of each, which shops it reached, and when each of them was told. They belong to
 //! the deployment and outlive the shops. When to remind and what a notice says is `core::incident`'s; sending it is a job's.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -33,9 +36,9 @@ pub enum Phase {
     Assessing,
     /// Who is affected is known; nobody was told yet.
     Assessed,
-    /// The merchants are being told.
+    /// The merchants are being told, until each of them was.
     Notifying,
-    /// Every merchant was told, or cannot be.
+    /// Every merchant was told.
     Notified,
     /// It was looked back on, and is over.
     Closed,
@@ -99,6 +102,8 @@ pub struct Incident {
     pub words: Words,
     /// How many reminders were given.
     pub reminded: usize,
+    /// Up to which day the ledger was looked through for purges, while it is assessed.
+    pub looked_until: Option<Timestamp>,
     /// When every merchant had been told.
     pub notified_at: Option<Timestamp>,
     /// Counts its changes.
@@ -111,18 +116,16 @@ pub struct Incident {
 pub enum Standing {
     /// Its merchant is to be told.
     Waiting,
-    /// Its merchant was told.
+    /// Its merchant was told, by mail or in another way.
     Told,
     /// It was a drill: nothing was sent.
     Rehearsed,
-    /// No address is known (any more), or the mail was not taken: somebody has to find another way.
+    /// No address is known (any more), or the mail was not taken: it is tried again, and somebody has to find another way.
     Unreachable,
-    /// Nobody knows whether the mail went out: somebody has to ask.
-    Uncertain,
 }
 
 impl Standing {
-    const ALL: [Self; 5] = [Self::Waiting, Self::Told, Self::Rehearsed, Self::Unreachable, Self::Uncertain];
+    const ALL: [Self; 4] = [Self::Waiting, Self::Told, Self::Rehearsed, Self::Unreachable];
 
     /// The word for it.
     #[must_use]
@@ -132,8 +135,13 @@ impl Standing {
             Self::Told => "told",
             Self::Rehearsed => "rehearsed",
             Self::Unreachable => "unreachable",
-            Self::Uncertain => "uncertain",
         }
+    }
+
+    /// Whether the merchant was told: until then the clock runs.
+    #[must_use]
+    pub const fn is_told(self) -> bool {
+        matches!(self, Self::Told | Self::Rehearsed)
     }
 }
 
@@ -150,6 +158,8 @@ pub struct Reached {
     pub at: Option<Timestamp>,
     /// Resend's id of the mail.
     pub mail: Option<String>,
+    /// Where it is filed that the merchant was told in another way.
+    pub reference: Option<String>,
     /// A mail under way.
     pub mailing: Option<Mailing>,
 }
@@ -237,6 +247,7 @@ impl Store {
             reach: facts.reach,
             words: serde_json::from_slice(&words).map_err(|_| StoreError::Corrupt("a breach"))?,
             reminded: usize::try_from(stored.number("reminded")?).unwrap_or_default(),
+            looked_until: stored.optional_number("looked_until").map(Timestamp),
             notified_at: stored.optional_number("notified_at").map(Timestamp),
             revision: stored.number("revision")?,
         })
@@ -293,14 +304,14 @@ impl Store {
         .await
     }
 
-    /// Moves a breach on. `false` when it is not where it has to be for that, or changed since it was read.
+    /// Moves a breach on, but not to its end: that is [`close_incident`](Self::close_incident)'s. `false` when it is not where it
+    /// has to be for that, or changed since it was read.
     pub async fn advance_incident(&self, incident: &Incident, to: Phase) -> Result<bool> {
         let from: &[Phase] = match to {
-            Phase::Assessing => return Ok(false),
+            Phase::Assessing | Phase::Closed => return Ok(false),
             Phase::Assessed => &[Phase::Assessing],
             Phase::Notifying => &[Phase::Assessed],
             Phase::Notified => &[Phase::Notifying],
-            Phase::Closed => &[Phase::Assessed, Phase::Notified],
         };
         let mut set = "phase = :to".to_owned();
         let mut values = vec![(":to", text(to.name()))];
@@ -309,6 +320,19 @@ impl Store {
             values.push((":now", number(self.now().millis())));
         }
         self.change_incident(incident, from, &set, values, Some(to.name())).await
+    }
+
+    /// Closes a breach whose merchants were told. Before any is told, it can be closed as well: when it reached nobody, or when it
+    /// is filed under a `reference` why nobody has to be told. `false` as for [`advance_incident`](Self::advance_incident).
+    pub async fn close_incident(&self, incident: &Incident, reference: Option<&str>) -> Result<bool> {
+        let closed = Phase::Closed.name();
+        let did =
+            reference.map_or_else(|| closed.to_owned(), |filed| format!("{closed}, as filed under {filed}"));
+        let nobody_waits =
+            incident.drill || reference.is_some() || self.reached(&incident.id).await?.is_empty();
+        let from: &[Phase] =
+            if nobody_waits { &[Phase::Assessed, Phase::Notified] } else { &[Phase::Notified] };
+        self.change_incident(incident, from, "phase = :to", vec![(":to", text(closed))], Some(&did)).await
     }
 
     /// Remembers that reminders were given, so that each is given once.
@@ -325,27 +349,27 @@ impl Store {
         .await
     }
 
-    /// Finds the shops a breach reached: those installed at that time, counted as they are now, and those that were purged
-    /// since, by their receipts. `time_left` is asked between shops; `false` says that it goes on from here.
+    /// Finds the shops a breach reached: every one installed at that time, counted as it is now, and every one purged since, by
+    /// its receipt. `time_left` is asked between shops and between days of the ledger; `false` says that it goes on from here.
     pub async fn assess_incident(
         &self,
         incident: &Incident,
         time_left: &(dyn Fn() -> bool + Sync),
     ) -> Result<bool> {
-        let known: Vec<Tenant> =
+        let reach = &incident.reach;
+        let known: BTreeSet<Tenant> =
             self.reached(&incident.id).await?.into_iter().map(|one| one.tenant).collect();
-        let waiting: Vec<Tenant> =
-            self.installations().await?.into_iter().filter(|tenant| !known.contains(tenant)).collect();
+        let mut waiting = self.installations().await?;
+        waiting.retain(|tenant| reach.touches(tenant.generation.since(), None) && !known.contains(tenant));
         let finished = stream::iter(waiting)
             .map(|tenant| async move {
                 if !time_left() {
                     return Ok(false);
                 }
+                // Purged meanwhile: then its receipt is found below.
                 let Some(installation) = self.tenant(&tenant).await? else { return Ok(true) };
-                if incident.reach.touches(tenant.generation.since(), None) {
-                    let extent = self.extent(&installation, &incident.reach, time_left).await?;
-                    self.put_reached(incident, &tenant, &extent).await?;
-                }
+                let extent = self.extent(&installation, reach).await?;
+                self.put_reached(incident, &tenant, &extent).await?;
                 Ok(true)
             })
             .buffer_unordered(AT_ONCE)
@@ -354,26 +378,46 @@ impl Store {
         if !finished {
             return Ok(false);
         }
-        for entry in self.purged_since(incident.reach.from).await? {
-            let Some(generation) = entry.generation else { continue };
-            if !incident.reach.touches(generation.since(), Some(entry.at)) {
-                continue;
+        let mut day = incident.looked_until.unwrap_or(reach.from);
+        loop {
+            if !time_left() {
+                return Ok(false);
             }
-            let of = |name: &str| Kind::ALL.into_iter().find(|kind| kind.name() == name);
-            let records = entry.counts.iter().filter_map(|(name, count)| Some((of(name)?, *count)));
-            let records = records.filter(|(kind, _)| incident.reach.kinds.contains(kind)).collect();
-            // Whose they were is gone with the keys: every order is somebody's, so this is the most it can be.
-            let extent =
-                Extent { people: entry.counts.get(Kind::Order.name()).copied().unwrap_or_default(), records };
-            self.put_reached(incident, &Tenant { shop: entry.shop, generation }, &extent).await?;
+            for entry in self.purged_on(day).await? {
+                let Some(generation) = entry.generation else { continue };
+                if reach.touches(generation.since(), Some(entry.at)) {
+                    let tenant = Tenant { shop: entry.shop.clone(), generation };
+                    self.put_reached(incident, &tenant, &purged_extent(&entry, reach)).await?;
+                }
+            }
+            if day.day() >= self.now().day() {
+                return Ok(true);
+            }
+            day = day + DAY;
+            self.looked_until(incident, day).await?;
         }
-        Ok(true)
     }
 
+    /// Remembers that the days before `day` were looked through.
+    async fn looked_until(&self, incident: &Incident, day: Timestamp) -> Result<()> {
+        let update = Action::Update {
+            key: keyspace::incident(&incident.id),
+            update: Change {
+                expression: "SET looked_until = :day".to_owned(),
+                values: vec![(":day", number(day.millis()))],
+            },
+            condition: Some(Condition {
+                expression: "phase = :assessing",
+                values: vec![(":assessing", text(Phase::Assessing.name()))],
+            }),
+        };
+        // Another run was faster, and has assessed it: nothing has to be remembered any more.
+        let _assessed = self.transact_unrecorded(Unrecorded::Bookkeeping, vec![update]).await?;
+        Ok(())
+    }
+
+    /// Also where nothing is left to count: what was there at the time of the breach can be gone since (promise SO67).
     async fn put_reached(&self, incident: &Incident, tenant: &Tenant, extent: &Extent) -> Result<()> {
-        if extent.is_nothing() {
-            return Ok(());
-        }
         let item = Item::new(keyspace::reached(&incident.id, tenant))
             .set("standing", text(Standing::Waiting.name()))
             .set("extent", json(extent)?)
@@ -385,12 +429,7 @@ impl Store {
     }
 
     /// How many records of a shop, and about how many people, a breach reached.
-    async fn extent(
-        &self,
-        installation: &Installation,
-        reach: &Reach,
-        time_left: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Extent> {
+    async fn extent(&self, installation: &Installation, reach: &Reach) -> Result<Extent> {
         let mut extent = Extent::default();
         for kind in &reach.kinds {
             let partitions =
@@ -402,36 +441,26 @@ impl Store {
                 extent.records.insert(*kind, counted);
             }
         }
-        let orders = extent.records.get(&Kind::Order).copied().unwrap_or_default();
-        let sample = self.sample(installation, Timestamp::default(), SAMPLE, time_left).await?;
-        let (people, among) = (incident::people(&sample.orders), sample.orders.len() as u64);
-        // Of a conversation it is taken that it is another person's: too many are better told than too few.
-        let threads = extent.records.get(&Kind::Thread).copied().unwrap_or_default();
-        extent.people =
-            if among == 0 { extent.total() } else { (people * orders.max(among)).div_ceil(among) + threads };
+        let orders = extent.of(Kind::Order);
+        // Without orders every record is taken to be another person's: too many are better told than too few.
+        extent.people = extent.total();
+        if orders > 0 {
+            let sample = self.sample(installation, Timestamp::default(), SAMPLE, &|| true).await?;
+            let (people, among) = (incident::people(&sample.orders), sample.orders.len() as u64);
+            // Where none can be opened, every order is taken to be another person's; likewise every conversation.
+            let buyers = if among == 0 { orders } else { (people * orders.max(among)).div_ceil(among) };
+            let threads = extent.of(Kind::Thread);
+            extent.people = buyers + if threads > 0 { threads } else { extent.of(Kind::Mail) };
+        }
         Ok(extent)
     }
 
-    /// The receipts of all purges since `from`.
-    async fn purged_since(&self, from: Timestamp) -> Result<Vec<Entry>> {
-        let mut purged = Vec::new();
-        let mut day = from;
-        loop {
-            for bucket in 0..BUCKETS {
-                let partition = keyspace::ledger_day_partition(&day.day(), bucket);
-                for item in self.query_all(Query::of(Table::Ledger, &partition)).await? {
-                    let entry: Entry = serde_json::from_str(item.text("entry")?)
-                        .map_err(|_| StoreError::Corrupt("a ledger entry"))?;
-                    if entry.what == What::ShopPurged && entry.at > from {
-                        purged.push(entry);
-                    }
-                }
-            }
-            if day.day() >= self.now().day() {
-                return Ok(purged);
-            }
-            day = day + DAY;
-        }
+    /// The receipts of the purges of a day.
+    async fn purged_on(&self, day: Timestamp) -> Result<Vec<Entry>> {
+        let buckets = (0..BUCKETS).map(|bucket| self.entries_of(day, bucket));
+        let mut purged = futures::future::try_join_all(buckets).await?.concat();
+        purged.retain(|entry| entry.what == What::ShopPurged);
+        Ok(purged)
     }
 
     /// The shops that a breach reached, as far as they were found.
@@ -448,10 +477,14 @@ impl Store {
         self.query_all(query).await?.iter().map(read_reached).collect()
     }
 
-    /// Announces a notice before it is sent: for the first time, or once more.
-    pub async fn announce_breach(&self, id: &str, reached: &Reached) -> Result<Mailing> {
-        let (since, tries) =
-            reached.mailing.as_ref().map_or((self.now(), 0), |known| (known.since, known.tries));
+    /// Announces a notice before it is sent: for the first time, once more, or from the beginning, when an earlier try is so many
+    /// hours ago (`forgotten`) that Resend does not know it any more.
+    pub async fn announce_breach(&self, id: &str, reached: &Reached, forgotten: Duration) -> Result<Mailing> {
+        let now = self.now();
+        let known = reached.mailing.as_ref();
+        let seen = known.map_or(0, |known| known.tries);
+        let current = known.filter(|known| now.since(known.since) < forgotten);
+        let (since, tries) = current.map_or((now, 0), |known| (known.since, known.tries));
         let count = |tries: u64| number(i64::try_from(tries).unwrap_or(i64::MAX));
         let update = Action::Update {
             key: keyspace::reached(id, &reached.tenant),
@@ -460,8 +493,8 @@ impl Store {
                 values: vec![(":since", number(since.millis())), (":next", count(tries + 1))],
             },
             condition: Some(Condition {
-                expression: "standing = :waiting AND (attribute_not_exists(tries) OR tries = :tries)",
-                values: vec![(":waiting", text(Standing::Waiting.name())), (":tries", count(tries))],
+                expression: "standing = :standing AND (attribute_not_exists(tries) OR tries = :tries)",
+                values: vec![(":standing", text(reached.standing.name())), (":tries", count(seen))],
             }),
         };
         if self.transact_unrecorded(Unrecorded::Bookkeeping, vec![update]).await?.is_err() {
@@ -476,9 +509,8 @@ impl Store {
             key: keyspace::reached(id, tenant),
             update: Change { expression: "REMOVE mailing_since, tries".to_owned(), values: Vec::new() },
             condition: Some(Condition {
-                expression: "standing = :waiting AND tries = :tries AND tries = :one",
+                expression: "tries = :tries AND tries = :one",
                 values: vec![
-                    (":waiting", text(Standing::Waiting.name())),
                     (":tries", number(i64::try_from(mailing.tries).unwrap_or(i64::MAX))),
                     (":one", number(1)),
                 ],
@@ -489,7 +521,8 @@ impl Store {
         Ok(())
     }
 
-    /// Writes down what became of a shop's notice, once, with an entry in the shop's ledger.
+    /// Writes down what became of a shop's notice by mail, once, with an entry in the shop's ledger. Nothing is written when it
+    /// stands so already: what cannot be reached is tried again every hour.
     pub async fn breach_told(
         &self,
         incident: &Incident,
@@ -497,24 +530,51 @@ impl Store {
         standing: Standing,
         mail: Option<&str>,
     ) -> Result<()> {
+        if standing == reached.standing {
+            return Ok(());
+        }
+        let why = format!("breach {}", incident.id);
+        self.breach_stands(incident, reached, standing, ("mail", mail.unwrap_or_default()), why).await
+    }
+
+    /// Writes down that a shop's merchant was told in another way than by our mail, as it is filed under `reference`, once, with
+    /// an entry in the shop's ledger.
+    pub async fn breach_told_otherwise(
+        &self,
+        incident: &Incident,
+        reached: &Reached,
+        reference: &str,
+    ) -> Result<()> {
+        let why = format!("breach {}, told in another way, as filed under {reference}", incident.id);
+        self.breach_stands(incident, reached, Standing::Told, ("filed_under", reference), why).await
+    }
+
+    async fn breach_stands(
+        &self,
+        incident: &Incident,
+        reached: &Reached,
+        standing: Standing,
+        (proof, of): (&'static str, &str),
+        why: String,
+    ) -> Result<()> {
         let now = self.now();
         let update = Action::Update {
             key: keyspace::reached(&incident.id, &reached.tenant),
             update: Change {
-                expression: "SET standing = :standing, told_at = :now, mail = :mail".to_owned(),
+                expression: format!("SET standing = :standing, told_at = :now, {proof} = :proof"),
                 values: vec![
                     (":standing", text(standing.name())),
                     (":now", number(now.millis())),
-                    (":mail", text(mail.unwrap_or_default())),
+                    (":proof", text(of)),
                 ],
             },
             condition: Some(Condition {
-                expression: "standing = :waiting",
-                values: vec![(":waiting", text(Standing::Waiting.name()))],
+                expression: "standing = :seen",
+                values: vec![(":seen", text(reached.standing.name()))],
             }),
         };
         let what = if incident.drill { What::BreachRehearsed } else { What::BreachNotified };
-        let mut entry = Entry::new(now, &reached.tenant, what, format!("breach {}", incident.id));
+        let mut entry = Entry::new(now, &reached.tenant, what, why);
         entry.counts =
             reached.extent.records.iter().map(|(kind, count)| (kind.name().to_owned(), *count)).collect();
         entry.verified = Some(standing.name().to_owned());
@@ -522,6 +582,16 @@ impl Store {
         let _told = self.transact(vec![update, self.ledger_action(&entry)?]).await?;
         Ok(())
     }
+}
+
+/// What the receipt of a purge says of a breach's reach.
+fn purged_extent(receipt: &Entry, reach: &Reach) -> Extent {
+    let counted =
+        |kind: &Kind| Some((*kind, *receipt.counts.get(kind.name())?)).filter(|(_, count)| *count > 0);
+    let mut extent = Extent { records: reach.kinds.iter().filter_map(counted).collect(), people: 0 };
+    // Whose they were is gone with the keys: every order is somebody's, or else every record, so this is the most it can be.
+    extent.people = Some(extent.of(Kind::Order)).filter(|orders| *orders > 0).unwrap_or(extent.total());
+    extent
 }
 
 fn read_reached(stored: &Stored) -> Result<Reached> {
@@ -534,6 +604,7 @@ fn read_reached(stored: &Stored) -> Result<Reached> {
             .map_err(|_| StoreError::Corrupt("what a breach reached"))?,
         at: stored.optional_number("told_at").map(Timestamp),
         mail: stored.optional_text("mail").filter(|id| !id.is_empty()).map(str::to_owned),
+        reference: stored.optional_text("filed_under").map(str::to_owned),
         mailing: since.zip(tries).map(|(since, tries)| Mailing { opening: 1, since, tries }),
     })
 }

@@ -118,7 +118,7 @@ pub enum What {
     ProcessorObjectionWithdrawn,
     /// A breach of personal data was opened, changed, or closed.
     Incident,
-    /// A merchant was told of a breach.
+    /// A merchant was told of a breach, or could not be: `verified` is how its notice stands.
     BreachNotified,
     /// A merchant would have been told of a breach: a drill.
     BreachRehearsed,

@@ -1,14 +1,17 @@
 //! Moves a breach of personal data on: finds which shops it reached, and tells their merchants once an operator says so.
-//! Each merchant is told at most once, and what became of it is written down. A drill sends nothing.
+//! It goes on until each of them was told, and what became of it is written down. A drill sends nothing.
 
 use std::time::Duration;
 
 use storeward_core::egress::Use;
 use storeward_core::incident;
+use storeward_core::personal::Personal;
 use storeward_core::shop::Tenant;
 use storeward_core::time::{MINUTE, Timestamp};
-use storeward_host::{Context, Function, IncidentOrder, JobError, Letter, Mailed, Queue, Setting, job};
-use storeward_store::{Incident, Phase, Reached, ReachedStanding, Store};
+use storeward_host::{
+    Context, Function, IncidentOrder, JobError, Letter, Mailed, Queue, REPEATABLE, Setting, job,
+};
+use storeward_store::{Incident, Installation, Phase, Reached, ReachedStanding, Store};
 
 /// What is kept of the time for the last requests and the message to the next run.
 const RESERVE: Duration = MINUTE;
@@ -51,6 +54,15 @@ pub async fn handle(ctx: &Context, order: IncidentOrder, deadline: Timestamp) ->
         ctx.send(Queue::HandleIncident, &order, Duration::ZERO).await?;
         return Ok(());
     }
+    if next == Phase::Notified {
+        let reached = store.reached(&incident.id).await?;
+        let untold = reached.iter().filter(|reached| !reached.standing.is_told()).count();
+        if untold > 0 {
+            // The hourly watch says so aloud, and has it tried again.
+            tracing::warn!(incident = incident.id, untold, "merchants could not be told of a breach by mail");
+            return Ok(());
+        }
+    }
     if !store.advance_incident(&incident, next).await? {
         return Err(JobError::Retry("the breach changed meanwhile".to_owned()));
     }
@@ -58,7 +70,8 @@ pub async fn handle(ctx: &Context, order: IncidentOrder, deadline: Timestamp) ->
     Ok(())
 }
 
-/// Tells every merchant who was not told yet. What fails for one keeps no other from being told.
+/// Tries to tell every merchant who was not told yet, also whoever could not be reached before: an address may be known by
+/// now. What fails for one keeps no other from being told. `false` when the time was not enough.
 async fn tell_all(
     ctx: &Context,
     store: &Store,
@@ -67,7 +80,7 @@ async fn tell_all(
 ) -> Result<bool, JobError> {
     let mut failed = None;
     for reached in store.reached(&incident.id).await? {
-        if reached.standing != ReachedStanding::Waiting {
+        if reached.standing.is_told() {
             continue;
         }
         if !time_left() {
@@ -86,13 +99,11 @@ async fn tell(ctx: &Context, store: &Store, incident: &Incident, reached: &Reach
     if incident.drill {
         return Ok(told(ReachedStanding::Rehearsed, None).await?);
     }
-    let Some(installation) = store.tenant(&reached.tenant).await? else {
+    let Some((installation, to)) = addressee(store, &reached.tenant).await? else {
         return Ok(told(ReachedStanding::Unreachable, None).await?);
     };
-    let Some(to) = installation.profile()?.email else {
-        return Ok(told(ReachedStanding::Unreachable, None).await?);
-    };
-    let mailing = store.announce_breach(&incident.id, reached).await?;
+    // Once Resend has forgotten the key, the notice is sent again: for what the law asks for, two are better than none.
+    let mailing = store.announce_breach(&incident.id, reached, REPEATABLE).await?;
     let mail = incident::notice(&incident.words, &incident.reach, &reached.extent, incident.aware_at);
     let Tenant { shop, generation } = &reached.tenant;
     let key = format!("storeward-breach-{}-{shop}-{generation}", incident.id);
@@ -100,7 +111,8 @@ async fn tell(ctx: &Context, store: &Store, incident: &Incident, reached: &Reach
     match ctx.send_letter(&installation, letter, &mailing).await? {
         Mailed::Sent(id) => told(ReachedStanding::Told, id.as_deref()).await?,
         Mailed::Refused => told(ReachedStanding::Unreachable, None).await?,
-        Mailed::Lost => told(ReachedStanding::Uncertain, None).await?,
+        // Forgotten between the announcement and now: the next try begins anew.
+        Mailed::Lost => return Err(JobError::Retry("a notice that Resend has just forgotten".to_owned())),
         Mailed::NotSent(error) => {
             store.breach_not_announced(&incident.id, &reached.tenant, &mailing).await?;
             return Err(error);
@@ -108,4 +120,22 @@ async fn tell(ctx: &Context, store: &Store, incident: &Incident, reached: &Reach
         Mailed::Unknown(error) => return Err(error),
     }
     Ok(())
+}
+
+/// Whom to write to: the merchant as the latest installation of the shop knows it, or else as the one does that was reached.
+async fn addressee(
+    store: &Store,
+    tenant: &Tenant,
+) -> Result<Option<(Installation, Personal<String>)>, JobError> {
+    let latest = store.installation(&tenant.shop).await?;
+    let earlier = match &latest {
+        Some(latest) if latest.tenant != *tenant => store.tenant(tenant).await?,
+        _ => None,
+    };
+    for installation in latest.into_iter().chain(earlier) {
+        if let Some(email) = installation.profile()?.email {
+            return Ok(Some((installation, email)));
+        }
+    }
+    Ok(None)
 }

@@ -3,16 +3,19 @@
 
 use std::time::Duration;
 
-use storeward_api::{IncidentBody, IncidentsBody, NewIncidentBody, WordsBody};
+use storeward_api::{
+    ClosingBody, IncidentBody, IncidentsBody, NewIncidentBody, ToldOtherwiseBody, WordsBody,
+};
 use storeward_core::data_map::Kind;
 use storeward_core::incident::{Reach, Words, countable};
+use storeward_core::personal::Personal;
 use storeward_core::roles::OperatorPermission;
 use storeward_core::time::Timestamp;
 use storeward_host::{
     ApiError, ApiReply, Context, Function, IncidentOrder, OperatorRequest, OperatorRoute, Problem,
-    ProblemKind, Queue, Setting, operator_api,
+    ProblemKind, Queue, Setting, is_file_number, operator_api,
 };
-use storeward_store::{Incident, NewIncident, Phase};
+use storeward_store::{Incident, NewIncident, Phase, Reached};
 
 /// The function's routes.
 pub const ROUTES: &[OperatorRoute] = &[
@@ -99,6 +102,9 @@ async fn open(ctx: &Context, request: OperatorRequest) -> Result<ApiReply, ApiEr
     request.know(&[])?;
     let body: NewIncidentBody = request.body()?;
     let kinds = match body.kinds {
+        Some(names) if names.is_empty() => {
+            return Err(wrong("kinds: name one at least, or leave it out for all").into());
+        }
         Some(names) => names.iter().map(|name| kind(name)).collect::<Result<_, _>>()?,
         None => Reach::everything(),
     };
@@ -143,9 +149,19 @@ async fn describe(ctx: &Context, request: OperatorRequest) -> Result<ApiReply, A
     shown(ctx, &incident.id).await
 }
 
+fn filed(reference: &Personal<String>) -> Result<&str, Problem> {
+    let reference = reference.expose().as_str();
+    let detail = "reference: the number in your files, of capitals, digits and hyphens, like T-2026-17";
+    if is_file_number(reference) { Ok(reference) } else { Err(wrong(detail)) }
+}
+
 /// From here on merchants are told: only when everything is said, and who is affected is known. Asking again starts it again.
+/// With a body it records that some of them were told in another way, by letter or telephone.
 async fn notify(ctx: &Context, request: OperatorRequest) -> Result<ApiReply, ApiError> {
     let incident = found(ctx, &request).await?;
+    if let Some(told) = request.optional_body::<ToldOtherwiseBody>()? {
+        return told_otherwise(ctx, &incident, &told).await;
+    }
     incident.words.complete().map_err(|fault| wrong(fault.to_string()))?;
     if incident.phase != Phase::Notifying
         && !ctx.store().await?.advance_incident(&incident, Phase::Notifying).await?
@@ -155,10 +171,45 @@ async fn notify(ctx: &Context, request: OperatorRequest) -> Result<ApiReply, Api
     go_on(ctx, &incident.id).await
 }
 
+async fn told_otherwise(
+    ctx: &Context,
+    incident: &Incident,
+    told: &ToldOtherwiseBody,
+) -> Result<ApiReply, ApiError> {
+    let reference = filed(&told.reference)?;
+    let store = ctx.store().await?;
+    // Before, what has to be said is not fixed; afterwards everybody was told.
+    if !matches!(incident.phase, Phase::Notifying | Phase::Notified) {
+        return Err(changed());
+    }
+    let reached = store.reached(&incident.id).await?;
+    for shop in &told.shops {
+        if !reached.iter().any(|reached| reached.tenant.shop.as_str() == shop) {
+            return Err(wrong("shops: name shops of this incident as it lists them").into());
+        }
+    }
+    let named = |reached: &&Reached| told.shops.iter().any(|shop| reached.tenant.shop.as_str() == shop);
+    for reached in reached.iter().filter(named).filter(|reached| !reached.standing.is_told()) {
+        store.breach_told_otherwise(incident, reached, reference).await?;
+    }
+    if incident.phase == Phase::Notified {
+        return shown(ctx, &incident.id).await;
+    }
+    go_on(ctx, &incident.id).await
+}
+
+/// A breach ends when its merchants were told. Before any is, it takes a reason that is filed.
 async fn close(ctx: &Context, request: OperatorRequest) -> Result<ApiReply, ApiError> {
     let incident = found(ctx, &request).await?;
-    let over = incident.phase == Phase::Closed
-        || ctx.store().await?.advance_incident(&incident, Phase::Closed).await?;
+    let body = request.optional_body::<ClosingBody>()?.unwrap_or_default();
+    let reference = body.reference.as_ref().map(filed).transpose()?;
+    let over =
+        incident.phase == Phase::Closed || ctx.store().await?.close_incident(&incident, reference).await?;
+    if !over && incident.phase == Phase::Assessed && reference.is_none() {
+        let detail =
+            "merchants are not told: tell them, or send as reference where it is filed why nobody has to be";
+        return Err(Problem::new(ProblemKind::IncidentNotThere, detail).into());
+    }
     if !over {
         return Err(changed());
     }

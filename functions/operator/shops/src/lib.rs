@@ -12,7 +12,7 @@ use storeward_core::shop::{ShopDomain, ShopId, ShopState};
 use storeward_core::time::Timestamp;
 use storeward_host::{
     ApiError, ApiReply, Context, Function, OperatorRequest, OperatorRoute, Problem, ProblemKind, Setting,
-    operator_api,
+    is_file_number, operator_api,
 };
 use storeward_store::{Installation, LogRange};
 
@@ -203,16 +203,11 @@ struct WrittenWord {
     reference: Personal<String>,
 }
 
-/// The most characters of a reference.
-const LONGEST_REFERENCE: usize = 40;
-
 async fn end(ctx: &Context, request: OperatorRequest) -> Result<ApiReply, ApiError> {
     request.know(&[])?;
     let WrittenWord { confirm, reference } = request.body()?;
     let reference = reference.expose();
-    let plain =
-        reference.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-');
-    if !plain || reference.len() > LONGEST_REFERENCE || !reference.bytes().any(|byte| byte.is_ascii_digit()) {
+    if !is_file_number(reference) {
         let detail = "reference: the number of the merchant's letter in your files, of capitals, digits and hyphens, like T-2026-17";
         return Err(Problem::new(ProblemKind::InvalidBody, detail).into());
     }
