@@ -686,13 +686,24 @@ async fn an_uninstall_that_shopify_does_not_confirm_is_asked_for_again() {
     world.shopify.uninstall(SHOP);
     assert_eq!(app.post(UNINSTALLED, event()).await.1["outcome"], "accepted");
     assert_eq!(app.post(UNINSTALLED, event()).await.1["outcome"], "duplicate");
-    // A shop that nobody can enter cannot say: what was signed counts.
-    for status in [402, 404, 423] {
+    // A shop that nobody can enter cannot say, whether its token still counts or has to be renewed: what was signed counts.
+    for (status, age) in CLOSED {
         let (world, app, _) = World::connected().await;
+        world.bench.clock.advance(age);
         world.shopify.fail_next(http::StatusCode::from_u16(status).unwrap());
-        assert_eq!(app.post(UNINSTALLED, event()).await.1["outcome"], "accepted", "{status}");
+        assert_eq!(app.post(UNINSTALLED, event()).await.1["outcome"], "accepted", "{status} after {age:?}");
     }
 }
+
+/// How Shopify answers for a shop that is closed, and how old the token is that is asked with.
+const CLOSED: [(u16, Duration); 6] = [
+    (402, Duration::ZERO),
+    (404, Duration::ZERO),
+    (423, Duration::ZERO),
+    (402, Duration::from_hours(5)),
+    (404, Duration::from_hours(5)),
+    (423, Duration::from_hours(5)),
+];
 
 /// At every request to AWS that an uninstall makes, the merchant installs the app again.
 #[tokio::test]
@@ -786,17 +797,44 @@ async fn shop_redact_makes_up_for_an_uninstall_that_was_never_told() {
 }
 
 #[tokio::test]
+async fn shop_redact_deletes_a_closed_shop_whose_uninstall_was_never_told() {
+    for (status, age) in CLOSED {
+        // Given a shop that its merchant closed, which nobody was told of: Shopify lets nobody in, with whatever token.
+        let (world, app, shop) = World::connected().await;
+        app.order("w1", &order(1, 1)).await;
+        world.bench.drain(&app).await;
+        world.bench.clock.advance(HOUR * 48);
+        if age.is_zero() {
+            assert!(access(&app, &shop).await.is_some(), "renewed just now");
+        }
+        world.shopify.fail_next(http::StatusCode::from_u16(status).unwrap());
+        // When shop/redact comes.
+        let redact = delivery("shop/redact", "1", &sample_body("webhooks/shop-redact/plain"));
+        let answer = app.post("webhooks/shop-redact", redact).await;
+        // Then it is obeyed as it was signed.
+        assert_eq!(answer, (200, json!({"outcome": "accepted"})), "{status} after {age:?}");
+        assert_eq!(in_ledger(&world, &app, What::Uninstalled).await, ["shop/redact"]);
+        // No socket from here on.
+        tokio::time::pause();
+        world.bench.drain(&app).await;
+        world.bench.live(&app, 2).await;
+        tokio::time::resume();
+        assert_eq!(world.bench.left_of(&shop.tenant), Vec::<String>::new(), "{status} after {age:?}");
+    }
+}
+
+#[tokio::test]
 async fn shop_redact_does_not_touch_a_shop_that_shopify_lets_the_app_into() {
     let (world, app, first) = World::connected().await;
     world.bench.clock.advance(HOUR * 48);
     let redact = |id: &str| delivery("shop/redact", id, &sample_body("webhooks/shop-redact/plain"));
     let answer = app.post("webhooks/shop-redact", redact("1")).await;
     assert_eq!(answer, (200, json!({"outcome": "refused", "because": "installed"})));
-    // The token was renewed by that: now Shopify does not answer, or the shop is closed.
-    world.shopify.fail_next(http::StatusCode::BAD_GATEWAY);
-    assert_eq!(app.post("webhooks/shop-redact", redact("2")).await.0, 503);
-    world.shopify.fail_next(http::StatusCode::PAYMENT_REQUIRED);
-    assert_eq!(app.post("webhooks/shop-redact", redact("3")).await.1["because"], "installed");
+    // The token was renewed by that: now Shopify does not answer, or not who asks from there.
+    for status in [http::StatusCode::BAD_GATEWAY, http::StatusCode::FORBIDDEN] {
+        world.shopify.fail_next(status);
+        assert_eq!(app.post("webhooks/shop-redact", redact("2")).await.0, 503, "{status}");
+    }
     let row = installation(&app).await.unwrap();
     assert!(row.is_installed() && row.tenant == first.tenant);
     assert!(world.works(&access(&app, &row).await.unwrap()).await);

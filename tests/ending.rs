@@ -2,7 +2,9 @@
 //! happens on the way; and nothing seen of the shop from the first moment on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use http::StatusCode;
 use serde_json::{Value, json};
 use storeward_core::guard::Decision;
 use storeward_core::time::{HOUR, MINUTE};
@@ -114,7 +116,6 @@ async fn a_merchant_who_ends_the_service_is_purged_at_once_and_access_is_revoked
     assert!(world.works(&token).await);
 
     // When it is meant
-    let meant = |event: &mut Value| event["body"] = json!(json!({ "confirm": SHOP }).to_string());
     let (status, body) = ask(&app, &shop, "api/service/end", meant).await;
     assert_eq!(status, 202, "{body}");
 
@@ -228,7 +229,6 @@ async fn wherever_ending_stops_shopifys_webhook_does_the_rest() {
         world.bench.drain(&app).await;
         let faulty =
             world.bench.app_through(world.bench.transport(), FaultPlan::none().at(at, Fault::CrashAfter));
-        let meant = |event: &mut Value| event["body"] = json!(json!({ "confirm": SHOP }).to_string());
         let ended = faulty.connector.run(ask(&faulty, &shop, "api/service/end", meant)).await;
         let finished = matches!(ended, Outcome::Finished(_));
         let token = app.store().await.tenant(&shop.tenant).await.unwrap();
@@ -249,4 +249,53 @@ async fn wherever_ending_stops_shopifys_webhook_does_the_rest() {
             break;
         }
     }
+}
+
+/// The owner ends the service, and means it.
+fn meant(event: &mut Value) {
+    event["body"] = json!(json!({ "confirm": SHOP }).to_string());
+}
+
+#[tokio::test]
+async fn a_closed_shop_is_deleted_on_its_merchants_word_although_shopify_lets_nobody_in() {
+    for (status, age) in [
+        (StatusCode::PAYMENT_REQUIRED, Duration::ZERO),
+        (StatusCode::NOT_FOUND, Duration::ZERO),
+        (StatusCode::LOCKED, HOUR * 5),
+    ] {
+        // Given a shop that is closed, with a token that counts or one that has to be renewed
+        let (world, app, shop) = owned().await;
+        world.bench.clock.advance(age);
+        world.shopify.fail_next(status);
+        // When its merchant writes
+        let (answered, body) = operator(&app, &shop, "end", &Value::Null).await;
+        // Then it is deleted all the same
+        assert_eq!(answered, 202, "{status}: {body}");
+        tokio::time::pause();
+        world.bench.advance(MINUTE * 16).await;
+        world.bench.drain(&app).await;
+        tokio::time::resume();
+        assert_eq!(world.bench.left_of(&shop.tenant), Vec::<String>::new(), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_does_not_prove_an_uninstall_ends_nothing() {
+    let (world, app, shop) = owned().await;
+    let token = app.context("api/service").admin_access(&shop).await.unwrap().unwrap().token;
+    // Given that Shopify refuses the address that calls, once or for good
+    for refusals in [1, 2] {
+        for _ in 0..refusals {
+            world.shopify.fail_next(StatusCode::FORBIDDEN);
+        }
+        // When the merchant ends the service
+        assert_eq!(ask(&app, &shop, "api/service/end", meant).await.0, 503, "{refusals}");
+        // Then nothing has ended, and the tokens are there to end it with
+        let row = app.store().await.tenant(&shop.tenant).await.unwrap().unwrap();
+        assert!(row.is_installed() && row.access().unwrap().is_some(), "{refusals}");
+        assert!(world.works(&token).await && world.shopify.is_installed(SHOP), "{refusals}");
+    }
+    // And where the app was uninstalled before, it ends
+    world.shopify.uninstall(SHOP);
+    assert_eq!(ask(&app, &shop, "api/service/end", meant).await.0, 202);
 }

@@ -18,6 +18,8 @@ pub enum ClientError {
     Throttled(Duration),
     /// The other side understood and said no: trying again will not help.
     Rejected(String),
+    /// A shop that lets nobody in, whatever the credentials: it is closed, not paid for, or locked.
+    Closed,
     /// No answer, or one that says to come back.
     Unavailable(String),
     /// The gate did not let it out, so nothing was sent: trying again will not help.
@@ -38,6 +40,7 @@ impl fmt::Display for ClientError {
             Self::Unauthorized => f.write_str("the credentials are not accepted"),
             Self::Throttled(after) => write!(f, "throttled; try again after {} ms", after.as_millis()),
             Self::Rejected(code) => write!(f, "rejected: {code}"),
+            Self::Closed => f.write_str("the shop is closed and lets nobody in"),
             Self::Unavailable(how) => write!(f, "no usable answer: {how}"),
             Self::NotPermitted(refusal) => write!(f, "not sent: {refusal}"),
         }

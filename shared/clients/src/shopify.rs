@@ -103,7 +103,9 @@ pub enum Standing {
     Installed,
     /// It has none any more: an uninstall voids its tokens.
     Ended,
-    /// There is nothing to ask with, or the shop is closed.
+    /// The shop is closed and lets nobody in, so it cannot say.
+    Closed,
+    /// There is nothing to ask with.
     Unknown,
 }
 
@@ -266,8 +268,8 @@ impl Shopify {
     /// (Shopify's changelog of 2026-08-28), so an answer that got lost is asked for again.
     ///
     /// # Errors
-    /// `Unauthorized` when the refresh token does not count any more or the app was uninstalled; all others say nothing
-    /// about the token.
+    /// `Unauthorized` when the refresh token does not count any more or the app was uninstalled, `Closed` where nobody is let
+    /// in; all others say nothing about the token.
     pub async fn refresh(
         &self,
         shop: &ShopDomain,
@@ -306,7 +308,7 @@ impl Shopify {
             // The address that calls is not on the app's list: the token may be as good as ever.
             return Err(ClientError::Rejected("status 403".to_owned()));
         }
-        if let Some(error) = http::status_error(&response) {
+        if let Some(error) = closed(status).or_else(|| http::status_error(&response)) {
             return Err(error);
         }
         let granted: Granted = response.json().await.map_err(|error| http::transport_error(&error))?;
@@ -393,8 +395,7 @@ impl Shopify {
         let response = self.outside.post(call).await?;
         match response.status().as_u16() {
             401 => return Ok(Standing::Ended),
-            // Not paid for, gone, or locked: nobody gets in, whatever the token.
-            402 | 404 | 423 => return Ok(Standing::Unknown),
+            status if closed(status).is_some() => return Ok(Standing::Closed),
             403 => return Err(ClientError::Rejected("status 403".to_owned())),
             _ => {}
         }
@@ -412,7 +413,8 @@ impl Shopify {
     /// Uninstalls the app from the shop (`appUninstall`): its tokens, webhooks and links end at Shopify.
     ///
     /// # Errors
-    /// `Unauthorized` when it was uninstalled before, `Rejected` with Shopify's code, else as Shopify answers.
+    /// `Unauthorized` when it was uninstalled before, or is refused for another reason, which [`Shopify::standing`] tells apart;
+    /// `Closed` where nobody is let in, `Rejected` with Shopify's code, else as Shopify answers.
     pub async fn uninstall(&self, shop: &ShopDomain, token: &str) -> Result<(), ClientError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -620,8 +622,9 @@ impl Shopify {
             self.pause(wait.unwrap_or_default()).await?;
             let response = self.outside.post(self.graphql_call(shop, token, purpose, body.clone())).await?;
             // A throttled query is answered with 429 or with 200: both carry the bucket.
-            if response.status().as_u16() != 429
-                && let Some(error) = http::status_error(&response)
+            let status = response.status().as_u16();
+            if status != 429
+                && let Some(error) = closed(status).or_else(|| http::status_error(&response))
             {
                 return Err(error);
             }
@@ -683,6 +686,11 @@ impl Shopify {
     fn buckets(&self) -> std::sync::MutexGuard<'_, HashMap<ShopDomain, Bucket>> {
         self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a status says that nobody gets in, whatever the token: not paid for, gone, or locked.
+fn closed(status: u16) -> Option<ClientError> {
+    matches!(status, 402 | 404 | 423).then_some(ClientError::Closed)
 }
 
 /// What a refusal of tokens means. That Shopify does not know the *app* says nothing about a shop's consent.

@@ -108,7 +108,13 @@ impl Context {
             return Ok(if refused { Standing::Ended } else { Standing::Unknown });
         }
         // A token that has ended by itself would be refused like one that was voided: it is renewed first.
-        let Some(access) = self.admin_access(installation).await? else { return Ok(Standing::Ended) };
+        let access = match self.admin_access(installation).await {
+            Ok(Some(access)) => access,
+            Ok(None) => return Ok(Standing::Ended),
+            // Who is not let in to renew would not be let in to ask either.
+            Err(HostError::Shopify(ClientError::Closed)) => return Ok(Standing::Closed),
+            Err(error) => return Err(error),
+        };
         Ok(self.shopify_for(installation).await?.standing(&access.domain, access.token.expose()).await?)
     }
 

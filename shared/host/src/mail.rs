@@ -123,7 +123,7 @@ impl Context {
             // The merchant objected just now.
             Err(ClientError::NotPermitted(_)) => Mailed::Refused,
             Err(error @ ClientError::Throttled(_)) => Mailed::NotSent(JobError::Retry(error.to_string())),
-            Err(error @ ClientError::Unauthorized) => dead(&error),
+            Err(error @ (ClientError::Unauthorized | ClientError::Closed)) => dead(&error),
             Err(error @ ClientError::Unavailable(_)) => Mailed::Unknown(JobError::Retry(error.to_string())),
         })
     }

@@ -1,5 +1,5 @@
 //! `shop/redact`, 48 hours after an uninstall: confirms that the purge is done, or asks for it now. A shop that is marked
-//! as installed is only touched where Shopify voided its tokens: its uninstall was never told.
+//! as installed is only touched where Shopify voided its tokens, or the shop is closed and cannot say: its uninstall was never told.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ pub async fn handle(ctx: &Context, webhook: Webhook<ShopRedact>) -> Result<Answe
 }
 
 /// Whether the uninstall that this follows happened and was never told: it is at least as long ago as Shopify waits, with
-/// time to spare, and the app has no access any more.
+/// time to spare, and the app has no access any more. Of a closed shop nobody can ask that: what was signed counts.
 async fn was_lost(
     ctx: &Context,
     webhook: &Webhook<ShopRedact>,
@@ -64,5 +64,5 @@ async fn was_lost(
     if told < installation.installed_at + PURGE_AFTER {
         return Ok(false);
     }
-    Ok(ctx.standing(installation).await? == Standing::Ended)
+    Ok(matches!(ctx.standing(installation).await?, Standing::Ended | Standing::Closed))
 }

@@ -204,8 +204,8 @@ impl Shopify {
         let of = |name: &str| asked[name].as_str().unwrap_or_default();
         let mut world = self.world();
         let world = &mut *world;
-        if world.failures.pop_front().is_some() {
-            return Err((StatusCode::BAD_GATEWAY, "failed"));
+        if let Some(status) = world.failures.pop_front() {
+            return Err((status, "failed"));
         }
         let shop = world.shops.get_mut(domain).ok_or((StatusCode::NOT_FOUND, "not_found"))?;
         let known = world.app.client_secrets.iter().any(|secret| secret == of("client_secret"));
