@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use storeward_core::guard::Decision;
+use storeward_core::guard::{Alert, Decision, GuardSettings};
 use storeward_core::time::{HOUR, MINUTE};
 use storeward_store::{Installation, What};
 
 use crate::bench::{App, SHOP, order, sample};
 use crate::consent::World;
+use crate::mailboxes::{ADDRESS, World as Mailboxes};
 use crate::support::connector::Outcome;
 use crate::support::faults::{Fault, FaultPlan};
 
@@ -298,4 +299,48 @@ async fn a_refusal_that_does_not_prove_an_uninstall_ends_nothing() {
     // And where the app was uninstalled before, it ends
     world.shopify.uninstall(SHOP);
     assert_eq!(ask(&app, &shop, "api/service/end", meant).await.0, 202);
+}
+
+#[tokio::test]
+async fn a_digest_that_waits_for_tomorrow_leaves_nothing_behind() {
+    // Given a case that is in tomorrow's digest
+    let (world, app, shop) = owned().await;
+    let digest = GuardSettings { alert: Alert::Digest, digest_hour: 7, ..GuardSettings::default() };
+    assert!(app.store().await.change_settings(&shop, &digest).await.unwrap());
+    for id in 1..=2 {
+        app.order(&format!("w{id}"), &order(id, 1)).await;
+        world.bench.drain(&app).await;
+    }
+    assert_eq!(world.bench.items("digest").len(), 1);
+    // When the merchant ends the service
+    assert_eq!(ask(&app, &shop, "api/service/end", meant).await.0, 202);
+    tokio::time::pause();
+    world.bench.advance(MINUTE * 16).await;
+    world.bench.drain(&app).await;
+    tokio::time::resume();
+    // Then nothing is left, as the receipt says
+    assert_eq!(world.bench.left_of(&shop.tenant), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn everything_is_deleted_at_once_but_not_before_google_took_the_consent_back() {
+    // Given a mailbox, and a Google that fails when the service is ended and a quarter of an hour later
+    let world = Mailboxes::connected().await;
+    let tenant = &world.installation.tenant;
+    for _ in 0..2 {
+        world.google.fail_tokens_next(StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert_eq!(ask(&world.app, &world.installation, "api/service/end", meant).await.0, 202);
+    world.bench.drain(&world.app).await;
+    world.advance(MINUTE * 16).await;
+    world.bench.drain(&world.app).await;
+    assert_eq!((world.bench.items("mailbox").len(), world.google.consents(ADDRESS)), (1, 1));
+    // When it answers again
+    for _ in 0..2 {
+        world.advance(MINUTE * 16).await;
+        world.bench.drain(&world.app).await;
+    }
+    // Then the consent is given back, and nothing is left
+    assert_eq!((world.google.consents(ADDRESS), world.google.watched_until(ADDRESS)), (0, None));
+    assert_eq!(world.bench.left_of(tenant), Vec::<String>::new());
 }

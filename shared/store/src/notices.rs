@@ -403,6 +403,13 @@ impl Store {
     }
 }
 
+/// The row that leads to a digest: it stands up to a day ahead.
+pub(crate) fn rows_of_digest(installation: &Installation, stored: &Stored) -> Result<Vec<Key>> {
+    let reference = RecordRef::new(Kind::Digest, stored.text("sk")?.to_owned());
+    let due_at = stored.optional_number("due_at").map(Timestamp);
+    Ok(due_at.map(|at| digest_row(installation, &reference, at).key()).into_iter().collect())
+}
+
 fn digest_row(installation: &Installation, reference: &RecordRef, due_at: Timestamp) -> DueRow {
     let work = Work {
         tenant: installation.tenant.clone(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use storeward_core::data_map::{Kind, LONGEST_WRITER, Table};
+use storeward_core::data_map::{Kind, LONGEST_WRITER, PURGE_AFTER, Table};
 use storeward_core::receipt::{Check, Erased, How, Receipt};
 use storeward_core::shop::{ShopState, Tenant};
 
@@ -18,6 +18,7 @@ use crate::item::{Item, Stored, number, text};
 use crate::keyspace::{self, BUCKETS, Key, Place};
 use crate::ledger::{Entry, What};
 use crate::mailboxes;
+use crate::notices;
 use crate::requests;
 use crate::statistics::{month, months_back};
 use crate::store::{Action, Change, Condition, Expired, Query, Store, Unrecorded};
@@ -42,6 +43,9 @@ const LOOKS: usize = 3;
 /// The progress rows of a purge are named by this.
 const PURGE: &str = "purge";
 
+/// What says in an installation's row that its purge has begun.
+const BEGUN: &str = "purge_begun";
+
 /// What a purge did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PurgeReport {
@@ -49,7 +53,8 @@ pub enum PurgeReport {
     Gone,
     /// The app is installed: nothing was touched.
     Installed,
-    /// What began before the uninstall may still be writing: to be asked for again after this long.
+    /// What began before the uninstall may still be writing, or a mailbox is still to be given back to Google: to be asked
+    /// for again after this long.
     TooEarly(Duration),
     /// Time ran out first: the same purge goes on from here.
     Unfinished,
@@ -94,7 +99,8 @@ struct Counted {
 
 impl Store {
     /// Deletes everything of an uninstalled installation. `time_left` is asked between requests; when it says no,
-    /// the purge stops where it is.
+    /// the purge stops where it is. A purge that comes before its usual time waits, until then at most, for mailboxes whose
+    /// consent Google has not taken back: that takes their tokens.
     pub async fn purge(
         &self,
         tenant: &Tenant,
@@ -105,16 +111,29 @@ impl Store {
         if installation.state != ShopState::Uninstalled {
             return Ok(PurgeReport::Installed);
         }
-        let quiet = installation.uninstalled_at.unwrap_or_default() + LONGEST_WRITER;
-        if self.now() < quiet {
-            return Ok(PurgeReport::TooEarly(quiet.since(self.now())));
+        let (now, ended_at) = (self.now(), installation.uninstalled_at.unwrap_or_default());
+        let quiet = ended_at + LONGEST_WRITER;
+        if now < quiet {
+            return Ok(PurgeReport::TooEarly(quiet.since(now)));
+        }
+        // Once it has begun, no mailbox can be ended any more.
+        if !installation.stored.0.contains_key(BEGUN) {
+            let mailboxes = self.mailboxes(&installation).await?;
+            let consents = mailboxes.iter().filter(|mailbox| mailbox.tokens.is_some()).count();
+            let usual = ended_at + PURGE_AFTER;
+            if consents > 0 && now < usual {
+                return Ok(PurgeReport::TooEarly(usual.since(now).min(LONGEST_WRITER)));
+            }
+            if consents > 0 {
+                tracing::error!(%tenant, consents, "purged before Google took back the consent of its mailboxes");
+            }
         }
         // From here on nothing is written for the installation any more: what was written before is found below.
         let begun = Action::Update {
             key: keyspace::shop(tenant),
             update: Change {
                 expression: "SET purge_begun = if_not_exists(purge_begun, :now)".to_owned(),
-                values: vec![(":now", number(self.now().millis()))],
+                values: vec![(":now", number(now.millis()))],
             },
             condition: Some(Condition::phase("uninstalled")),
         };
@@ -211,6 +230,7 @@ impl Store {
                 });
                 rows.chain(case.index_key(tenant)).collect()
             }
+            Kind::Digest => notices::rows_of_digest(installation, item)?,
             Kind::Exception => exceptions::keys_of(installation, item)?,
             Kind::Request => requests::read(item)?.keys(&installation.tenant),
             Kind::Rectification | Kind::Export => Self::rows_of_errand(installation, kind, item)?,
