@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use storeward_core::data_map::Processor;
 use storeward_core::time::{Clock as _, HOUR, MINUTE};
 use storeward_host::{DeskTask, Queue, SyncOrder, SyncWhy};
 use storeward_local::commands::client;
@@ -124,6 +125,16 @@ impl World {
         let answer = self.app.invoke("api/mailboxes", event).await.unwrap();
         let body = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap_or_default();
         (answer["statusCode"].as_u64().unwrap(), body)
+    }
+
+    /// The owner objects to Google: the status of the answer.
+    async fn object(&self) -> u64 {
+        let mut event = sample("api/processors/object");
+        let shop = &self.installation.tenant.shop;
+        let actor = self.app.store().await.actor(shop, "42");
+        event["requestContext"]["authorizer"]["lambda"] = json!({ "shop": shop, "actor": actor });
+        event["pathParameters"]["name"] = json!("google");
+        self.app.invoke("api/processors", event).await.unwrap()["statusCode"].as_u64().unwrap()
     }
 
     /// What a browser does from the app to Google's page: the query it comes back with, and the cookie it holds then.
@@ -522,6 +533,51 @@ async fn a_mailbox_that_is_disconnected_leaves_nothing_and_its_consent_is_given_
     assert_eq!(world.connect(&world.installation, ADDRESS).await["statusCode"], 302);
     world.settle().await;
     assert_eq!(world.subjects().await, ["Kept for now", "Too late"]);
+}
+
+#[tokio::test]
+async fn objecting_to_google_ends_every_mailbox_and_gives_the_consent_back() {
+    // Given a mailbox whose token still counts, or has to be renewed to give it back, or an objection that ended half-way.
+    for case in ["fresh", "old", "half-way"] {
+        let world = World::connected().await;
+        world.google.deliver(ADDRESS, mail(1, "Kept for now"));
+        world.settle().await;
+        if case == "old" {
+            world.advance(HOUR * 2).await;
+        }
+        let store = world.app.store().await;
+        if case == "half-way" {
+            assert!(store.object(&world.installation, Processor::Google, true).await.unwrap());
+            assert_eq!(world.mailbox().await.state, MailboxState::Connected);
+            world.hour().await;
+        } else {
+            // When the merchant objects, once or twice.
+            for _ in 0..2 {
+                assert_eq!(world.object().await, 200);
+                assert_eq!(world.mailbox().await.state, MailboxState::Ending, "{case}");
+            }
+            world.settle().await;
+        }
+        // Then nothing is left of it, here or at Google.
+        for kind in ["mailbox", "mailbox-route", "thread", "mail", "mail-link"] {
+            assert!(world.bench.items(kind).is_empty(), "{case}: {kind}");
+        }
+        assert_eq!(
+            (world.google.consents(ADDRESS), world.google.watched_until(ADDRESS)),
+            (0, None),
+            "{case}"
+        );
+        // And nothing more is asked of Google, nor is one connected.
+        let asked = world.google.requests().len();
+        world.hour().await;
+        assert_eq!(world.google.requests().len(), asked, "{case}");
+        let (query, cookie) = world.consent(&world.installation, ADDRESS).await;
+        let before = world.google.requests().len();
+        let answer = world.browse(&world.app, "/google/callback", &query, Some(&cookie)).await;
+        assert_ne!(answer["statusCode"], 302, "{answer}");
+        assert_eq!(world.google.requests().len(), before, "{case}");
+        assert!(world.bench.items("mailbox").is_empty(), "{case}");
+    }
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ const LAMBDAS_OWN: [&str; 8] = [
 ];
 
 /// What a function may do and does not do in this life, with the reason why it may.
-const UNUSED: [(&str, &str, &str); 23] = [
+const UNUSED: [(&str, &str, &str); 25] = [
     ("jobs/apply-retention", "dynamodb:PutItem DataTable", AFTER_A_DEPLOYMENT),
     ("webhooks/app-uninstalled", "dynamodb:GetItem DataTable", AT_ONCE),
     ("webhooks/shop-redact", "dynamodb:GetItem DataTable", AT_ONCE),
@@ -68,6 +68,8 @@ const UNUSED: [(&str, &str, &str); 23] = [
     ("api/service", "dynamodb:DeleteItem DataTable", NO_MAILBOX),
     ("operator/shops", "sqs:SendMessage SyncMailboxQueue", NO_MAILBOX),
     ("operator/shops", "dynamodb:DeleteItem DataTable", NO_MAILBOX),
+    ("api/processors", "sqs:SendMessage SyncMailboxQueue", NO_MAILBOX),
+    ("api/processors", "dynamodb:PutItem DataTable", NO_MAILBOX),
 ];
 
 /// Who objects to the use of their data.
@@ -83,8 +85,7 @@ const AFTER_A_DEPLOYMENT: &str =
 
 const OUT_OF_TIME: &str = "a run whose time is over asks for the next one: these shops are too few for that";
 
-const NO_MAILBOX: &str =
-    "what is due for mail is sent again, and mailboxes are ended with their shop: this one has neither";
+const NO_MAILBOX: &str = "what is due for mail is sent again, and mailboxes end with their shop or by an objection: this one has neither";
 
 const AT_ONCE: &str =
     "what another instance renewed is read where two need a token at once: here nobody else does";

@@ -201,7 +201,7 @@ impl Mailbox {
 
     /// Asks to be told nothing any more. A mailbox that tells nothing already is no error.
     pub async fn stop(&self) -> Result<(), GmailError> {
-        let asked = Asked::post(Method::Stop, Use::MailboxAccess, "stop", None);
+        let asked = Asked::post(Method::Stop, Use::MailboxRelease, "stop", None);
         self.ask(asked).await.map(drop).map_err(|failure| self.failed(failure))
     }
 

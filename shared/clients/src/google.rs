@@ -89,6 +89,7 @@ struct Refused {
 pub struct Google {
     outside: Outside,
     endpoint: String,
+    purpose: Use,
 }
 
 impl Google {
@@ -98,13 +99,20 @@ impl Google {
     /// # Errors
     /// When no HTTP client can be made.
     pub fn new(endpoint: &str, register: Register, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
-        Ok(Self { outside: Outside::new(Processor::Google, register, clock)?, endpoint: endpoint.to_owned() })
+        let outside = Outside::new(Processor::Google, register, clock)?;
+        Ok(Self { outside, endpoint: endpoint.to_owned(), purpose: Use::MailboxAccess })
     }
 
     /// The same client for a merchant, who was told of changes and may object.
     #[must_use]
     pub fn of(&self, stance: Stance) -> Self {
         Self { outside: self.outside.of(stance), ..self.clone() }
+    }
+
+    /// The same client for what is done to give a consent back, which an objection does not stop.
+    #[must_use]
+    pub fn releasing(&self) -> Self {
+        Self { purpose: Use::MailboxRelease, ..self.clone() }
     }
 
     /// Exchanges the code of a callback. A code counts once, for minutes. Whether what was granted is enough is to be asked
@@ -170,7 +178,7 @@ impl Google {
     /// # Errors
     /// `Unavailable` and `Throttled` are worth another try.
     pub async fn revoke(&self, token: &Personal<String>) -> Result<(), ClientError> {
-        match self.post("revoke", vec![("token", token.expose().clone())]).await? {
+        match self.releasing().post("revoke", vec![("token", token.expose().clone())]).await? {
             Ok(_) => Ok(()),
             Err((400, code)) if code.as_deref() == Some("invalid_token") => Ok(()),
             Err((status, code)) => Err(rejected(status, code)),
@@ -203,7 +211,7 @@ impl Google {
     ) -> Result<Result<Vec<u8>, (u16, Option<String>)>, ClientError> {
         let request = Request {
             method: Method::POST,
-            purpose: Use::MailboxAccess,
+            purpose: self.purpose,
             url: Outgoing::own(format!("{}/{path}", self.endpoint)),
             query: Vec::new(),
             headers: vec![("accept", Outgoing::text("application/json"))],

@@ -38,6 +38,8 @@ pub enum Use {
     OrderContext,
     /// Being let into a merchant's mailbox, and told of new mail in it.
     MailboxAccess,
+    /// Giving the access to a merchant's mailbox back, so that nothing is told or opened by it any more.
+    MailboxRelease,
     /// The merchant's mailbox.
     Mailbox,
     /// Drafts of answers, and what a mail is about.
@@ -50,7 +52,7 @@ pub enum Use {
 
 impl Use {
     /// Every use.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Hosting,
         Self::Monitoring,
         Self::Access,
@@ -61,6 +63,7 @@ impl Use {
         Self::ProofMail,
         Self::OrderContext,
         Self::MailboxAccess,
+        Self::MailboxRelease,
         Self::Mailbox,
         Self::Drafting,
         Self::Translation,
@@ -81,6 +84,7 @@ impl Use {
             Self::ProofMail => "proof-mail",
             Self::OrderContext => "order-context",
             Self::MailboxAccess => "mailbox-access",
+            Self::MailboxRelease => "mailbox-release",
             Self::Mailbox => "mailbox",
             Self::Drafting => "drafting",
             Self::Translation => "translation",
@@ -102,11 +106,20 @@ impl Use {
             Self::ProofMail => "a code by e-mail to a customer who asks for their data, to prove who asks",
             Self::OrderContext => "reading the orders of a customer who wrote to the shop",
             Self::MailboxAccess => "letting the app into the merchant's mailbox, and telling it of new mail",
+            Self::MailboxRelease => {
+                "giving the access to the merchant's mailbox back, also after an objection"
+            }
             Self::Mailbox => "reading and answering the merchant's mailbox",
             Self::Drafting => "drafting answers to mail, and telling what a mail is about",
             Self::Translation => "translating the app's own texts",
             Self::Billing => "the merchant's subscription",
         }
+    }
+
+    /// Whether it gives back what a sub-processor was let into. An objection asks for that, and does not stop it.
+    #[must_use]
+    pub const fn is_release(self) -> bool {
+        matches!(self, Self::MailboxRelease)
     }
 }
 
@@ -434,6 +447,7 @@ impl Register {
                 without: "no mailbox is connected",
                 uses: &[
                     since_the_start(Use::MailboxAccess, &[Category::MerchantAccount], GLOBAL),
+                    since_the_start(Use::MailboxRelease, &[Category::MerchantAccount], GLOBAL),
                     since_the_start(
                         Use::Mailbox,
                         &[
@@ -507,7 +521,7 @@ pub enum Refusal {
     NotYet,
     /// The change that brings the use is not in force for this merchant: from then on, or nobody told it yet.
     NotInForce(Option<Timestamp>),
-    /// The merchant objects.
+    /// The merchant objects, and the call gives nothing back.
     Objected,
 }
 
@@ -588,7 +602,8 @@ impl Register {
                 Err(why) => refusal = why,
             }
         }
-        match (permitted, stance.objections.contains_key(&call.processor)) {
+        let objected = stance.objections.contains_key(&call.processor) && !call.purpose.is_release();
+        match (permitted, objected) {
             (true, false) => Ok(()),
             (true, true) => Err(Refusal::Objected),
             (false, _) => Err(refusal),
@@ -849,6 +864,22 @@ mod tests {
         let billing = call(Processor::Stripe, Use::Billing, &[Category::MerchantAccount]);
         assert_eq!(CHANGING.permits(mail, &stance, LATER), Err(Refusal::Objected));
         assert_eq!(CHANGING.permits(billing, &stance, LATER), Ok(()));
+        // What was let in by then is given back, and nothing more.
+        stance.objections.insert(Processor::Google, T0);
+        for declared in Register::CURRENT.of(Processor::Google).unwrap().uses {
+            let declaration = Declaration {
+                processor: Processor::Google,
+                purpose: declared.purpose,
+                categories: declared.categories,
+            };
+            let gives_back = declared.purpose == Use::MailboxRelease;
+            let expected = if gives_back { Ok(()) } else { Err(Refusal::Objected) };
+            assert_eq!(Register::CURRENT.permits(declaration, &stance, LATER), expected, "{declared:?}");
+        }
+        let account = Categories::of(&[Category::MerchantAccount]);
+        assert_eq!(Use::ALL.into_iter().filter(|used| used.is_release()).count(), 1);
+        let release = Register::CURRENT.of(Processor::Google).unwrap().uses;
+        assert!(release.iter().any(|used| used.purpose.is_release() && used.categories == account));
         // A mistake stays one.
         let wrong = call(Processor::Resend, Use::Flagging, &[]);
         assert_eq!(CHANGING.permits(wrong, &stance, LATER), Err(Refusal::NotDeclared));

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use storeward_clients::google::{GoogleApp, GrantError};
+use storeward_clients::google::{Google, GoogleApp, GrantError};
 use storeward_core::google_oauth::{
     Authorization, GrantedScopes, MailboxAccess, MailboxGrant, State, Verifier,
 };
@@ -123,7 +123,7 @@ impl Context {
         if renewal == Renewal::WhenDue && !grant.access.is_due(self.now()) {
             return Ok(MailAccess::Open(grant.access));
         }
-        match self.renewed(installation, &grant).await? {
+        match self.renewed(&self.google_for(installation).await?, &grant).await? {
             Ok(renewed) if renewed.scopes.suffice() => {
                 let kept =
                     self.store().await?.keep_mail_tokens(installation, mailbox, &tokens_of(&renewed)).await?;
@@ -141,16 +141,16 @@ impl Context {
     /// A consent's tokens, renewed at Google and not stored. Needs [`Setting::GMAIL`].
     async fn renewed(
         &self,
-        installation: &Installation,
+        google: &Google,
         grant: &MailboxGrant,
     ) -> Result<Result<MailboxGrant, GrantError>, HostError> {
-        let (google, secrets) = (self.google_for(installation).await?, self.google_secrets().await?);
+        let secrets = self.google_secrets().await?;
         let app = GoogleApp { client_id: &secrets.client_id, client_secret: &secrets.client_secret };
         Ok(google.refresh(app, grant).await)
     }
 
-    /// With what a mailbox is called that is about to be forgotten; `None` where nothing opens it any more. Nothing is stored and
-    /// nobody told. Needs [`Setting::GMAIL`].
+    /// With what a mailbox is called that is about to be forgotten, also for a merchant who objects; `None` where nothing opens it
+    /// any more. Nothing is stored and nobody told. Needs [`Setting::GMAIL`].
     ///
     /// # Errors
     /// Transient while Google does not answer.
@@ -163,7 +163,7 @@ impl Context {
         if !grant.access.is_due(self.now()) {
             return Ok(Some(grant.access));
         }
-        match self.renewed(installation, &grant).await? {
+        match self.renewed(&self.google_for(installation).await?.releasing(), &grant).await? {
             Ok(renewed) => Ok(Some(renewed.access)),
             Err(GrantError::Ended) => Ok(None),
             Err(GrantError::Client(error)) => Err(HostError::Google(error)),
@@ -181,6 +181,22 @@ impl Context {
         let orders: Vec<SyncOrder> = orders.collect();
         let sent = orders.iter().map(|order| self.send(Queue::SyncMailbox, order, Duration::ZERO));
         try_join_all(sent).await.map(drop)
+    }
+
+    /// Has every mailbox of a shop ended whose merchant objects to Google, as if each was disconnected. Should this stop half-way,
+    /// objecting again goes on, and whoever works on a mailbox next finds the objection. Needs [`Setting::SyncMailboxQueueUrl`].
+    ///
+    /// # Errors
+    /// What the store or the queue failed with.
+    pub async fn end_every_mailbox(&self, installation: &Installation) -> Result<(), HostError> {
+        let store = self.store().await?;
+        let mailboxes = store.mailboxes(installation).await?;
+        let mailboxes: Vec<RecordRef> = mailboxes.into_iter().map(|mailbox| mailbox.reference).collect();
+        for mailbox in &mailboxes {
+            // One that is gone by now was ended by somebody else.
+            let _known = store.end_mailbox(installation, mailbox).await?;
+        }
+        self.end_mailboxes(&installation.tenant, mailboxes).await
     }
 
     /// Notes that Google does not let us into a mailbox any more, and has its merchant told.

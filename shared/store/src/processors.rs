@@ -67,6 +67,12 @@ impl Installation {
         }
     }
 
+    /// Whether the merchant objects to a sub-processor.
+    #[must_use]
+    pub fn objects_to(&self, processor: Processor) -> bool {
+        self.stored.optional_number(&of_processor(processor)).is_some()
+    }
+
     /// The mail about an announcement that is under way.
     #[must_use]
     pub fn telling(&self, announced: Timestamp) -> Option<Mailing> {

@@ -41,7 +41,7 @@ pub const ROUTES: &[Route] = &[
 /// The function.
 pub const FUNCTION: Function = Function {
     name: "api/processors",
-    needs: &[&Setting::STORE, &[Setting::Log]],
+    needs: &[&Setting::STORE, &[Setting::SyncMailboxQueueUrl, Setting::Log]],
     run: |ctx, invocation| Box::pin(api(ctx, invocation, "api/processors", ROUTES)),
 };
 
@@ -84,6 +84,9 @@ async fn objection(ctx: &Context, request: ApiRequest, objects: bool) -> Result<
     let store = ctx.store().await?;
     if !store.object(&request.installation, declared.processor, objects).await? {
         return Err(not_installed().into());
+    }
+    if objects && declared.processor == Processor::Google {
+        ctx.end_every_mailbox(&request.installation).await?;
     }
     let latest = store.tenant(&request.installation.tenant).await?;
     let stance = latest.map(|latest| latest.stance()).unwrap_or_default();

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use storeward_clients::ClientError;
 use storeward_clients::gmail::{self, GmailError, Watched};
+use storeward_core::data_map::Processor;
 use storeward_core::normalize;
 use storeward_core::personal::Personal;
 use storeward_core::time::{DAY, Timestamp};
@@ -137,8 +138,9 @@ pub async fn handle(ctx: &Context, order: SyncOrder, deadline: Timestamp) -> Res
         return Err(JobError::Drop("there is no such mailbox"));
     };
     let until = deadline.min(ctx.now() + LEASE);
-    if !installation.is_installed() && seen.state != MailboxState::Ending {
-        // It was connected while the app was being removed.
+    let used = installation.is_installed() && !installation.objects_to(Processor::Google);
+    if !used && seen.state != MailboxState::Ending {
+        // It was connected while the app was being removed, or while the merchant objected.
         store.end_mailbox(&installation, &order.mailbox).await?;
         return ending::end(ctx, &installation, &order, until).await;
     }

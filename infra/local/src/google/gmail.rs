@@ -435,7 +435,8 @@ fn delete_draft(mailbox: &mut Mailbox, asked: &Asked<'_>, path: &[&str]) -> Resu
 /// What a method is for, as the register has it.
 const fn purpose_of(method: &str) -> Use {
     match method.as_bytes() {
-        b"getProfile" | b"watch" | b"stop" | b"history.list" => Use::MailboxAccess,
+        b"getProfile" | b"watch" | b"history.list" => Use::MailboxAccess,
+        b"stop" => Use::MailboxRelease,
         _ => Use::Mailbox,
     }
 }

@@ -334,7 +334,7 @@ fn answered(
     world.hear(Heard {
         at: now,
         mailbox: None,
-        purpose: Use::MailboxAccess,
+        purpose: if path == "/revoke" { Use::MailboxRelease } else { Use::MailboxAccess },
         method: "POST".to_owned(),
         path: path.to_owned(),
         body: body.clone(),
