@@ -22,6 +22,7 @@ mod flagging;
 mod front;
 mod incidents;
 mod instructions;
+mod large_exports;
 mod leaks;
 mod leaks_by_kind;
 pub mod ledger;

@@ -6,9 +6,14 @@ use serde_json::{Value, json};
 use storeward_core::data_map::Kind;
 use storeward_core::rights::{Corrections, OpenedBy, Person, Refusal, RightsKind, RightsState};
 use storeward_core::time::{Clock as _, DAY, HOUR, MINUTE};
-use storeward_store::{Asked, Asking, Entry, Installation, Proof, RecordRef, RequestFilter, What};
+use storeward_store::{
+    AccessEntry, Asked, Asking, By, Entry, Installation, LogRange, Proof, RecordRef,
+    RequestFilter, What,
+};
 
 use crate::bench::{App, Bench, SHOP, batch, order, sample, sample_body};
+use crate::support::connector::Outcome;
+use crate::support::faults::{Fault, FaultPlan};
 
 const EMAIL: &str = "sample.customer@example.com";
 
@@ -84,6 +89,15 @@ impl World {
         let token = path.strip_prefix("/v1/exports/").unwrap();
         let event = json!({"routeKey": "GET /v1/exports/{token}", "pathParameters": {"token": token}});
         self.app.invoke("api/exports", event).await.unwrap()
+    }
+
+    /// What the access log has of documents that were fetched, the latest first.
+    async fn fetched(&self) -> Vec<AccessEntry> {
+        let until = self.bench.clock.now();
+        let range = LogRange { since: until - DAY, until, generation: None, before: None, limit: 100 };
+        let shop = &self.installation.tenant.shop;
+        let log = self.app.store().await.access_log(shop, &range).await.unwrap();
+        log.entries.into_iter().filter(|entry| entry.route == "GET /v1/exports/{token}").collect()
     }
 
     async fn asked(&self, id: &str) -> Asked {
@@ -239,6 +253,57 @@ async fn a_link_works_for_minutes_for_one_document_and_one_link_at_a_time() {
     world.bench.advance(MINUTE * 2).await;
     assert_eq!(world.fetch(&second).await["statusCode"], 404);
     assert_eq!(world.link(id).await.0, 200, "as long as it is kept there can be another");
+}
+
+/// Follows a link from an address.
+async fn follow(app: &App, path: &str, ip: &str) -> Value {
+    let mut event = sample("api/exports/fetch");
+    event["pathParameters"]["token"] = json!(path.strip_prefix("/v1/exports/").unwrap());
+    event["requestContext"]["http"]["sourceIp"] = json!(ip);
+    app.invoke("api/exports", event).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_follows_a_link_stands_in_the_access_log_each_time_before_anything_is_given() {
+    let world = World::new().await;
+    let opened = world.open(&json!({"kind": "access", "email": EMAIL})).await;
+    let id = opened["id"].as_str().unwrap();
+    world.bench.drain(&world.app).await;
+    let path = world.link(id).await.1["json"].as_str().unwrap().to_owned();
+    // Who reads nothing read nothing.
+    assert_eq!(follow(&world.app, &path.replace(".json", ".7.json"), "203.0.113.7").await["statusCode"], 404);
+    assert_eq!(world.fetched().await, Vec::new());
+    // Given a process that stops after each of its requests in turn
+    for at in 0.. {
+        let plan = FaultPlan::none().at(at, Fault::CrashAfter);
+        let stopped = world.bench.app_through(world.bench.transport(), plan);
+        let before = world.fetched().await.len();
+        let ended = stopped.connector.run(follow(&stopped, &path, "203.0.113.7")).await;
+        let logged = world.fetched().await.len();
+        // Then nothing counts as given of which the log does not tell.
+        assert!(world.asked(id).await.state == RightsState::Ready || logged > 0, "stopped at {at}");
+        if let Outcome::Finished(answer) = ended {
+            assert_eq!((answer["statusCode"].as_u64(), logged), (Some(200), before + 1));
+            break;
+        }
+    }
+    assert_eq!(world.asked(id).await.state, RightsState::Done);
+    // And each further time it is told of again, with where it was fetched from
+    let before = world.fetched().await.len();
+    for ip in ["203.0.113.7", "203.0.113.8"] {
+        world.bench.advance(MINUTE).await;
+        assert_eq!(follow(&world.app, &path, ip).await["statusCode"], 200);
+    }
+    let log = world.fetched().await;
+    assert_eq!(log.len(), before + 2);
+    let by = By::Link(id.to_owned());
+    assert!(log.iter().all(|entry| entry.by == by && entry.status == 200 && entry.role.is_none()), "{log:?}");
+    let ips: Vec<&str> = log.iter().map(|entry| entry.ip.as_deref().unwrap()).collect();
+    assert!(ips[0] != ips[1] && ips[1] == ips[2] && ips[0].len() == 64, "hashed: {ips:?}");
+    assert_eq!(log[0].clone().for_review("shop").who, format!("link of request {id}"));
+    // And the ledger says by which link it was given, once.
+    let given = world.entries(What::ExportDelivered).await;
+    assert_eq!((given.len(), given[0].by.as_ref()), (1, Some(&by)));
 }
 
 #[tokio::test(start_paused = true)]

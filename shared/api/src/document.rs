@@ -166,7 +166,7 @@ const PROCESSOR: Parameter =
 const TOKEN: Parameter = Parameter {
     name: "token",
     place: "path",
-    about: "The link's token with `.json` or `.html` after it.",
+    about: "The link's token, for a further piece its number, and `.json` or `.html`: as the link was given.",
     kind: Kind::Token,
 };
 
@@ -459,7 +459,7 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "Make a link to what was put together about a person; it works for a few minutes, and the one before ends",
         parameters: &[ID],
         body: None,
-        answer: (200, "The link. Fetching it makes the request done.", Some(schema::<LinkBody>)),
+        answer: (200, "The link. Fetching every piece makes the request done.", Some(schema::<LinkBody>)),
         problems: &[ProblemKind::NotFound, ProblemKind::NothingToFetch],
     },
     Operation {
@@ -472,7 +472,7 @@ pub const OPERATIONS: &[Operation] = &[
         body: None,
         answer: (
             200,
-            "The document, to be saved: `token.json` or `token.html`.",
+            "The document, to be saved: `token.json` or `token.html`; further pieces as `token.2.json` and so on.",
             Some(schema::<SubjectExport>),
         ),
         problems: &[ProblemKind::NotFound, ProblemKind::Unavailable],
@@ -1065,7 +1065,7 @@ impl Parameter {
             Kind::ThreadState => json!(thread_state(generator)),
             Kind::Intent => json!(intent(generator)),
             Kind::Key => json!({ "type": "string", "pattern": "^[!-~]{1,128}$" }),
-            Kind::Token => json!({ "type": "string", "pattern": "^[0-9a-f-]+\\.(json|html)$" }),
+            Kind::Token => json!({ "type": "string", "pattern": "^[0-9a-f-]+(\\.[0-9]+)?\\.(json|html)$" }),
             Kind::Cursor => json!({ "type": "string", "maxLength": 200 }),
             Kind::Revision | Kind::NeededRevision => json!({ "type": "string", "pattern": "^\"[0-9]+\"$" }),
             Kind::Number { default, most } => {

@@ -52,7 +52,8 @@ pub struct ActorBody {
     /// What they are.
     pub kind: ActorKind,
     /// Of a member of the shop's staff the `id` of `GET /v1/members`; of an operator of this service a name that stands for that
-    /// person in these logs alone; of the service itself the function. Null where the call does not tell.
+    /// person in these logs alone; of the service itself the function; of a link the request, and the ledger says who made it. Null
+    /// where the call does not tell.
     pub id: Option<String>,
 }
 
@@ -69,6 +70,8 @@ pub enum ActorKind {
     Shopify,
     /// A rule of this service.
     System,
+    /// Whoever has the link to what was put together for a rights request.
+    Link,
 }
 
 /// That something was erased to the end. Its digest is the SHA-256 of a zero byte and of the receipt as JSON: without spaces, its
@@ -147,6 +150,7 @@ impl From<&By> for ActorBody {
             By::Operator(id) => (ActorKind::Operator, id.as_str()),
             By::Shopify => (ActorKind::Shopify, ""),
             By::System(name) => (ActorKind::System, &**name),
+            By::Link(request) => (ActorKind::Link, request.as_str()),
         };
         Self { kind, id: Some(id.to_owned()).filter(|id| !id.is_empty()) }
     }

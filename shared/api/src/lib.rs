@@ -31,9 +31,9 @@ pub use service::{EndingBody, EndingRequest, HandoverBody, HandoverRecord};
 pub use types::{
     ActivityBody, CaseBody, CasesBody, CorrectionsBody, DecisionBody, DecisionRequest, ExceptionBody,
     ExceptionsBody, ExplanationBody, InstructionsBody, InstructionsRequest, KeptFor, LinkBody, MemberBody,
-    MembersBody, MonthBody, NewcomersRequest, OpenRequest, PreviewBody, PreviewExample, PreviewRequest,
-    PreviewResult, ProcessorBody, ProcessorUseBody, ProcessorsBody, ReasonBody, RecheckBody, RequestBody,
-    RequestsBody, RetentionBody, RetentionRequest, RetentionWindow, RoleBody, RoleRequest, SavedBody,
-    SavingsBody, SelfBody, SettingsBody, StaffBody, StepBody, SubjectExport, SubjectRecord,
+    MembersBody, MonthBody, NewcomersRequest, OpenRequest, PieceBody, PreviewBody, PreviewExample,
+    PreviewRequest, PreviewResult, ProcessorBody, ProcessorUseBody, ProcessorsBody, ReasonBody, RecheckBody,
+    RequestBody, RequestsBody, RetentionBody, RetentionRequest, RetentionWindow, RoleBody, RoleRequest,
+    SavedBody, SavingsBody, SelfBody, SettingsBody, StaffBody, StepBody, SubjectExport, SubjectRecord,
     SubjectRecordAbout, UseState,
 };

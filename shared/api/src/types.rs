@@ -927,8 +927,38 @@ pub struct LinkBody {
     pub json: String,
     /// The same as a page to read.
     pub html: String,
+    /// The further pieces of a document that is too large for one answer, in their order; most have none.
+    pub further: Vec<PieceBody>,
     /// Until when.
     pub until: String,
+}
+
+/// Where a further piece of a document can be fetched: a document of its own, with the next records.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LinkPiece")]
+pub struct PieceBody {
+    /// The JSON file.
+    pub json: String,
+    /// The same as a page to read.
+    pub html: String,
+}
+
+impl LinkBody {
+    /// The link with this token, to a document of so many pieces.
+    #[must_use]
+    pub fn of(token: &str, until: Timestamp, pieces: usize) -> Self {
+        let address = |name: &str, form: &str| format!("/v1/exports/{name}.{form}");
+        let piece = |piece: usize| {
+            let name = format!("{token}.{piece}");
+            PieceBody { json: address(&name, "json"), html: address(&name, "html") }
+        };
+        Self {
+            json: address(token, "json"),
+            html: address(token, "html"),
+            further: (2..=pieces).map(piece).collect(),
+            until: until.to_rfc3339(),
+        }
+    }
 }
 
 /// Everything stored about a person, as it is handed over: docs/subject-export.schema.json.
@@ -943,6 +973,10 @@ pub struct SubjectExport {
     pub received_at: String,
     /// When it was put together.
     pub made_at: Option<String>,
+    /// Which piece of the document this is, from 1 on.
+    pub piece: usize,
+    /// How many pieces it has: more than one where it is too large for one answer. Each has records of its own.
+    pub pieces: usize,
     /// What is stored; empty where nothing is.
     pub records: Vec<SubjectRecord>,
 }

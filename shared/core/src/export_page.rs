@@ -34,6 +34,11 @@ pub fn page(document: &Personal<Value>) -> Personal<String> {
         said(&document["made_at"]),
         said(&document["format"]),
     );
+    if document["pieces"].as_u64().is_some_and(|pieces| pieces > 1) {
+        let (piece, pieces) = (said(&document["piece"]), said(&document["pieces"]));
+        let _infallible =
+            write!(html, "<p>This is part {piece} of {pieces}: the others are pages of their own.</p>");
+    }
     let records = document["records"].as_array().map(Vec::as_slice).unwrap_or_default();
     if records.is_empty() {
         html.push_str("<p>Nothing is stored about you.</p>");
@@ -123,6 +128,17 @@ mod tests {
         let mut empty = document(&json!({})).into_inner();
         empty["records"] = json!([]);
         assert!(page(&Personal::new(empty)).expose().contains("<p>Nothing is stored about you.</p>"));
+    }
+
+    #[test]
+    fn a_page_of_several_says_which_it_is() {
+        let mut several = document(&json!({ "a": "b" })).into_inner();
+        assert!(!page(&Personal::new(several.clone())).expose().contains("This is part"));
+        several["piece"] = json!(2);
+        several["pieces"] = json!(3);
+        assert!(page(&Personal::new(several.clone())).expose().contains("<p>This is part 2 of 3:"));
+        several["pieces"] = json!(1);
+        assert!(!page(&Personal::new(several)).expose().contains("This is part"));
     }
 
     #[test]

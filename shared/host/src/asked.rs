@@ -33,6 +33,7 @@ pub(crate) struct ApiEvent {
     body: Option<String>,
     #[serde(default)]
     is_base64_encoded: bool,
+    #[serde(default)]
     request_context: ApiContext,
 }
 
@@ -41,6 +42,11 @@ impl ApiEvent {
     pub(crate) fn origin(&self) -> Origin {
         let context = &self.request_context;
         Origin { ip: context.http.source_ip.clone(), request: context.request_id.clone() }
+    }
+
+    /// A part of the path by its name in the route; empty where the route has none of that name.
+    pub(crate) fn path(&self, name: &str) -> &str {
+        self.path_parameters.get(name).map_or("", String::as_str)
     }
 
     /// What the authorizer found out; what cannot be read is nobody.
@@ -55,7 +61,7 @@ impl fmt::Debug for ApiEvent {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ApiContext {
     #[serde(default)]
@@ -171,7 +177,7 @@ impl Asked {
     /// A part of the path by its name in the route; empty where the route has none of that name.
     #[must_use]
     pub fn path(&self, name: &str) -> &str {
-        self.0.path_parameters.get(name).map_or("", String::as_str)
+        self.0.path(name)
     }
 
     /// The `{id}` of the path: 32 hexadecimal digits.

@@ -23,6 +23,8 @@ pub enum By {
     Merchant(String),
     /// One of the operator's own staff, blinded.
     Operator(String),
+    /// Whoever has the link to what was put together for a request: the request's id. Who made it stands in the ledger.
+    Link(String),
 }
 
 impl By {

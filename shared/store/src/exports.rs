@@ -11,7 +11,7 @@ use storeward_core::personal::Personal;
 use storeward_core::rights::{OpenedBy, RightsKind, RightsState};
 use storeward_core::time::{DAY, Timestamp};
 use storeward_core::webhook::CustomersDataRequest;
-use storeward_core::{exception, normalize};
+use storeward_core::{exception, export_page, normalize};
 
 use crate::accept::{Acceptance, Delivery, Work, completion, completion_due};
 use crate::cases::Case;
@@ -27,7 +27,7 @@ use crate::orders::{OrderRecord, lengthen, shorten};
 use crate::purge;
 use crate::rectify::SealedRectification;
 use crate::requests::{self, End};
-use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS};
+use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS, Unrecorded};
 use crate::tenants::Installation;
 
 /// The version of the document's form (docs/data-map.md names what is in it).
@@ -36,8 +36,12 @@ const FORM: &str = "storeward-subject-export-1";
 /// How much of a document one item holds, in bytes of JSON: DynamoDB takes 400 KB.
 const PART: usize = 200_000;
 
-/// How many parts one transaction takes: 4 MB. Sixty days of orders of one person are far from it.
-const PARTS: usize = 15;
+/// How many parts one transaction writes: it takes 4 MB, and a single record can be as large as an item.
+const PARTS_AT_ONCE: usize = 10;
+
+/// How much of a document one answer carries, in bytes as it carries them: Lambda takes 6 MB, and the last part of a piece
+/// is counted before it is taken.
+const PIECE: usize = 4_000_000;
 
 /// Where an export stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +76,10 @@ pub struct Export {
     pub data_request: Option<u64>,
     /// When it was put together.
     pub made_at: Option<Timestamp>,
+    /// Which piece of the document this is, from 1 on.
+    pub piece: usize,
+    /// How many pieces the document has: more than one where it is too large for one answer.
+    pub pieces: usize,
     /// What was found. Empty while it is open, and where nothing is stored.
     pub records: Vec<ExportRecord>,
 }
@@ -85,6 +93,8 @@ impl Export {
             "data_request": self.data_request,
             "received_at": self.received_at.to_rfc3339(),
             "made_at": self.made_at.map(Timestamp::to_rfc3339),
+            "piece": self.piece,
+            "pieces": self.pieces,
             "records": self.records,
         }))
     }
@@ -96,7 +106,70 @@ struct SealedExport {
     #[serde(default)]
     data_request: Option<u64>,
     rows: Vec<(String, String)>,
+    /// The parts that hold the document; while it is open, those that may have been written.
     parts: Vec<RecordRef>,
+    /// How many parts each piece of the document has. Empty while it is open, and where all of it is one piece.
+    #[serde(default)]
+    pieces: Vec<usize>,
+}
+
+impl SealedExport {
+    fn pieces(&self) -> usize {
+        self.pieces.len().max(1)
+    }
+
+    /// The parts of a piece; `None` where there is no such piece.
+    fn parts_of(&self, piece: usize) -> Option<&[RecordRef]> {
+        if self.pieces.is_empty() {
+            return (piece == 1).then_some(&self.parts);
+        }
+        let before = self.pieces.get(..piece.checked_sub(1)?)?.iter().sum::<usize>();
+        self.parts.get(before..before + self.pieces.get(piece - 1)?)
+    }
+}
+
+/// A part of a document, to be written.
+struct Part<'a> {
+    number: i64,
+    name: &'a RecordRef,
+    records: Vec<ExportRecord>,
+}
+
+/// An export that is being put together.
+struct Making<'a> {
+    installation: &'a Installation,
+    record: &'a RecordRef,
+    /// How often its parts were listed: whoever lists them has it to itself from then on.
+    attempt: Option<i64>,
+    /// What leads to it: from everything that the person is named by in what was found.
+    rows: Vec<Item>,
+}
+
+impl Making<'_> {
+    fn key(&self) -> Key {
+        keyspace::record(&self.installation.tenant, self.record)
+    }
+
+    /// That it is open, and that nobody else began to put it together since.
+    fn mine(&self) -> Condition {
+        let mut condition = Condition::phase("open");
+        match self.attempt {
+            Some(attempt) => {
+                condition.expression = "phase = :in_phase AND attempt = :attempt";
+                condition.values.push((":attempt", number(attempt)));
+            }
+            None => condition.expression = "phase = :in_phase AND attribute_not_exists(attempt)",
+        }
+        condition
+    }
+
+    /// That nothing goes through the installation, or the person's records, to delete what is found: an erasure ends the
+    /// request before it looks what the export lists.
+    fn checks(&self) -> [Action; 2] {
+        let tenant = &self.installation.tenant;
+        let key = keyspace::record(tenant, &requests::request_of(self.record));
+        [Action::Check { key, condition: Condition::phase("open") }, purge::not_begun(tenant)]
+    }
 }
 
 impl Store {
@@ -138,6 +211,7 @@ impl Store {
             data_request,
             rows: rows.iter().map(|row| shorten(tenant, &row.key)).collect(),
             parts: Vec::new(),
+            pieces: Vec::new(),
         };
         let item = Item::new(keyspace::record(tenant, record))
             .set("phase", text("open"))
@@ -162,8 +236,18 @@ impl Store {
         rows.collect()
     }
 
-    /// An export with what it holds.
+    /// An export with all that it holds.
     pub async fn export(&self, installation: &Installation, reference: &RecordRef) -> Result<Option<Export>> {
+        self.export_piece(installation, reference, None).await
+    }
+
+    /// An export with what one piece of its document holds, or all of them. `None` where there is no such piece, either.
+    pub(crate) async fn export_piece(
+        &self,
+        installation: &Installation,
+        reference: &RecordRef,
+        piece: Option<usize>,
+    ) -> Result<Option<Export>> {
         let Some(stored) = self.get(&keyspace::record(&installation.tenant, reference)).await? else {
             return Ok(None);
         };
@@ -174,8 +258,16 @@ impl Store {
             _ => return Err(StoreError::Corrupt("an export's state")),
         };
         let sealed: SealedExport = stored.unseal(Kind::Export, &installation.keys)?;
-        let keys: Vec<Key> =
-            sealed.parts.iter().map(|part| keyspace::record(&installation.tenant, part)).collect();
+        let listed = match piece {
+            // What is being written is nobody's to see.
+            _ if state == ExportState::Open => &[],
+            None => &sealed.parts[..],
+            Some(piece) => match sealed.parts_of(piece) {
+                Some(parts) => parts,
+                None => return Ok(None),
+            },
+        };
+        let keys: Vec<Key> = listed.iter().map(|part| keyspace::record(&installation.tenant, part)).collect();
         let mut parts = BTreeMap::new();
         for part in self.batch_get(Table::Data, &keys, Expired::Gone).await? {
             let records: Vec<ExportRecord> = part.unseal(Kind::Export, &installation.keys)?;
@@ -186,8 +278,24 @@ impl Store {
             received_at: stored.time("received_at")?,
             data_request: sealed.data_request,
             made_at: stored.optional_number("made_at").map(Timestamp),
+            piece: piece.unwrap_or(1),
+            pieces: piece.map_or(1, |_| sealed.pieces()),
             records: parts.into_values().flatten().collect(),
         }))
+    }
+
+    /// In how many pieces an export's document is given; `None` where there is no such export (any more).
+    pub(crate) async fn pieces_of(
+        &self,
+        installation: &Installation,
+        reference: &RecordRef,
+    ) -> Result<Option<usize>> {
+        let stored = self.get(&keyspace::record(&installation.tenant, reference)).await?;
+        let pieces = |stored: Stored| {
+            let sealed: SealedExport = stored.unseal(Kind::Export, &installation.keys)?;
+            Ok(sealed.pieces())
+        };
+        stored.map(pieces).transpose()
     }
 
     /// Puts an export together and ends its delivery. `false` when there is no such request; doing it again changes
@@ -215,26 +323,16 @@ impl Store {
         for record in &records {
             *entry.counts.entry(record.kind.clone()).or_default() += 1;
         }
-        let ends = stored.end_written();
         let found = i64::try_from(records.len()).unwrap_or(i64::MAX);
         let rows = Self::rows_to(installation, &work.record, received_at, &identifiers);
         sealed.rows = rows.iter().map(|row| shorten(tenant, &row.key)).collect();
-        let mut actions: Vec<Action> = Vec::new();
-        for (index, part) in split(records)?.into_iter().enumerate() {
-            let index = i64::try_from(index).unwrap_or(i64::MAX);
-            let part_ref = RecordRef::new(Kind::Export, self.random_id()?);
-            let item = Item::new(keyspace::record(tenant, &part_ref))
-                .set("phase", text("part"))
-                .set("part", number(index))
-                .set("received_at", number(received_at.millis()))
-                .expiring(received_at)
-                .not_after(ends)
-                .sealed(&installation.keys, &part, &*self.entropy)?;
-            actions.push(Action::put(item));
-            sealed.parts.push(part_ref);
-        }
+        let attempt = stored.optional_number("attempt");
+        let mut making = Making { installation, record: &work.record, attempt, rows };
+        let (parts, pieces) = cut(records)?;
+        let mut actions = self.write_parts(&mut making, &stored, &mut sealed, parts).await?;
+        sealed.pieces = pieces;
         let update = Change {
-            expression: "SET phase = :ready, made_at = :now, sealed = :sealed".to_owned(),
+            expression: "SET phase = :ready, made_at = :now, sealed = :sealed REMOVE attempt".to_owned(),
             values: vec![
                 (":ready", text("ready")),
                 (":now", number(now.millis())),
@@ -242,7 +340,7 @@ impl Store {
             ],
         };
         // An erasure meanwhile has deleted the request: then nothing is kept.
-        actions.push(Action::Update { key, update, condition: Some(Condition::phase("open")) });
+        actions.push(Action::Update { key, update, condition: Some(making.mine()) });
         actions.push(Action::Update {
             key: keyspace::record(tenant, &requests::request_of(&work.record)),
             update: Change {
@@ -253,10 +351,86 @@ impl Store {
         });
         actions.push(self.ledger_action(&entry)?);
         let room = TRANSACTION_ITEMS.saturating_sub(actions.len() + 3);
-        actions.extend(rows.into_iter().take(room).map(Action::put));
+        actions.extend(making.rows.into_iter().take(room).map(Action::put));
         let checks = vec![purge::not_begun(tenant)];
         self.end(actions, checks, work).await?;
         Ok(true)
+    }
+
+    /// Writes the parts of a document but for the last of them, for which these are the actions: they go with what makes the
+    /// export ready. A document of few parts is written in that transaction alone.
+    async fn write_parts(
+        &self,
+        making: &mut Making<'_>,
+        export: &Stored,
+        sealed: &mut SealedExport,
+        parts: Vec<Vec<ExportRecord>>,
+    ) -> Result<Vec<Action>> {
+        let (installation, tenant) = (making.installation, &making.installation.tenant);
+        if !sealed.parts.is_empty() {
+            // Of a run that was stopped, or that is still at it: from here on it writes no more.
+            self.list_parts(making, sealed).await?;
+            let left = sealed.parts.iter().map(|part| Action::delete(keyspace::record(tenant, part)));
+            let left: Vec<Action> = left.collect();
+            for some in left.chunks(TRANSACTION_ITEMS) {
+                self.write(Unrecorded::Step, some.to_vec()).await?;
+            }
+        }
+        let names = parts.iter().map(|_| Ok(RecordRef::new(Kind::Export, self.random_id()?)));
+        sealed.parts = names.collect::<Result<_>>()?;
+        let numbered = (0..).zip(&sealed.parts).zip(parts);
+        let mut before: Vec<Part<'_>> =
+            numbered.map(|((number, name), records)| Part { number, name, records }).collect();
+        let last = before.split_off(before.len().saturating_sub(1) / PARTS_AT_ONCE * PARTS_AT_ONCE);
+        if !before.is_empty() {
+            self.list_parts(making, sealed).await?;
+        }
+        for some in before.chunks(PARTS_AT_ONCE) {
+            let mut actions = vec![Action::Check { key: making.key(), condition: making.mine() }];
+            actions.extend(making.checks());
+            for part in some {
+                actions.push(self.part(installation, export, part)?);
+            }
+            self.transact_unrecorded(Unrecorded::Step, actions)
+                .await?
+                .map_err(|_| StoreError::Contended("an export"))?;
+        }
+        last.iter().map(|part| self.part(installation, export, part)).collect()
+    }
+
+    /// Writes which parts an export may have, and what leads to it, before they are written: whatever deletes the export
+    /// deletes them. Whoever did so before does not go on.
+    async fn list_parts(&self, making: &mut Making<'_>, sealed: &SealedExport) -> Result<()> {
+        let (key, next) = (making.key(), making.attempt.unwrap_or_default() + 1);
+        let update = Change {
+            expression: "SET attempt = :next, sealed = :sealed".to_owned(),
+            values: vec![
+                (":next", number(next)),
+                (":sealed", seal(&key, &making.installation.keys, sealed, &*self.entropy)?),
+            ],
+        };
+        let mut actions = vec![Action::Update { key, update, condition: Some(making.mine()) }];
+        actions.extend(making.checks());
+        let room = TRANSACTION_ITEMS - actions.len();
+        actions.extend(making.rows.iter().take(room).cloned().map(Action::put));
+        self.transact_unrecorded(Unrecorded::Step, actions)
+            .await?
+            .map_err(|_| StoreError::Contended("an export"))?;
+        making.attempt = Some(next);
+        Ok(())
+    }
+
+    /// The action that writes a part of the export that is stored so. It ends with it.
+    fn part(&self, installation: &Installation, export: &Stored, part: &Part<'_>) -> Result<Action> {
+        let received_at = export.time("received_at")?;
+        let item = Item::new(keyspace::record(&installation.tenant, part.name))
+            .set("phase", text("part"))
+            .set("part", number(part.number))
+            .set("received_at", number(received_at.millis()))
+            .expiring(received_at)
+            .not_after(export.end_written())
+            .sealed(&installation.keys, &part.records, &*self.entropy)?;
+        Ok(Action::put(item))
     }
 
     /// Ends a piece of work in one transaction with its delivery, whose marker may have outlived its window.
@@ -529,8 +703,8 @@ fn of_case(case: &Case, named: &[RecordRef]) -> Option<ExportRecord> {
     })
 }
 
-/// Parts that each fit into an item.
-fn split(records: Vec<ExportRecord>) -> Result<Vec<Vec<ExportRecord>>> {
+/// A document as parts that each fit into an item, and how many of them each of its pieces has.
+fn cut(records: Vec<ExportRecord>) -> Result<(Vec<Vec<ExportRecord>>, Vec<usize>)> {
     let mut parts: Vec<Vec<ExportRecord>> = Vec::new();
     let mut size = PART;
     for record in records {
@@ -544,8 +718,93 @@ fn split(records: Vec<ExportRecord>) -> Result<Vec<Vec<ExportRecord>>> {
             part.push(record);
         }
     }
-    if parts.len() > PARTS {
-        return Err(StoreError::Corrupt("an export beyond 3 MB"));
+    let mut pieces: Vec<usize> = Vec::new();
+    let mut size = PIECE;
+    for part in &parts {
+        let carried = carried_as_either(part)?;
+        if size + carried > PIECE {
+            pieces.push(0);
+            size = 0;
+        }
+        size += carried;
+        if let Some(piece) = pieces.last_mut() {
+            *piece += 1;
+        }
     }
-    Ok(parts)
+    Ok((parts, pieces))
+}
+
+/// How much of an answer a part takes in the form that takes more.
+fn carried_as_either(part: &[ExportRecord]) -> Result<usize> {
+    let document = Personal::new(json!({ "records": part }));
+    let json = serde_json::to_string_pretty(document.expose());
+    let json = Personal::new(json.map_err(|_| StoreError::Corrupt("an export"))?);
+    let page = export_page::page(&document);
+    Ok(carried(json.expose()).max(carried(page.expose())))
+}
+
+/// How many bytes a text takes in an answer of a function, which carries it as a string of JSON; at the most.
+pub(crate) fn carried(text: &str) -> usize {
+    let length = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    text.bytes().map(length).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn record(text: &str) -> ExportRecord {
+        about(Kind::Mail, json!({ "text": text }))
+    }
+
+    #[test]
+    fn every_record_is_in_one_part_and_every_part_in_one_piece_that_an_answer_takes() {
+        // What takes the most: text that a page has to escape, as large as a mail can be.
+        for (text, records) in [("'".repeat(128_000), 40), ("plain ".repeat(400), 10_000), (String::new(), 3)]
+        {
+            let written: Vec<ExportRecord> = (0..records).map(|n| record(&format!("{n} {text}"))).collect();
+            let (parts, pieces) = cut(written.clone()).unwrap();
+            assert_eq!(parts.concat(), written, "in their order");
+            assert_eq!(pieces.iter().sum::<usize>(), parts.len());
+            assert!(pieces.iter().all(|parts| *parts > 0), "{pieces:?}");
+            let mut parts = parts.into_iter();
+            for piece in pieces {
+                let piece: Vec<ExportRecord> = parts.by_ref().take(piece).flatten().collect();
+                assert!(carried_as_either(&piece).unwrap() < 5_000_000);
+            }
+        }
+        assert_eq!(cut(Vec::new()).unwrap(), (Vec::new(), Vec::new()));
+    }
+
+    #[test]
+    fn a_piece_has_its_own_parts_and_no_others() {
+        let part = |n: usize| RecordRef::new(Kind::Export, format!("{n:032x}"));
+        let parts: Vec<RecordRef> = (0..5).map(part).collect();
+        let sealed = |pieces: &[usize]| {
+            let (wanted, rows) = (Wanted::of(None, None, None), Vec::new());
+            SealedExport { wanted, data_request: None, rows, parts: parts.clone(), pieces: pieces.to_vec() }
+        };
+        let three = sealed(&[2, 1, 2]);
+        let of = |piece: usize| three.parts_of(piece).map(<[RecordRef]>::to_vec);
+        assert_eq!(of(1), Some(parts[..2].to_vec()));
+        assert_eq!(of(2), Some(parts[2..3].to_vec()));
+        assert_eq!(of(3), Some(parts[3..].to_vec()));
+        assert_eq!((of(0), of(4), three.pieces()), (None, None, 3));
+        let whole = sealed(&[]);
+        assert_eq!((whole.parts_of(1), whole.parts_of(2), whole.pieces()), (Some(&parts[..]), None, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn an_answer_carries_a_text_in_no_more_bytes_than_were_counted(text in "\\PC{0,40}|[\"\\\\\n\t\u{1}a]{0,40}") {
+            let string = serde_json::to_string(&text).unwrap();
+            prop_assert!(string.len() <= carried(&text) + 2, "{}", string);
+        }
+    }
 }

@@ -353,6 +353,7 @@ impl AccessEntry {
             By::Merchant(who) => (format!("merchant {who}"), false),
             By::System(name) => (format!("system {name}"), false),
             By::Shopify => ("shopify".to_owned(), false),
+            By::Link(request) => (format!("link of request {request}"), false),
         };
         let Self { at, route, status, ip, .. } = self;
         Access { at, shop: shop.to_owned(), who, operator, route, status, ip }

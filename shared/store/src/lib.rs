@@ -71,7 +71,7 @@ pub use keyspace::{NotARecordRef, RecordRef};
 pub use ledger::{AccessEntry, AccessNote, Entry, What};
 pub use ledger_list::{LogRange, Page};
 pub use limits::{Lifted, Limiting, StandingLimit};
-pub use links::Linking;
+pub use links::{Followed, Linking};
 pub use mailboxes::{
     Attempt, Connecting, FullSync, Lease, MailTokens, Mailbox, MailboxRoute, MailboxState, Progress,
 };

@@ -11,8 +11,8 @@ use crate::exports::{Export, ExportState};
 use crate::item::{number, text};
 use crate::keyspace::{self, RecordRef};
 use crate::ledger::{Entry, What};
-use crate::requests::errand_of;
-use crate::store::{Action, Change, Condition, Store};
+use crate::requests::{errand_of, request_of};
+use crate::store::{Action, Change, Condition, Store, Unrecorded};
 use crate::tenants::Installation;
 
 /// A secret: 256 bits as hexadecimal digits.
@@ -27,11 +27,26 @@ pub enum Linking {
         token: String,
         /// Until when.
         until: Timestamp,
+        /// In how many pieces the document is fetched.
+        pieces: usize,
     },
     /// There is no such request.
     Unknown,
     /// It is not put together yet, not kept any more, or has no document.
     NotReady(RightsState),
+}
+
+/// What a link leads to.
+#[derive(Debug)]
+pub struct Followed {
+    /// Which installation's.
+    pub tenant: Tenant,
+    /// The request that it answers.
+    pub request: RecordRef,
+    /// The piece of the document that was asked for.
+    pub export: Export,
+    reference: RecordRef,
+    installation: Installation,
 }
 
 /// What a token says.
@@ -89,21 +104,21 @@ impl Store {
         };
         let key = keyspace::record(tenant, &token.export);
         // Expired, and waiting to be deleted: gone.
-        if self.get(&key).await?.is_none() {
+        let Some(pieces) = self.pieces_of(installation, &token.export).await? else {
             return Ok(Linking::NotReady(asked.state));
-        }
+        };
         let entry = Entry::new(now, tenant, What::ExportLinked, request.to_string());
         let actions =
             vec![Action::Update { key, update, condition: Some(given) }, self.ledger_action(&entry)?];
         Ok(match self.transact(actions).await? {
-            Ok(()) => Linking::Made { token: token.write(), until },
+            Ok(()) => Linking::Made { token: token.write(), until, pieces },
             Err(_) => Linking::NotReady(asked.state),
         })
     }
 
-    /// What a link leads to, and remembers that it was given. `None` for whatever is no link that works now: nothing tells
-    /// an old one from one that never was.
-    pub async fn follow_link(&self, token: &str) -> Result<Option<Export>> {
+    /// A piece of what a link leads to. `None` for whatever is no link that works now: nothing tells an old one from one
+    /// that never was. Whoever gives it says so, by [`Store::gave`].
+    pub async fn follow_link(&self, token: &str, piece: usize) -> Result<Option<Followed>> {
         let Some(token) = Token::read(token) else { return Ok(None) };
         let Some(installation) = self.tenant(&token.tenant).await? else { return Ok(None) };
         let Some(stored) = self.get(&keyspace::record(&token.tenant, &token.export)).await? else {
@@ -115,13 +130,42 @@ impl Store {
         if !known || self.now() >= until {
             return Ok(None);
         }
-        let Some(export) = self.export(&installation, &token.export).await? else { return Ok(None) };
-        if export.state == ExportState::Ready {
-            // Somebody else who follows it at the same time was first, then.
-            let _by_another = self.export_delivered(&installation, &token.export).await?;
-        }
-        Ok(Some(export))
+        let Token { tenant, export: reference, .. } = token;
+        let export = self.export_piece(&installation, &reference, Some(piece)).await?;
+        let request = request_of(&reference);
+        Ok(export.map(|export| Followed { tenant, request, export, reference, installation }))
     }
+
+    /// Remembers that a piece was given to whoever followed a link: with the last one that was missing the request is done.
+    pub async fn gave(&self, followed: &Followed) -> Result<()> {
+        let Followed { installation, reference, export, .. } = followed;
+        if export.state != ExportState::Ready {
+            return Ok(());
+        }
+        if export.pieces > 1 {
+            let key = keyspace::record(&installation.tenant, reference);
+            let update = Change {
+                expression: format!("SET {} = :now", given(export.piece)),
+                values: vec![(":now", number(self.now().millis()))],
+            };
+            let condition = Some(Condition::phase("ready"));
+            let action = Action::Update { key: key.clone(), update, condition };
+            // Where it is not ready any more, everything was given before.
+            let _done = self.transact_unrecorded(Unrecorded::Bookkeeping, vec![action]).await?;
+            let Some(stored) = self.get(&key).await? else { return Ok(()) };
+            if (1..=export.pieces).any(|piece| stored.optional_number(&given(piece)).is_none()) {
+                return Ok(());
+            }
+        }
+        // Somebody else who follows it at the same time was first, then.
+        let _by_another = self.export_delivered(installation, reference).await?;
+        Ok(())
+    }
+}
+
+/// What says when a piece was given.
+fn given(piece: usize) -> String {
+    format!("given_{piece}")
 }
 
 #[cfg(test)]

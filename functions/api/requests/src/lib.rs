@@ -144,11 +144,7 @@ async fn link(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> 
     request.know(&[])?;
     let reference = request.record("request")?;
     match ctx.store().await?.link_export(&request.installation, &reference).await? {
-        Linking::Made { token, until } => ApiReply::ok(&LinkBody {
-            json: format!("/v1/exports/{token}.json"),
-            html: format!("/v1/exports/{token}.html"),
-            until: until.to_rfc3339(),
-        }),
+        Linking::Made { token, until, pieces } => ApiReply::ok(&LinkBody::of(&token, until, pieces)),
         Linking::Unknown => Err(Problem::not_found().into()),
         Linking::NotReady(state) => {
             let detail = match state {
