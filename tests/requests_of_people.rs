@@ -7,7 +7,7 @@ use storeward_core::data_map::Kind;
 use storeward_core::rights::{Corrections, OpenedBy, Person, Refusal, RightsKind, RightsState};
 use storeward_core::time::{Clock as _, DAY, HOUR, MINUTE};
 use storeward_store::{
-    AccessEntry, Asked, Asking, By, Entry, Installation, LogRange, Proof, RecordRef,
+    AccessEntry, Asked, Asking, By, Entry, Installation, LogRange, Proof, PurgeReport, RecordRef,
     RequestFilter, What,
 };
 
@@ -98,6 +98,15 @@ impl World {
         let shop = &self.installation.tenant.shop;
         let log = self.app.store().await.access_log(shop, &range).await.unwrap();
         log.entries.into_iter().filter(|entry| entry.route == "GET /v1/exports/{token}").collect()
+    }
+
+    /// Asks `operator/rights` to carry a request on, as somebody of its support does.
+    async fn carry_on(&self, id: &str, step: &str) -> (u64, Value) {
+        let mut event = sample("operator/rights/link");
+        event["pathParameters"] = json!({"shop": self.installation.tenant.shop, "id": id, "step": step});
+        let answer = self.app.invoke("operator/rights", event).await.unwrap();
+        let body = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap_or_default();
+        (answer["statusCode"].as_u64().unwrap(), body)
     }
 
     async fn asked(&self, id: &str) -> Asked {
@@ -304,6 +313,113 @@ async fn whoever_follows_a_link_stands_in_the_access_log_each_time_before_anythi
     // And the ledger says by which link it was given, once.
     let given = world.entries(What::ExportDelivered).await;
     assert_eq!((given.len(), given[0].by.as_ref()), (1, Some(&by)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_uninstall_an_operator_makes_the_link_and_what_nobody_fetched_ends_in_the_ledger() {
+    let world = World::new().await;
+    let (mut ids, people) = (Vec::new(), [EMAIL, "someone.else@example.com"]);
+    for email in people {
+        let opened = world.open(&json!({"kind": "access", "email": email})).await;
+        ids.push(opened["id"].as_str().unwrap().to_owned());
+    }
+    world.bench.drain(&world.app).await;
+    let [fetched, left] = &ids[..] else { panic!("{ids:?}") };
+    let (told, nothing) =
+        (|said: &Value| said["type"].clone(), json!("urn:storeward:problem:nothing-to-fetch"));
+    // As long as the app is installed links are its merchant's to make.
+    let (status, said) = world.carry_on(fetched, "link").await;
+    assert_eq!((status, told(&said)), (409, nothing.clone()));
+    world.app.post("webhooks/app-uninstalled", sample("webhooks/app-uninstalled/plain")).await;
+    let (status, said) = world.link(fetched).await;
+    assert_eq!((status, told(&said)), (404, json!("urn:storeward:problem:not-installed")));
+    // When an operator makes one
+    let (status, link) = world.carry_on(fetched, "link").await;
+    assert_eq!(status, 200, "{link}");
+    let answer = world.fetch(link["json"].as_str().unwrap()).await;
+    assert!(answer["statusCode"] == 200 && answer["body"].as_str().unwrap().contains(EMAIL), "{answer}");
+    // Then it is done, and both stand there: who made the link, and that it was followed.
+    assert_eq!(world.asked(fetched).await.state, RightsState::Done);
+    let linked = world.entries(What::ExportLinked).await;
+    let operator = By::Operator("fedcba9876543210fedcba9876543210".to_owned());
+    assert_eq!((linked.len(), linked[0].by.as_ref()), (1, Some(&operator)));
+    assert_eq!(world.fetched().await.len(), 1);
+    for (id, step) in [(fetched.as_str(), "unlink"), (&"0".repeat(32), "link"), ("x", "link")] {
+        assert_eq!(world.carry_on(id, step).await.0, 404, "{id}, {step}");
+    }
+    // And what nobody fetched until the purge ends with an entry.
+    world.bench.live(&world.app, 38).await;
+    assert_eq!(world.bench.left_of(&world.installation.tenant), Vec::<String>::new());
+    let mut refused = world.entries(What::RequestRefused).await;
+    for days in 1..=2 {
+        let day = world.bench.clock.now() - DAY * days;
+        let entries = world.app.store().await.ledger_of(&world.installation.tenant.shop, day).await.unwrap();
+        refused.extend(entries.into_iter().filter(|entry| entry.what == What::RequestRefused));
+    }
+    let whys: Vec<&str> = refused.iter().map(|entry| entry.why.as_str()).collect();
+    assert_eq!(whys, [format!("access request/{left}: not-fetched")]);
+}
+
+/// A shop that was uninstalled 37 hours ago and has a request in each state that is not finished; with what the ledger is to
+/// say of each when the shop is purged.
+async fn left_unanswered() -> (World, Vec<(What, String)>) {
+    let world = World::new().await;
+    let id = |opened: Value| opened["id"].as_str().unwrap().to_owned();
+    let ready = id(world.open(&json!({"kind": "access", "email": EMAIL})).await);
+    world.bench.drain(&world.app).await;
+    let proving = world.written_in("proving", RightsKind::Portability, EMAIL).await;
+    let received = id(world.open(&json!({"kind": "access", "email": "someone.else@example.com"})).await);
+    let erasure = id(world.open(&json!({"kind": "erasure", "email": "nobody@example.com"})).await);
+    let store = world.app.store().await;
+    store.uninstall(&world.installation, "test").await.unwrap();
+    world.bench.advance(HOUR * 37).await;
+    let mut expected = vec![
+        (What::RequestRefused, format!("access request/{ready}: not-fetched")),
+        (What::RequestRefused, format!("portability {proving}: not-proven")),
+        (What::RequestRefused, format!("access request/{received}: shop-purged")),
+        (What::RequestDone, format!("erasure request/{erasure}: by the purge")),
+    ];
+    expected.sort_by_cached_key(|(_, why)| why.clone());
+    (world, expected)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_ends_every_unanswered_request_once_wherever_it_is_stopped() {
+    // Given where an undisturbed purge writes that a request ended
+    let (world, _) = left_unanswered().await;
+    let app = world.bench.app();
+    let purged = app.store().await.purge(&world.installation.tenant, "test", &|| true).await.unwrap();
+    assert_eq!(purged, PurgeReport::NothingLeft);
+    let of_request = |partition: &Option<String>| {
+        partition.as_ref().is_some_and(|partition| partition.contains("#request#"))
+    };
+    let requests = app.connector.requests();
+    let ends = requests.iter().filter(|made| {
+        let writes = made.footprint.touches.iter().any(|touch| touch.writes && of_request(&touch.partition));
+        made.footprint.operation == "TransactWriteItems" && writes
+    });
+    let ends: Vec<usize> = ends.map(|made| made.index).collect();
+    assert_eq!(ends.len(), 4);
+    // When a purge stops after any of these, or not at all, and another one goes on
+    for at in ends.into_iter().chain([usize::MAX]) {
+        let (world, expected) = left_unanswered().await;
+        let plan = FaultPlan::none().at(at, Fault::CrashAfter);
+        let stopped = world.bench.app_through(world.bench.transport(), plan);
+        let ended = stopped.connector.run(async {
+            Box::pin(stopped.store().await.purge(&world.installation.tenant, "test", &|| true)).await
+        });
+        assert_eq!(matches!(ended.await, Outcome::Crashed), at != usize::MAX);
+        let store = world.app.store().await;
+        store.purge(&world.installation.tenant, "test", &|| true).await.unwrap();
+        // Then each has its one entry, and none is left.
+        assert_eq!((world.bench.items("request").len(), world.bench.items("shop").len()), (0, 0));
+        let mut told: Vec<(What, String)> = Vec::new();
+        for what in [What::RequestRefused, What::RequestDone] {
+            told.extend(world.entries(what).await.into_iter().map(|entry| (what, entry.why)));
+        }
+        told.sort_by_cached_key(|(_, why)| why.clone());
+        assert_eq!(told, expected, "stopped at {at}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

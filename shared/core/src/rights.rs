@@ -128,11 +128,13 @@ pub enum Refusal {
     Erased,
     /// The answer was ready and nobody fetched it until it had to be deleted.
     NotFetched,
+    /// The shop removed the app, and everything was deleted before there was an answer.
+    ShopPurged,
 }
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Self; 3] = [Self::NotProven, Self::Erased, Self::NotFetched];
+    pub const ALL: [Self; 4] = [Self::NotProven, Self::Erased, Self::NotFetched, Self::ShopPurged];
 
     /// The word for it in records and answers. Never changes.
     #[must_use]
@@ -141,6 +143,7 @@ impl Refusal {
             Self::NotProven => "not-proven",
             Self::Erased => "erased",
             Self::NotFetched => "not-fetched",
+            Self::ShopPurged => "shop-purged",
         }
     }
 
@@ -158,6 +161,9 @@ impl Refusal {
             Self::Erased => "the person was erased before the answer was given: nothing is stored any more",
             Self::NotFetched => {
                 "the answer was ready and nobody fetched it until it had to be deleted: open another request and fetch it"
+            }
+            Self::ShopPurged => {
+                "the shop removed the app and everything was deleted before there was an answer: nothing is stored any more"
             }
         }
     }
@@ -203,6 +209,16 @@ impl RightsState {
     #[must_use]
     pub const fn is_finished(self) -> bool {
         matches!(self, Self::Done | Self::Refused)
+    }
+
+    /// Why a request that stands here ends when everything of its shop is deleted.
+    #[must_use]
+    pub const fn lost_with_shop(self) -> Refusal {
+        match self {
+            Self::Proving => Refusal::NotProven,
+            Self::Ready => Refusal::NotFetched,
+            Self::Received | Self::InWork | Self::Done | Self::Refused => Refusal::ShopPurged,
+        }
     }
 
     /// Whether a request of `kind` can go from here to `next` in one step. What is finished stays; what was begun is not
@@ -437,6 +453,21 @@ mod tests {
         assert_eq!(WARNED_BEFORE, [DAY * 7, DAY * 3]);
         assert_eq!((PROVE_WITHIN, PROOF_TRIES, LINK_LIFETIME), (HOUR * 24, 5, MINUTE * 15));
         assert_eq!(due_at(RECEIVED), RECEIVED + DAY * 30);
+    }
+
+    #[test]
+    fn what_a_purge_takes_ends_for_what_it_was_waiting_for() {
+        let because = RightsState::ALL
+            .into_iter()
+            .filter(|state| !state.is_finished())
+            .map(|state| (state.name(), state.lost_with_shop().name()));
+        let expected = [
+            ("proving", "not-proven"),
+            ("received", "shop-purged"),
+            ("in-work", "shop-purged"),
+            ("ready", "not-fetched"),
+        ];
+        assert!(because.eq(expected));
     }
 
     #[test]

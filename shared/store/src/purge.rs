@@ -195,6 +195,9 @@ impl Store {
                     progress = self.progress(tenant, bucket).await?;
                     continue;
                 }
+                if kind == Kind::Request {
+                    self.end_with_shop(tenant, &page).await?;
+                }
                 let mut rows = Vec::new();
                 let mut records = Vec::with_capacity(page.len());
                 for item in &page {

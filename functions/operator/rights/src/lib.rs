@@ -1,10 +1,11 @@
 //! For operators: rights requests of people who wrote to us. Opened for a shop, they wait for the code that goes to the
-//! address on file; the answer is the same whether the shop knows the address or not. Then they take the merchants' path.
+//! address on file; the answer is the same whether the shop knows the address or not. Then they take the merchants' path. Of a
+//! shop that removed the app an answer is fetched by a link from here, until its purge: its merchant can make none.
 
 use std::time::Duration;
 
 use serde::Deserialize;
-use storeward_api::{OpenRequest, RequestBody, RequestsBody};
+use storeward_api::{LinkBody, OpenRequest, RequestBody, RequestsBody};
 use storeward_core::personal::Personal;
 use storeward_core::rights::{Corrections, OpenedBy, Person, RightsKind, is_proof_code};
 use storeward_core::roles::OperatorPermission;
@@ -12,7 +13,7 @@ use storeward_host::{
     ApiError, ApiReply, Context, Function, Happened, Notice, OperatorRequest, OperatorRoute, Problem,
     ProblemKind, Queue, Setting, operator_api,
 };
-use storeward_store::{Asked, Asking, Outcome, Proof, RequestFilter};
+use storeward_store::{Asked, Asking, Linking, Outcome, Proof, RequestFilter};
 
 /// The function's routes.
 pub const ROUTES: &[OperatorRoute] = &[
@@ -34,11 +35,12 @@ pub const ROUTES: &[OperatorRoute] = &[
         needs: OperatorPermission::ViewRights,
         handle: |ctx, request| Box::pin(read(ctx, request)),
     },
+    // Both steps are one route of the gateway's, of which a stack can have only so many. What a link leads to is personal.
     OperatorRoute {
-        key: "POST /operator/v1/shops/{shop}/requests/{id}/proof",
-        personal: false,
+        key: "POST /operator/v1/shops/{shop}/requests/{id}/{step}",
+        personal: true,
         needs: OperatorPermission::ManageRights,
-        handle: |ctx, request| Box::pin(prove(ctx, request)),
+        handle: |ctx, request| Box::pin(carry_on(ctx, request)),
     },
 ];
 
@@ -126,6 +128,29 @@ async fn read(ctx: &Context, request: OperatorRequest) -> Result<ApiReply, ApiEr
     let installation = request.installation(ctx).await?;
     let asked = ctx.store().await?.asked(&installation.tenant, &request.record("request")?).await?;
     ApiReply::ok(&RequestBody::of(&asked.ok_or_else(Problem::not_found)?, ctx.now()))
+}
+
+async fn carry_on(ctx: &Context, request: OperatorRequest) -> Result<ApiReply, ApiError> {
+    match request.path("step") {
+        "proof" => prove(ctx, request).await,
+        "link" => link(ctx, request).await,
+        _ => Err(Problem::not_found().into()),
+    }
+}
+
+/// A link to what was put together, for a shop whose merchant can make none any more.
+async fn link(ctx: &Context, request: OperatorRequest) -> Result<ApiReply, ApiError> {
+    request.know(&[])?;
+    let (installation, reference) = (request.installation(ctx).await?, request.record("request")?);
+    let nothing = |detail: &str| Err(Problem::new(ProblemKind::NothingToFetch, detail).into());
+    if installation.is_installed() {
+        return nothing("the app is installed: its merchant makes the link (POST /v1/requests/{id}/link)");
+    }
+    match ctx.store().await?.link_export(&installation, &reference).await? {
+        Linking::Made { token, until, pieces } => ApiReply::ok(&LinkBody::of(&token, until, pieces)),
+        Linking::Unknown => Err(Problem::not_found().into()),
+        Linking::NotReady(_) => nothing("look at its state: it has no document, or not yet, or not any more"),
+    }
 }
 
 /// The code that the person answered.
