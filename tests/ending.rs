@@ -6,9 +6,15 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value, json};
+use storeward_core::data_map::{Category, Kind, Processor};
 use storeward_core::guard::{Alert, Decision, GuardSettings};
-use storeward_core::time::{HOUR, MINUTE};
-use storeward_store::{Installation, What};
+use storeward_core::limits::Limit;
+use storeward_core::normalize::identifiers;
+use storeward_core::personal::Personal;
+use storeward_core::retention::Choice;
+use storeward_core::rights::{Corrections, OpenedBy, Person, RightsKind};
+use storeward_core::time::{Clock as _, HOUR, MINUTE};
+use storeward_store::{Asking, Installation, What};
 
 use crate::bench::{App, SHOP, order, sample};
 use crate::consent::World;
@@ -101,6 +107,74 @@ async fn everything_is_given_back_once_and_to_this_shop_alone() {
     for hostile in ["", "x", "é", &"0".repeat(40), &String::from_utf8(other).unwrap()] {
         assert_eq!(page(&app, &shop, Some(hostile)).await.0, 400, "{hostile}");
     }
+}
+
+/// What is not given back although something of the merchant or its customers is in it, and why.
+const NOT_GIVEN_BACK: [(Kind, &str); 2] = [
+    (Kind::Rectification, "it is being written into the orders, which are given back"),
+    (Kind::Export, "copies that were made for a person: what they were made of is given back"),
+];
+
+#[tokio::test]
+async fn every_kind_that_has_something_of_the_merchant_or_its_customers_is_given_back() {
+    // Given something of every kind
+    let (world, app, shop) = owned().await;
+    let store = app.store().await;
+    let email = "sample.customer@example.com";
+    for id in 1..=2 {
+        app.order(&format!("w{id}"), &order(id, 1)).await;
+        world.bench.drain(&app).await;
+    }
+    let case = app.cases(&shop).await.remove(0).reference;
+    store.decide(&shop, &case, Decision::NeverThisCustomer, None).await.unwrap();
+    Box::pin(crate::mail_store::whole_desk_of(store, &shop, world.bench.clock.now(), email)).await;
+    let mut desk = store.desk(&shop).await.unwrap();
+    desk.settings.signature = Personal::new("Sample signature".to_owned());
+    assert!(store.change_desk(&shop, &desk).await.unwrap());
+    store.choose_retention(&shop, &Choice::of([(Kind::Mail, 17)]).unwrap()).await.unwrap();
+    assert!(store.object(&shop, Processor::Anthropic, true).await.unwrap());
+    let person = Person { email: Some(email.to_owned().into()), ..Person::default() };
+    let known = identifiers(&[&email.to_owned().into()], &[], None);
+    let (kind, by, corrections) = (RightsKind::Restriction, OpenedBy::Merchant, Corrections::default());
+    let acceptance = store.open_request(&shop, "limits", &Asking { kind, by, person, corrections }).unwrap();
+    let asked = acceptance.work().record.clone();
+    store.commit(acceptance).await.unwrap();
+    store.limit_subject(&shop, &known, Limit::Restricted, &asked).await.unwrap();
+
+    // When the merchant asks for everything
+    let (mut records, mut cursor): (Vec<Value>, Option<String>) = (Vec::new(), None);
+    loop {
+        let (status, body) = page(&app, &shop, cursor.as_deref()).await;
+        assert_eq!(status, 200, "{body}");
+        records.extend(body["records"].as_array().unwrap().iter().cloned());
+        cursor = body["next"].as_str().map(str::to_owned);
+        if cursor.is_none() {
+            break;
+        }
+    }
+
+    // Then nothing is missing but what has a reason; keyed hashes alone lead to what is given back, or nowhere
+    let given: BTreeSet<&str> = records.iter().map(|record| record["kind"].as_str().unwrap()).collect();
+    for kind in Kind::ALL {
+        let theirs = kind.row().categories.iter().any(|category| *category != Category::Pseudonym);
+        let left = NOT_GIVEN_BACK.iter().any(|(known, _)| *known == kind);
+        assert!(!left || theirs && !given.contains(kind.name()), "{}", kind.name());
+        assert!(left || !theirs || given.contains(kind.name()), "{} is missing: {given:?}", kind.name());
+    }
+    // And what the merchant decided is among it, and what Google gave is not
+    let of = |kind: &str| {
+        let mut of = records.iter().filter(|record| record["kind"] == kind);
+        (of.next().unwrap_or_else(|| panic!("{kind}"))["data"].clone(), of.count())
+    };
+    let ((about, others), (members, _), (desk, _)) = (of("shop"), of("member"), of("desk"));
+    assert_eq!((&about["retention_days"], others), (&json!({ "mail": 17 }), 0));
+    assert!(about["objections"]["anthropic"].is_string(), "{about}");
+    assert_eq!((&members["list"][0]["user"], &members["list"][0]["role"]), (&json!("42"), &json!("owner")));
+    assert_eq!(desk["settings"]["signature"], "Sample signature");
+    assert!(desk["rules"].is_array() && desk["macros"].is_array(), "{desk}");
+    let (mailbox, _) = of("mailbox");
+    assert!(mailbox["record"]["address"].is_string(), "{mailbox}");
+    assert!(mailbox.get("mail_tokens").is_none() && mailbox.get("full_sync").is_none(), "{mailbox}");
 }
 
 #[tokio::test]

@@ -1,12 +1,14 @@
 //! What is put together about somebody of whom more is stored than one transaction writes or one answer carries: answered
-//! all the same, in pieces, whole whatever happens on the way, and gone with the person.
+//! all the same, in pieces, whole whatever happens on the way, and gone with the person. A shop's handover is held to the
+//! same answer.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use storeward_api::HandoverBody;
 use storeward_core::order::Order;
 use storeward_core::rights::{Corrections, OpenedBy, Person, RightsKind, RightsState};
-use storeward_core::time::DAY;
+use storeward_core::time::{DAY, MINUTE};
 use storeward_local::runtime::lambda::LARGEST_PAYLOAD;
 use storeward_store::{Asked, Asking, Delivery, Installation, Linking, Outcome, What, Work};
 
@@ -195,4 +197,37 @@ async fn an_erasure_takes_the_parts_of_an_answer_that_was_not_finished() {
     let store = world.app.store().await;
     assert!(!store.make_export(&world.installation, &work).await.unwrap());
     assert_eq!(world.bench.items("export").len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_a_handover_is_never_more_than_an_answer_carries() {
+    let world = World::new(300, 30).await;
+    let store = world.app.store().await;
+    let (mut records, mut cursor, mut pages): (Vec<Value>, Option<String>, usize) = (Vec::new(), None, 0);
+    loop {
+        world.bench.advance(MINUTE).await;
+        let page = store.hand_over(&world.installation, cursor.as_deref(), 500).await.unwrap().unwrap();
+        cursor.clone_from(&page.next);
+        let body = serde_json::to_value(HandoverBody::from(page)).unwrap();
+        let size = serde_json::to_string(&json!({ "body": body.to_string() })).unwrap().len();
+        assert!(size < LARGEST_PAYLOAD - 500_000, "{size} bytes");
+        records.extend(body["records"].as_array().unwrap().iter().cloned());
+        pages += 1;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert!(pages > 2, "{pages}");
+    let orders = records.iter().filter(|record| record["kind"] == "order");
+    let mut names: Vec<String> = orders.map(|order| order["data"]["record"].to_string()).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 300);
+    let kinds: Vec<&Value> = records.iter().map(|record| &record["kind"]).collect();
+    assert_eq!(
+        kinds[..3],
+        [&json!("shop"), &json!("member"), &json!("desk")],
+        "the shop itself first, and once"
+    );
+    assert_eq!(kinds.iter().filter(|kind| **kind == "order").count(), 300);
 }

@@ -1,16 +1,23 @@
-//! Everything of a shop, given back to its merchant page by page (promise SO26): every record that the data map says is about
-//! customers or duplicates, opened. Nothing is copied anywhere; who may ask for it is the API's.
+//! Everything of a shop, given back to its merchant page by page (promise SO26): what is known of the shop and its staff, and
+//! every record that the data map says is about customers, duplicates or the merchant, opened. Nothing is copied anywhere; who
+//! may ask for it is the API's.
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
-use storeward_core::data_map::{Kind, Purpose};
+use storeward_core::data_map::{Category, Kind, Purpose};
 use storeward_core::personal::Personal;
+use storeward_core::time::Timestamp;
 
+use crate::desk::Desk;
 use crate::error::{Result, StoreError};
-use crate::exports::{ExportRecord, about};
+use crate::exports::{ExportRecord, about, carried};
 use crate::item::{EXPIRES_AT, SEALED, Stored};
 use crate::keyspace::{self, BUCKETS, Key};
 use crate::store::{PageKey, Query, Store};
 use crate::tenants::Installation;
+
+/// When a page is full, in bytes as an answer carries them: Lambda takes 6 MB, and the last record is an item of 400 KB.
+const FULL: usize = 4_000_000;
 
 /// A page of a shop's records.
 #[derive(Clone, Debug)]
@@ -21,20 +28,32 @@ pub struct Handover {
     pub next: Option<String>,
 }
 
+/// Where a handover goes, in its order.
+#[derive(Clone, Copy)]
+enum Place {
+    /// A record that an installation has one of.
+    Alone(Kind),
+    /// One of the partitions of a kind.
+    Bucket(Kind, u8),
+}
+
 /// The kinds that are given back. Copies that were made for somebody's request are not: what they were made of is.
 fn kinds() -> impl Iterator<Item = Kind> {
     Kind::ALL.into_iter().filter(|kind| {
         let row = kind.row();
-        row.bucketed && (row.exported || row.purpose == Purpose::Duplicates)
+        let merchants = row.categories.contains(&Category::MerchantAccount);
+        row.bucketed && (row.exported || row.purpose == Purpose::Duplicates || merchants)
     })
 }
 
-/// The partitions that a handover goes through, in their order.
-fn places() -> impl Iterator<Item = (Kind, u8)> {
-    kinds().flat_map(|kind| (0..BUCKETS).map(move |bucket| (kind, bucket)))
+/// The places that a handover goes through, in their order: what is known of the shop itself comes first.
+fn places() -> impl Iterator<Item = Place> {
+    let alone = [Kind::Shop, Kind::Member, Kind::Desk].map(Place::Alone);
+    let buckets = kinds().flat_map(|kind| (0..BUCKETS).map(move |bucket| Place::Bucket(kind, bucket)));
+    alone.into_iter().chain(buckets)
 }
 
-/// Where a page ended: in which partition, and behind which item.
+/// Where a page ended: in which place, and behind which item.
 struct Position {
     place: usize,
     behind: Option<String>,
@@ -81,58 +100,124 @@ fn opened(installation: &Installation, kind: Kind, stored: &Stored) -> Result<Ex
     Ok(about(kind, Value::Object(data)))
 }
 
+/// A page that is being filled.
+#[derive(Default)]
+struct Page {
+    records: Vec<ExportRecord>,
+    carried: usize,
+}
+
+impl Page {
+    fn put(&mut self, record: ExportRecord) -> Result<()> {
+        let json = serde_json::to_string(&record).map_err(|_| StoreError::Corrupt("a record handed over"))?;
+        self.carried += carried(Personal::new(json).expose());
+        self.records.push(record);
+        Ok(())
+    }
+
+    /// How many more records it takes.
+    fn room(&self, limit: usize) -> usize {
+        if self.carried < FULL { limit.saturating_sub(self.records.len()) } else { 0 }
+    }
+}
+
 impl Store {
-    /// At most `limit` records of a shop, from where the page before ended. The first page begins with what is known of the
-    /// shop itself. `None` when the cursor is not one that was given for this shop.
+    /// At most `limit` records of a shop, and no more than an answer takes, from where the page before ended. The first begins
+    /// with what is known of the shop itself. `None` when the cursor is not one that was given for this shop.
     pub async fn hand_over(
         &self,
         installation: &Installation,
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Option<Handover>> {
-        let mut records = Vec::new();
-        let from = if let Some(cursor) = cursor {
-            let Some(position) = Position::open(installation, cursor) else { return Ok(None) };
-            position
-        } else {
-            records.push(of_shop(installation)?);
-            Position { place: 0, behind: None }
+        let from = match cursor.map(|cursor| Position::open(installation, cursor)) {
+            None => Position { place: 0, behind: None },
+            Some(Some(position)) => position,
+            Some(None) => return Ok(None),
         };
-        let mut behind = from.behind;
-        for (place, (kind, bucket)) in places().enumerate().skip(from.place) {
-            let partition = keyspace::bucket_partition(&installation.tenant, kind, bucket);
+        let (mut page, mut behind) = (Page::default(), from.behind);
+        for (number, place) in places().enumerate().skip(from.place) {
             loop {
-                let room = limit.saturating_sub(records.len());
+                let room = page.room(limit);
                 if room == 0 {
-                    let next = Position { place, behind }.seal(installation);
-                    return Ok(Some(Handover { records, next: Some(next) }));
+                    let next = Position { place: number, behind }.seal(installation);
+                    return Ok(Some(Handover { records: page.records, next: Some(next) }));
                 }
-                let mut query = Query::of(kind.row().table, &partition);
-                query.limit = i32::try_from(room).unwrap_or(i32::MAX);
-                query.after =
-                    behind.take().map(|sk| PageKey::after(&Key { kind, pk: partition.clone(), sk }));
-                let (items, more) = self.query(query).await?;
-                for item in &items {
-                    records.push(opened(installation, kind, item)?);
+                match place {
+                    Place::Alone(kind) => page.put(self.alone(installation, kind).await?)?,
+                    Place::Bucket(kind, bucket) => {
+                        behind = self.some_of(installation, kind, bucket, behind, limit, &mut page).await?;
+                    }
                 }
-                match more {
-                    Some(page) => behind = Some(page.sort().ok_or(StoreError::Corrupt("a page"))?),
-                    None => break,
+                if behind.is_none() {
+                    break;
                 }
             }
         }
-        Ok(Some(Handover { records, next: None }))
+        Ok(Some(Handover { records: page.records, next: None }))
+    }
+
+    /// Puts the records of a partition on a page, as many as one request reads and the page takes. Where to go on in the
+    /// partition, if it has more.
+    async fn some_of(
+        &self,
+        installation: &Installation,
+        kind: Kind,
+        bucket: u8,
+        behind: Option<String>,
+        limit: usize,
+        page: &mut Page,
+    ) -> Result<Option<String>> {
+        let partition = keyspace::bucket_partition(&installation.tenant, kind, bucket);
+        let mut query = Query::of(kind.row().table, &partition);
+        query.limit = i32::try_from(page.room(limit)).unwrap_or(i32::MAX);
+        query.after = behind.map(|sk| PageKey::after(&Key { kind, pk: partition.clone(), sk }));
+        let (items, more) = self.query(query).await?;
+        let mut last = None;
+        for item in &items {
+            if page.room(limit) == 0 {
+                return Ok(last);
+            }
+            page.put(opened(installation, kind, item)?)?;
+            last = Some(item.text("sk")?.to_owned());
+        }
+        more.map(|more| more.sort().ok_or(StoreError::Corrupt("a page"))).transpose()
+    }
+
+    /// What an installation has one of.
+    async fn alone(&self, installation: &Installation, kind: Kind) -> Result<ExportRecord> {
+        let data = match kind {
+            Kind::Shop => {
+                let stance = installation.stance();
+                let told = stance.told.into_iter().map(|(announced, at)| (announced.to_rfc3339(), at));
+                let objections =
+                    stance.objections.into_iter().map(|(processor, at)| (processor.name().to_owned(), at));
+                json!({
+                    "installed_at": installation.installed_at.to_rfc3339(),
+                    "profile": written(&installation.profile()?)?,
+                    "settings": written(&installation.settings()?)?,
+                    "retention_days": written(&self.retention_choice(installation).0)?,
+                    "told_of_sub_processors": times(told),
+                    "objections": times(objections),
+                })
+            }
+            Kind::Member => written(&self.members(installation).await?)?,
+            _ => {
+                let Desk { settings, rules, macros, .. } = self.desk(installation).await?;
+                json!({
+                    "settings": written(&settings)?, "rules": written(&rules)?, "macros": written(&macros)?,
+                })
+            }
+        };
+        Ok(about(kind, data))
     }
 }
 
-fn of_shop(installation: &Installation) -> Result<ExportRecord> {
-    let profile = serde_json::to_value(installation.profile()?);
-    let settings = serde_json::to_value(installation.settings()?);
-    let (Ok(profile), Ok(settings)) = (profile, settings) else {
-        return Err(StoreError::Corrupt("a shop's record"));
-    };
-    let data = json!({
-        "installed_at": installation.installed_at.to_rfc3339(), "profile": profile, "settings": settings,
-    });
-    Ok(about(Kind::Shop, data))
+fn written<T: Serialize>(value: &T) -> Result<Value> {
+    serde_json::to_value(value).map_err(|_| StoreError::Corrupt("a record handed over"))
+}
+
+/// When something was, by its name.
+fn times(of: impl Iterator<Item = (String, Timestamp)>) -> Map<String, Value> {
+    of.map(|(name, at)| (name, json!(at.to_rfc3339()))).collect()
 }

@@ -42,6 +42,12 @@ impl Store {
         Ok(Some((installation, members)))
     }
 
+    /// Who may be what in an installation.
+    pub(crate) async fn members(&self, installation: &Installation) -> Result<Members> {
+        let stored = self.get(&keyspace::members(&installation.tenant)).await?;
+        Ok(read(installation, stored.as_ref())?.0)
+    }
+
     /// A member of staff, by Shopify's number, opened the app: is listed from the first time on. Whoever comes first is
     /// the owner.
     pub async fn member_opened(&self, installation: &Installation, user: &str) -> Result<ChangingMembers> {
