@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use storeward_core::limits::Limit;
 use storeward_core::normalize::{Identifier, order_identifiers};
 use storeward_core::order::Order;
-use storeward_core::time::{Clock as _, HOUR, MINUTE, Timestamp};
+use storeward_core::time::{Clock as _, DAY, HOUR, MINUTE, Timestamp};
 use storeward_store::{Installation, RecordRef, What};
 
 use crate::bench::{App, Bench, delivery, order, sample_body};
@@ -148,10 +148,16 @@ async fn what_is_restricted_is_out_of_sight_and_comes_back_when_it_is_lifted() {
     lift(&app, &installation, &person, Limit::Objected).await;
     let case = bench_case(&app, &installation).await;
     assert_eq!((case.members.len(), case.restricted(), sample().await), (2, 0, 2));
-    // Nothing is left of it but the ledger.
-    assert_eq!(bench.items("limit").len(), 0);
-    assert_eq!(stored(&bench).len(), before);
+    // Nothing is left of it but the ledger and, for as long as a request from before can be there, when it was lifted.
+    let lifted = bench.items("limit");
+    assert_eq!((lifted.len(), stored(&bench).len()), (person.len(), before + person.len()));
+    assert!(
+        lifted.iter().all(|item| item["sealed"].is_null() && !item["expires_at"].is_null()),
+        "{lifted:?}"
+    );
     assert!(bench.dump().into_values().flatten().all(|item| item["use_limited"].is_null()));
+    bench.advance(DAY * 91).await;
+    assert_eq!(bench.items("limit").len(), 0);
 }
 
 async fn bench_case(app: &App, installation: &Installation) -> storeward_store::Case {

@@ -124,6 +124,27 @@ impl World {
         self.app.invoke("schedules/sweep-due", sample("schedules/sweep-due/hourly")).await.unwrap();
     }
 
+    /// Opens a request of which the message is lost: nobody carries it out before the sweep sends another.
+    async fn open_and_lose(&self, body: &Value) -> String {
+        let queue = "storeward-development-redact-subject";
+        let opened = self.open(body).await;
+        for message in self.bench.receive(queue).await {
+            self.bench.delete(queue, &message).await;
+        }
+        opened["id"].as_str().unwrap().to_owned()
+    }
+
+    /// What comes of another order of the person.
+    async fn next_order(&self, id: u64) -> String {
+        self.bench.advance(MINUTE).await;
+        let mut next = order(id, 1);
+        next["created_at"] = json!(self.bench.clock.now().to_rfc3339());
+        let answer = self.app.order(&format!("w{id}"), &next).await;
+        self.bench.drain(&self.app).await;
+        let because = answer["because"].as_str().map(|because| format!(" {because}")).unwrap_or_default();
+        format!("{}{because}", answer["outcome"].as_str().unwrap())
+    }
+
     fn sealed(&self, kind: &str) -> usize {
         self.bench.items(kind).iter().filter(|item| item.get("sealed").is_some()).count()
     }
@@ -431,6 +452,7 @@ async fn a_merchant_has_a_person_put_right_limited_and_erased() {
         (json!({"kind": "restriction", "email": "put.right@example.com"}), 2),
         (json!({"kind": "lift-restriction", "email": "put.right@example.com"}), 2),
         (json!({"kind": "objection", "email": "put.right@example.com"}), 2),
+        (json!({"kind": "lift-objection", "email": "put.right@example.com"}), 2),
     ];
     for (body, orders) in steps {
         let opened = world.open(&body).await;
@@ -450,7 +472,7 @@ async fn a_merchant_has_a_person_put_right_limited_and_erased() {
     assert_eq!(world.bench.items("order").len(), 1, "the other person's");
     assert_eq!(world.sealed("request"), 0, "whom they were about is forgotten");
     // And after 90 days so are the requests.
-    assert_eq!(world.bench.items("request").len(), 5);
+    assert_eq!(world.bench.items("request").len(), 6);
     world.bench.advance(DAY * 91).await;
     assert_eq!((world.bench.items("request").len(), world.bench.items("request-index").len()), (0, 0));
 }
@@ -630,6 +652,130 @@ async fn a_request_is_warned_of_by_the_first_sweep_that_succeeds_however_late_it
         .map(|notice| notice["what"]["request_due"]["stage"].as_u64().unwrap())
         .collect();
     assert_eq!(stages, [4], "overdue by a day");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_limits_the_use_of_their_data_and_is_erased_first_is_not_stored_again() {
+    for kind in ["objection", "restriction"] {
+        // Given one that is asked for and not carried out before the person is erased.
+        let world = World::new().await;
+        let limit = json!({"kind": kind, "email": EMAIL, "phone": "+12025550143"});
+        let first = world.open_and_lose(&limit).await;
+        let erasure = world.open(&json!({"kind": "erasure", "email": EMAIL})).await;
+        world.bench.drain(&world.app).await;
+        // Then it counts, and the person is forgotten.
+        assert_eq!(world.get(&first).await["state"], "done", "{kind}");
+        assert_eq!(world.sealed("limit"), 0);
+        assert_eq!(world.next_order(7).await, "refused limited");
+        // Given another, between the erasure's two passes.
+        world.bench.advance(MINUTE * 5).await;
+        let phone = json!({"kind": kind, "email": EMAIL, "phone": "+12025550199"});
+        let second = world.open_and_lose(&phone).await;
+        world.bench.advance(MINUTE * 30).await;
+        world.bench.drain(&world.app).await;
+        assert_eq!(world.get(&second).await["state"], "done", "{kind}");
+        let erased = world.get(erasure["id"].as_str().unwrap()).await;
+        assert_eq!((&erased["state"], world.bench.items("order").len()), (&json!("done"), 1));
+        assert_eq!((world.sealed("limit"), world.sealed("request")), (0, 0));
+        assert_eq!(world.next_order(8).await, "refused limited");
+        world.bench.live(&world.app, 3).await;
+        assert_eq!(world.bench.messages().await, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_objection_that_waits_for_its_proof_outlasts_an_erasure() {
+    let world = World::new().await;
+    let store = world.app.store().await;
+    let objection = world.written_in("objection", RightsKind::Objection, EMAIL).await;
+    let mail = store.proof_mail(&world.installation, &objection).await.unwrap().unwrap();
+    let erasure = world.open(&json!({"kind": "erasure", "email": EMAIL})).await;
+    world.bench.drain(&world.app).await;
+    world.bench.advance(HOUR).await;
+    world.bench.drain(&world.app).await;
+    assert_eq!(world.get(erasure["id"].as_str().unwrap()).await["state"], "done");
+    assert_eq!(world.asked(objection.id()).await.state, RightsState::Proving);
+    let proof = store.prove_request(&world.installation, &objection, mail.code.expose()).await.unwrap();
+    assert!(matches!(proof, Proof::Given(_)), "{proof:?}");
+    world.bench.live(&world.app, 3).await;
+    assert_eq!(world.asked(objection.id()).await.state, RightsState::Done);
+    assert_eq!(world.next_order(7).await, "refused limited");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_carried_out_late_changes_nothing_that_was_asked_for_after_it() {
+    for (late, next, comes) in [
+        ("lift-restriction", "restriction", "refused limited"),
+        ("restriction", "lift-restriction", "accepted"),
+        ("lift-objection", "objection", "refused limited"),
+        ("objection", "lift-objection", "accepted"),
+    ] {
+        let world = World::new().await;
+        let of_kind = |kind: &str| json!({"kind": kind, "email": EMAIL});
+        if let Some(lifted) = late.strip_prefix("lift-") {
+            world.open(&of_kind(lifted)).await;
+            world.bench.drain(&world.app).await;
+            world.bench.advance(MINUTE).await;
+        }
+        // Given one whose message is lost, and what is asked for and done meanwhile.
+        let late_id = world.open_and_lose(&of_kind(late)).await;
+        world.bench.advance(MINUTE).await;
+        let next_id = world.open(&of_kind(next)).await["id"].as_str().unwrap().to_owned();
+        world.bench.drain(&world.app).await;
+        assert_eq!(
+            (&world.get(&late_id).await["state"], &world.get(&next_id).await["state"]),
+            (&json!("received"), &json!("done"))
+        );
+        // When the sweep sends it again.
+        world.bench.advance(HOUR * 2).await;
+        world.sweep().await;
+        world.bench.drain(&world.app).await;
+        // Then both are done, and the later one holds.
+        assert_eq!(world.get(&late_id).await["state"], "done", "{late}");
+        let marked = world.bench.items("order").iter().filter(|item| !item["use_limited"].is_null()).count();
+        assert_eq!(marked, if comes == "accepted" { 0 } else { 2 }, "{late}");
+        assert_eq!(world.next_order(7).await, comes, "{late}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_restricted_person_disputes_is_put_right_and_not_used_until_it_is_lifted() {
+    let right = "put.right@example.com";
+    for lifted_by in [EMAIL, right] {
+        let world = World::new().await;
+        let unmarked =
+            |kind: &str| world.bench.items(kind).iter().filter(|item| item["use_limited"].is_null()).count();
+        let done = async |body: Value| {
+            let opened = world.open(&body).await;
+            world.bench.drain(&world.app).await;
+            let done = world.get(opened["id"].as_str().unwrap()).await;
+            assert_eq!((&done["state"], &done["counts"]["record"]), (&json!("done"), &json!(2)), "{done}");
+        };
+        done(json!({"kind": "restriction", "email": EMAIL})).await;
+        let usable = (unmarked("order"), unmarked("match"));
+        assert_eq!(usable.0, 1, "the other person's");
+        // When what is wrong is put right, then it is still not used, and nobody is found by what was wrong.
+        done(json!({"kind": "rectification", "email": EMAIL, "corrections": {"email": right}})).await;
+        assert_eq!((unmarked("order"), unmarked("match")), usable);
+        let case = world.app.cases(&world.installation).await.remove(0);
+        assert_eq!((case.members.len(), case.restricted(), case.size), (0, 2, 2));
+        assert_eq!(world.next_order(7).await, "refused limited", "the wrong one is still restricted");
+        // When it is lifted by either name, then it is used as it is right.
+        done(json!({"kind": "lift-restriction", "email": lifted_by})).await;
+        assert_eq!((unmarked("order"), world.bench.items("order").len()), (3, 3), "{lifted_by}");
+        assert_eq!(unmarked("match"), world.bench.items("match").len());
+        let case = world.app.cases(&world.installation).await.remove(0);
+        assert_eq!((case.members.len(), case.restricted()), (2, 0));
+        let references: Vec<RecordRef> = case.members.iter().map(|member| member.order.clone()).collect();
+        let store = world.app.store().await;
+        for record in store.orders(&world.installation, &references).await.unwrap() {
+            assert_eq!(record.order.email.unwrap().expose(), right);
+        }
+        assert_eq!(world.sealed("limit"), 0);
+        if lifted_by == EMAIL {
+            assert_eq!(world.next_order(8).await, "accepted");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use storeward_core::limits::Limit;
+use storeward_core::normalize::identifiers;
 use storeward_core::time::{Clock as _, HOUR, Timestamp};
 use storeward_store::{CaseState, Replayed, Replaying, Store, StoreError, What};
 
@@ -202,5 +204,53 @@ async fn a_replay_that_ends_anywhere_comes_to_the_same_end() {
             return;
         }
         at += 29;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_restricted_since_a_backup_is_not_used_and_what_was_lifted_since_is() {
+    let bench = Bench::new().await;
+    let app = bench.app();
+    let installation = app.install().await;
+    for id in 1..=2 {
+        app.order(&format!("w{id}"), &order(id, 1)).await;
+        bench.drain(&app).await;
+    }
+    let person = identifiers(&[&"sample.customer@example.com".to_owned().into()], &[], None);
+    let request = "request/0123456789abcdef0123456789abcdef".parse().unwrap();
+    let shown = async |limited: usize, when: &str| {
+        let cases = bench.app().cases(&installation).await;
+        let members: Vec<_> = cases.iter().map(|case| (case.members.len(), case.restricted())).collect();
+        assert_eq!(members, [(2 - limited, limited)], "{when}");
+        let used = |kind: &str| bench.items(kind).iter().filter(|item| item["use_limited"].is_null()).count();
+        assert_eq!((used("order"), used("match") == 0), (2 - limited, limited == 2), "{when}");
+    };
+    // The table as it was before, and as it was while the person restricted the use of their data.
+    let (before, at) = (snapshot(&bench), bench.clock.now());
+    bench.advance(HOUR).await;
+    let store = app.store().await;
+    store.limit_subject(&installation, &person, Limit::Restricted, &request).await.unwrap();
+    let during = snapshot(&bench);
+    for (backup, limited) in [(before, 2), (during, 0)] {
+        if limited == 0 {
+            bench.advance(HOUR).await;
+            store.lift_limit(&installation, &person, Limit::Restricted, &request).await.unwrap();
+            store.lifting_done(&installation, &person).await.unwrap();
+        }
+        restore(&bench, &backup, &TABLES[..1]);
+        // It is not served as it was then.
+        let restored = bench.app();
+        let store = restored.store().await;
+        let shop = &installation.tenant.shop;
+        assert_eq!(store.installation(shop).await.unwrap_err(), StoreError::Restored);
+        let replaying = Replaying { restored_to: at, after: None, scanned: false };
+        let unfinished = store.replay(replaying.clone(), &|| false).await.unwrap();
+        assert!(matches!(unfinished, Replayed::Unfinished(_)), "{unfinished:?}");
+        assert_eq!(store.installation(shop).await.unwrap_err(), StoreError::Restored);
+        for _ in 0..2 {
+            assert_eq!(store.replay(replaying.clone(), &|| true).await.unwrap(), Replayed::Done);
+            assert!(store.installation(shop).await.unwrap().is_some());
+            shown(limited, "replayed").await;
+        }
     }
 }

@@ -171,7 +171,9 @@ impl World for Objecting {
     }
 
     fn private(&self, request: &Footprint) -> bool {
-        self.0.private(request)
+        // The objection counts on the shop's row and on its keys, for a restored backup.
+        let counted = |touch: &Touch| touch.partition.as_deref().is_some_and(|of| of.starts_with("shop#"));
+        !request.touches.iter().any(counted) && self.0.private(request)
     }
 }
 

@@ -222,6 +222,10 @@ impl World {
 
     fn redaction(&mut self, shop: usize) {
         let person = self.asking(shop);
+        self.redaction_of(shop, person);
+    }
+
+    pub(super) fn redaction_of(&mut self, shop: usize, person: usize) {
         let orders = self.some_orders(shop, person);
         let body = people::request(&self.shops[shop].domain, person, &mut self.dice, !orders.is_empty());
         self.webhook(shop, "customers/redact", with(body, "orders_to_redact", &json!(orders)));

@@ -104,6 +104,11 @@ impl Wishes {
     }
 }
 
+/// Whether a wish is that the use of data be limited.
+fn puts_on(wish: RightsKind) -> bool {
+    wish.limit().is_some_and(|(_, put_on)| put_on)
+}
+
 impl World {
     /// Whoever restricted the use of their data last, and did not lift that.
     pub(super) fn restricted(&self, shop: usize) -> Option<usize> {
@@ -147,6 +152,10 @@ impl World {
         }
         let life = self.shops[shop].lives.iter_mut().find(|life| life.tenant == tenant).unwrap();
         life.wishes.0.push(Wished { person, by, wish, request, done: None, tried: now });
+        // "Erase me, and never store me again": which of the two is carried out first nobody knows.
+        if puts_on(wish) && self.dice.chance(20) {
+            self.redaction_of(shop, person);
+        }
     }
 
     /// Remembers which wishes are carried out by now, as the raw table says.
@@ -156,9 +165,13 @@ impl World {
             for wished in &mut life.wishes.0 {
                 let Some(id) = wished.request.as_ref().filter(|_| wished.done.is_none()) else { continue };
                 let is_it = |item: &&&Value| item["kind"]["S"] == "request" && item["sk"]["S"] == **id;
-                if items.iter().find(is_it).is_some_and(|item| item["phase"]["S"] == "done") {
+                let phase = items.iter().find(is_it).map(|item| &item["phase"]["S"]);
+                if phase.is_some_and(|phase| phase == "done") {
                     wished.done = Some(now);
                 }
+                // Not even with the person.
+                let dropped = puts_on(wished.wish) && phase.is_some_and(|phase| phase == "refused");
+                assert!(!dropped, "a {} was dropped: {id}", wished.wish.name());
             }
         }
     }

@@ -782,7 +782,8 @@ impl Kind {
                 kind: self,
                 table: Table::Ledger,
                 holds: "blinded e-mail, phone or customer number whose processing is restricted or objected to, since when and by \
-                        which request; sealed until the person is erased: the same identifiers",
+                        which request; of one that was lifted, for 90 days, when that was asked for; sealed until the person is \
+                        erased: the same identifiers",
                 purpose: Purpose::Rights,
                 legal_basis: LegalBasis::LegalObligation,
                 categories: &[CustomerContact],

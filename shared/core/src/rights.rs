@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::Limit;
 use crate::normalize::{self, Identifier};
 use crate::order::{Address, Order};
 use crate::personal::Personal;
@@ -44,11 +45,13 @@ pub enum RightsKind {
     LiftRestriction,
     /// That nothing new is stored (Art. 21).
     Objection,
+    /// To let it be stored again.
+    LiftObjection,
 }
 
 impl RightsKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Access,
         Self::Portability,
         Self::Rectification,
@@ -56,6 +59,7 @@ impl RightsKind {
         Self::Restriction,
         Self::LiftRestriction,
         Self::Objection,
+        Self::LiftObjection,
     ];
 
     /// The word for it in records and answers. Never changes.
@@ -69,6 +73,7 @@ impl RightsKind {
             Self::Restriction => "restriction",
             Self::LiftRestriction => "lift-restriction",
             Self::Objection => "objection",
+            Self::LiftObjection => "lift-objection",
         }
     }
 
@@ -82,6 +87,19 @@ impl RightsKind {
     #[must_use]
     pub const fn has_document(self) -> bool {
         matches!(self, Self::Access | Self::Portability)
+    }
+
+    /// The limit on the use of a person's data that it changes, and whether it puts it on or lifts it; `None` of what is
+    /// about no limit.
+    #[must_use]
+    pub const fn limit(self) -> Option<(Limit, bool)> {
+        match self {
+            Self::Restriction => Some((Limit::Restricted, true)),
+            Self::LiftRestriction => Some((Limit::Restricted, false)),
+            Self::Objection => Some((Limit::Objected, true)),
+            Self::LiftObjection => Some((Limit::Objected, false)),
+            Self::Access | Self::Portability | Self::Rectification | Self::Erasure => None,
+        }
     }
 }
 
@@ -476,6 +494,14 @@ mod tests {
             assert_eq!(RightsKind::by_name(kind.name()), Some(kind));
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
             assert_eq!(kind.has_document(), ["access", "portability"].contains(&kind.name()));
+            let limits = match kind.name() {
+                "restriction" => Some((Limit::Restricted, true)),
+                "lift-restriction" => Some((Limit::Restricted, false)),
+                "objection" => Some((Limit::Objected, true)),
+                "lift-objection" => Some((Limit::Objected, false)),
+                _ => None,
+            };
+            assert_eq!(kind.limit(), limits);
         }
         for way in OpenedBy::ALL {
             assert_eq!(OpenedBy::by_name(way.name()), Some(way));

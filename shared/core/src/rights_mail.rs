@@ -18,6 +18,7 @@ const fn what(kind: RightsKind) -> &'static str {
         RightsKind::Restriction => "to restrict the use of a person's data",
         RightsKind::LiftRestriction => "to use a person's data again",
         RightsKind::Objection => "to store nothing new about a person",
+        RightsKind::LiftObjection => "to store again what is told of a person",
     }
 }
 

@@ -254,9 +254,10 @@ impl Store {
         };
         let mut about = self.exception_keys(installation, led(&[Kind::Exception])).await?;
         // What was put together about the person, or is under way, goes as a whole, and what it was asked for by ends.
-        let errands = led(&[Kind::Export, Kind::Rectification, Kind::Request]);
-        let itself = target.name.parse().ok();
-        self.overtake(&installation.tenant, errands.iter().cloned(), itself.as_ref()).await?;
+        let mut errands = led(&[Kind::Export, Kind::Rectification, Kind::Request]);
+        let standing = self.overtake(installation, target, &errands).await?;
+        errands.retain(|errand| !standing.contains(errand));
+        kept.extend(standing);
         about.extend(self.errand_keys(installation, &errands).await?);
         // By the person's own rows it is all found again, if this ends in between; by rows of others it is not.
         let (own, others): (Vec<Key>, Vec<Key>) = about.into_iter().partition(|key| target.leads_to(key));

@@ -144,6 +144,8 @@ impl Store {
                 Ok(Some(SecondPass::After(second_pass_at(erased_at).since(now), work)))
             }
             (RequestState::Erased, _) => {
+                // A limit that was entered while the first pass ran outlasts the person, too.
+                self.forget_limited(installation, &request.wanted()?.identifiers()).await?;
                 let target = request.target(installation)?;
                 if !self.erase(installation, &target, time_left).await? {
                     return Ok(Some(SecondPass::After(Duration::ZERO, work.clone())));
@@ -171,7 +173,7 @@ impl Store {
         // A purge that ran in between leaves nothing, and nothing is written behind its back.
         let not_purged = || purge::not_begun(tenant);
         // Whoever reads the shop without what is erased from here on reads an older state of it.
-        let begun = restoring::erased(tenant).into_iter().collect();
+        let begun = restoring::to_repeat(tenant).into_iter().collect();
         if self.transact_unrecorded(Unrecorded::Step, begun).await?.is_err() {
             return Err(StoreError::Contended("an installation"));
         }
@@ -247,7 +249,7 @@ impl Store {
             due::put(&second_pass_row(&next)),
             self.ledger_action(&entry)?,
         ];
-        pass.extend(restoring::erased(tenant));
+        pass.extend(restoring::to_repeat(tenant));
         pass.extend(settled.actions);
         let marker = pass.len()..pass.len() + 1;
         let actions = pass.iter().cloned().chain(completion(work)).collect();
@@ -290,7 +292,7 @@ impl Store {
             update.values.extend(settled.values());
         }
         actions.extend([Action::delete(second_pass_row(work).key()), self.ledger_action(&entry)?]);
-        actions.extend(restoring::erased(tenant));
+        actions.extend(restoring::to_repeat(tenant));
         actions.extend(settled.actions);
         let Err(canceled) = self.transact(actions).await? else { return Ok(()) };
         if canceled.any_failed(0..1) {

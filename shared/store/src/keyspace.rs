@@ -317,6 +317,11 @@ pub(crate) fn limit_of_row(tenant: &Tenant, row: &Key) -> Option<Key> {
     Some(limit_of(tenant, rest.rsplit_once('#')?.1, blind))
 }
 
+/// The partition of the subject rows of the identifier that a limit stands under, by the limit's sort key.
+pub(crate) fn subject_partition_of_limit(tenant: &Tenant, sort: &str) -> String {
+    format!("{tenant}#subject#{SUBJECT_VERSION}#{sort}")
+}
+
 fn limit_of(tenant: &Tenant, label: &str, blind: &str) -> Key {
     Key {
         kind: Kind::Limit,

@@ -16,10 +16,11 @@ use storeward_core::time::Timestamp;
 use crate::cases::{Case, Member};
 use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, text};
-use crate::keyspace::{self, Key, RecordRef};
+use crate::keyspace::{self, BUCKETS, Key, RecordRef};
 use crate::ledger::{Entry, What};
 use crate::orders::LIMITED;
 use crate::purge;
+use crate::restoring;
 use crate::store::{Action, Change, Condition, Expired, Query, Store, Unrecorded};
 use crate::tenants::Installation;
 
@@ -29,7 +30,7 @@ const ATTEMPTS: usize = 12;
 /// Records that are marked side by side.
 const AT_ONCE: usize = 8;
 
-/// The most identifiers of one person: a transaction takes all of them, the ledger and a check.
+/// The most identifiers of one person: a transaction takes all of them, the ledger and what counts for a restored backup.
 const IDENTIFIERS: usize = 90;
 
 /// A limit that stands.
@@ -72,10 +73,15 @@ pub struct Lifted {
 type Since = Option<(Timestamp, RecordRef)>;
 
 /// The item under one identifier.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 struct Row {
     restricted: Since,
     objected: Since,
+    /// When the latest request was made that put a restriction on or lifted it; one that was made before it and is carried
+    /// out after it changes nothing. It outlasts what it lifted.
+    restriction_asked_at: Option<Timestamp>,
+    /// The same of an objection.
+    objection_asked_at: Option<Timestamp>,
     /// From when on what was refused is made up for once nothing limits any more.
     catch_up_from: Option<Timestamp>,
     /// From when on mails are read again then: one that came before the restriction can be read, and refused, during it.
@@ -84,13 +90,30 @@ struct Row {
     objected_until: Option<Timestamp>,
     /// Whom the requests named; nobody after an erasure.
     person: BTreeSet<Identifier>,
+    /// What took the identifier's place in a rectification, and whose place it took: lifted with it.
+    same: BTreeSet<Identifier>,
     revision: i64,
 }
 
-/// How an identifier is sealed.
+/// How identifiers are sealed.
 #[derive(Serialize, Deserialize)]
 struct Sealed {
     person: Vec<(String, Personal<String>)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    same: Vec<(String, Personal<String>)>,
+}
+
+fn named(sealed: Vec<(String, Personal<String>)>) -> Result<BTreeSet<Identifier>> {
+    let known = [IdentifierKind::Email, IdentifierKind::Phone, IdentifierKind::Customer];
+    let read = |(kind, value): (String, Personal<String>)| {
+        let kind = known.into_iter().find(|known| known.name() == kind);
+        Ok(Identifier { kind: kind.ok_or(StoreError::Corrupt("a limit"))?, value })
+    };
+    sealed.into_iter().map(read).collect()
+}
+
+fn to_seal(identifiers: &BTreeSet<Identifier>) -> Vec<(String, Personal<String>)> {
+    identifiers.iter().map(|one| (one.kind.name().to_owned(), one.value.clone())).collect()
 }
 
 impl Row {
@@ -100,22 +123,21 @@ impl Row {
             let by = stored.optional_text(by).unwrap_or_default();
             Ok(Some((at, by.parse().map_err(|_| StoreError::Corrupt("a limit"))?)))
         };
-        let mut person = BTreeSet::new();
+        let (mut person, mut same) = (BTreeSet::new(), BTreeSet::new());
         if stored.has_sealed() {
             let sealed: Sealed = stored.unseal(Kind::Limit, &installation.keys)?;
-            for (kind, value) in sealed.person {
-                let known = [IdentifierKind::Email, IdentifierKind::Phone, IdentifierKind::Customer];
-                let kind = known.into_iter().find(|known| known.name() == kind);
-                person.insert(Identifier { kind: kind.ok_or(StoreError::Corrupt("a limit"))?, value });
-            }
+            (person, same) = (named(sealed.person)?, named(sealed.same)?);
         }
         Ok(Self {
             restricted: since("restricted_at", "restricted_by")?,
             objected: since("objected_at", "objected_by")?,
+            restriction_asked_at: stored.optional_number("restriction_asked_at").map(Timestamp),
+            objection_asked_at: stored.optional_number("objection_asked_at").map(Timestamp),
             catch_up_from: stored.optional_number("catch_up_from").map(Timestamp),
             mails_from: stored.optional_number("mails_from").map(Timestamp),
             objected_until: stored.optional_number("objected_until").map(Timestamp),
             person,
+            same,
             revision: stored.number("revision")?,
         })
     }
@@ -129,6 +151,47 @@ impl Row {
 
     const fn limits(&self) -> bool {
         self.restricted.is_some() || self.objected.is_some()
+    }
+
+    /// When the latest request was made that put the limit on or lifted it.
+    fn asked_at(&self, limit: Limit) -> Option<Timestamp> {
+        let asked_at = match limit {
+            Limit::Restricted => self.restriction_asked_at,
+            Limit::Objected => self.objection_asked_at,
+        };
+        asked_at.or_else(|| self.of(limit).as_ref().map(|(since, _)| *since))
+    }
+
+    const fn set_asked_at(&mut self, limit: Limit, at: Option<Timestamp>) {
+        match limit {
+            Limit::Restricted => self.restriction_asked_at = at,
+            Limit::Objected => self.objection_asked_at = at,
+        }
+    }
+
+    /// Whether a request that was made then has its say: not when a later one had, and not twice.
+    fn is_to_change(&self, limit: Limit, put_on: bool, asked_at: Timestamp) -> bool {
+        self.asked_at(limit)
+            .is_none_or(|known| known < asked_at || known == asked_at && self.of(limit).is_some() != put_on)
+    }
+
+    /// The limits of the identifier whose place this one takes hold under it, too.
+    fn take_over(&mut self, other: &Self) {
+        for limit in Limit::ALL {
+            if let (Some(since), None) = (other.of(limit), self.of(limit)) {
+                let since = Some(since.clone());
+                match limit {
+                    Limit::Restricted => self.restricted = since,
+                    Limit::Objected => self.objected = since,
+                }
+                self.set_asked_at(limit, self.asked_at(limit).max(other.asked_at(limit)));
+            }
+        }
+        let earlier = |one: Option<Timestamp>, other: Option<Timestamp>| {
+            one.into_iter().chain(other).min().filter(|_| self.objected.is_none())
+        };
+        self.catch_up_from = earlier(self.catch_up_from, other.catch_up_from);
+        self.mails_from = earlier(self.mails_from, other.mails_from);
     }
 
     fn put_on(&mut self, limit: Limit, now: Timestamp, request: &RecordRef) {
@@ -181,15 +244,20 @@ impl Row {
             ("catch_up_from", self.catch_up_from),
             ("mails_from", self.mails_from),
             ("objected_until", self.objected_until),
+            ("restriction_asked_at", self.restriction_asked_at),
+            ("objection_asked_at", self.objection_asked_at),
         ] {
             if let Some(time) = time {
                 item = item.set(name, number(time.millis()));
             }
         }
-        if !self.person.is_empty() {
-            let person = self.person.iter();
-            let person = person.map(|one| (one.kind.name().to_owned(), one.value.clone())).collect();
-            item = item.sealed(&installation.keys, &Sealed { person }, &*store.entropy)?;
+        if !self.person.is_empty() || !self.same.is_empty() {
+            let sealed = Sealed { person: to_seal(&self.person), same: to_seal(&self.same) };
+            item = item.sealed(&installation.keys, &sealed, &*store.entropy)?;
+        }
+        if !self.limits() {
+            // Kept for as long as a request from before can be there.
+            item = item.expiring_with(Kind::Request, store.now());
         }
         Ok(Action::Put { item, condition: Some(self.unchanged()) })
     }
@@ -207,6 +275,12 @@ pub(crate) fn checks<'a>(tenant: &Tenant, rows: impl Iterator<Item = &'a Key>) -
         },
     };
     keys.into_iter().map(check).collect()
+}
+
+/// The partitions of the index rows of identifiers.
+fn partitions(installation: &Installation, identifiers: &[Identifier]) -> BTreeSet<String> {
+    let (tenant, keys) = (&installation.tenant, &installation.keys);
+    identifiers.iter().map(|identifier| keyspace::subject_partition(tenant, keys, identifier)).collect()
 }
 
 /// What of the store is about a person: records and cases by their references, and the index partitions.
@@ -240,14 +314,82 @@ impl Store {
             return Ok(None);
         }
         let new = self.change_limits(installation, identifiers, What::SubjectLimited, limit, request).await?;
-        let about = self.about(installation, identifiers).await?;
-        let marked = self.mark_orders(installation, &about, true).await?;
+        let limited = self.with_limits(installation, identifiers, true).await?;
+        let limiting = self.mark_subject(installation, &partitions(installation, &limited)).await?;
+        // Lifted meanwhile, or before, by a request that was made later: no mark is left of it.
+        let lifted = self.with_limits(installation, identifiers, false).await?;
+        if !lifted.is_empty() {
+            self.unmark_subject(installation, &partitions(installation, &lifted)).await?;
+        }
+        Ok(Some(Limiting { new, ..limiting }))
+    }
+
+    /// Those of the identifiers that something limits, or that nothing does.
+    async fn with_limits(
+        &self,
+        installation: &Installation,
+        identifiers: &[Identifier],
+        limited: bool,
+    ) -> Result<Vec<Identifier>> {
+        let rows = self.limit_rows(installation, identifiers).await?;
+        let rows = rows.into_iter().filter(|(_, row)| row.limits() == limited);
+        Ok(rows.map(|(identifier, _)| identifier).collect())
+    }
+
+    /// Marks everything that is stored about somebody, under the partitions of the index rows.
+    async fn mark_subject(
+        &self,
+        installation: &Installation,
+        partitions: &BTreeSet<String>,
+    ) -> Result<Limiting> {
+        let about = self.about(partitions).await?;
+        let orders = self.mark_orders(installation, &about, true).await?;
         // Read again: a case that an order joined until it was marked.
-        let about = self.about(installation, identifiers).await?;
+        let about = self.about(partitions).await?;
         self.mark_exceptions(installation, &about, true).await?;
         let cases = self.withhold(installation, &about).await?;
         let threads = self.mark_threads(installation, &about, true).await?;
-        Ok(Some(Limiting { new, orders: marked, cases, threads }))
+        Ok(Limiting { new: false, orders, cases, threads })
+    }
+
+    /// Takes the mark off everything that is stored about somebody and that no limit is left on.
+    async fn unmark_subject(
+        &self,
+        installation: &Installation,
+        partitions: &BTreeSet<String>,
+    ) -> Result<About> {
+        let about = self.about(partitions).await?;
+        self.mark_orders(installation, &about, false).await?;
+        self.mark_exceptions(installation, &about, false).await?;
+        self.show_again(installation, &about).await?;
+        self.mark_threads(installation, &about, false).await?;
+        Ok(about)
+    }
+
+    /// After a backup was restored: the limits stand as they are, and what is stored is marked as it was then. Marks it
+    /// by them again. `false` when time ran out first; doing it again changes nothing.
+    pub(crate) async fn repeat_limits(
+        &self,
+        installation: &Installation,
+        time_left: &(dyn Fn() -> bool + Sync),
+    ) -> Result<bool> {
+        let tenant = &installation.tenant;
+        for bucket in 0..BUCKETS {
+            let partition = keyspace::bucket_partition(tenant, Kind::Limit, bucket);
+            for stored in self.query_all(Query::of(Table::Ledger, &partition)).await? {
+                if !time_left() {
+                    return Ok(false);
+                }
+                let subject = keyspace::subject_partition_of_limit(tenant, stored.text("sk")?);
+                let subject = BTreeSet::from([subject]);
+                if Row::read(installation, &stored)?.limits() {
+                    self.mark_subject(installation, &subject).await?;
+                } else {
+                    self.unmark_subject(installation, &subject).await?;
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// Lifts a limit. Where another one is left, under any identifier of an order, that order stays as it is. What is
@@ -259,12 +401,9 @@ impl Store {
         limit: Limit,
         request: &RecordRef,
     ) -> Result<Lifted> {
+        let identifiers = &self.linked(installation, identifiers, |row| &row.same).await?;
         self.change_limits(installation, identifiers, What::SubjectLimitLifted, limit, request).await?;
-        let about = self.about(installation, identifiers).await?;
-        self.mark_orders(installation, &about, false).await?;
-        self.mark_exceptions(installation, &about, false).await?;
-        self.show_again(installation, &about).await?;
-        self.mark_threads(installation, &about, false).await?;
+        let about = self.unmark_subject(installation, &partitions(installation, identifiers)).await?;
         let rows = self.limit_rows(installation, identifiers).await?;
         let lifted = || rows.iter().map(|(_, row)| row).filter(|row| !row.limits());
         let orders = self.orders(installation, &about.orders).await?;
@@ -276,15 +415,28 @@ impl Store {
         Ok(Lifted { catch_up_from, orders: orders.into_iter().map(|record| record.reference).collect() })
     }
 
-    /// Forgets identifiers that nothing limits any more, once what was missed is on its way.
+    /// Forgets of identifiers that nothing limits any more whom they belong to and what was missed, once that is on its way.
+    /// That they were limited, and when that was lifted, is kept for as long as a request from before can be there.
     pub async fn lifting_done(&self, installation: &Installation, identifiers: &[Identifier]) -> Result<()> {
-        for (identifier, row) in self.limit_rows(installation, identifiers).await? {
-            if row.revision > 0 && !row.limits() {
-                let key = keyspace::limit(&installation.tenant, &installation.keys, &identifier);
-                let delete = Action::Delete { key, condition: Some(row.unchanged()) };
-                // Whoever changed it limits it again, or forgot it first.
-                let _overtaken = self.transact_unrecorded(Unrecorded::Step, vec![delete]).await?;
+        let all = self.linked(installation, identifiers, |row| &row.same).await?;
+        let mut rows = self.limit_rows(installation, &all).await?;
+        // By what was named the others are found again, if this ends in between.
+        rows.sort_by_key(|(identifier, _)| identifiers.contains(identifier));
+        for (identifier, row) in rows {
+            let kept = Row {
+                catch_up_from: None,
+                mails_from: None,
+                person: BTreeSet::new(),
+                same: BTreeSet::new(),
+                ..row.clone()
+            };
+            if row.limits() || row == kept {
+                continue;
             }
+            let key = keyspace::limit(&installation.tenant, &installation.keys, &identifier);
+            // Whoever changed it limits it again, or forgot it first.
+            let _overtaken =
+                self.transact_unrecorded(Unrecorded::Step, vec![kept.put(self, installation, key)?]).await?;
         }
         Ok(())
     }
@@ -328,8 +480,8 @@ impl Store {
         Ok(rows)
     }
 
-    /// Puts a limit on every identifier, or takes it off, in one transaction with its ledger entry. `false` when that
-    /// was done before.
+    /// Puts a limit on every identifier, or takes it off, in one transaction with its ledger entry; not where a request
+    /// that was made later had its say. `false` when nothing changed by that.
     async fn change_limits(
         &self,
         installation: &Installation,
@@ -342,26 +494,33 @@ impl Store {
         if identifiers.len() > IDENTIFIERS {
             return Err(StoreError::Corrupt("a request that names more identifiers than a person has"));
         }
+        // What is not kept as a request was asked for just now.
+        let stored = self.get(&keyspace::record(tenant, request)).await?;
+        let asked_at = stored.map(|stored| stored.time("received_at")).transpose()?;
+        let asked_at = asked_at.unwrap_or_else(|| self.now());
         for _ in 0..ATTEMPTS {
             let mut rows = self.limit_rows(installation, identifiers).await?;
-            let done = |row: &Row| row.of(limit).is_some() == put_on;
-            if rows.iter().all(|(_, row)| done(row)) {
+            if !rows.iter().any(|(_, row)| row.is_to_change(limit, put_on, asked_at)) {
                 return Ok(false);
             }
-            let now = self.now();
+            let (now, mut changed) = (self.now(), 0);
             let known = rows.iter().flat_map(|(_, row)| row.person.iter());
             let person: BTreeSet<Identifier> = known.chain(identifiers).cloned().collect();
             let mut actions = Vec::new();
             for (identifier, row) in &mut rows {
+                if row.is_to_change(limit, put_on, asked_at) {
+                    row.set_asked_at(limit, Some(asked_at));
+                    changed += u64::from(row.of(limit).is_some() != put_on);
+                    match (put_on, row.of(limit).is_some()) {
+                        (true, false) => row.put_on(limit, now, request),
+                        (false, true) => row.take_off(limit, now),
+                        _ => {}
+                    }
+                } else if !put_on || !row.limits() {
+                    continue;
+                }
                 if put_on {
                     row.person.clone_from(&person);
-                    if !done(row) {
-                        row.put_on(limit, now, request);
-                    }
-                } else if done(row) {
-                    continue;
-                } else {
-                    row.take_off(limit, now);
                 }
                 actions.push(row.put(
                     self,
@@ -369,18 +528,82 @@ impl Store {
                     keyspace::limit(tenant, &installation.keys, identifier),
                 )?);
             }
-            let why = format!("{} by {request}", limit.name());
-            let mut entry = Entry::new(now, tenant, what, why);
-            entry.counts =
-                [("identifier".to_owned(), u64::try_from(actions.len()).unwrap_or(u64::MAX))].into();
-            actions.push(self.ledger_action(&entry)?);
-            // Nothing is written behind the back of a purge.
-            actions.push(purge::not_begun(tenant));
-            if self.transact(actions).await?.is_ok() {
-                return Ok(true);
+            // Nothing is written behind the back of a purge, and whoever reads the shop without the limit, or with it, reads
+            // an older state of it.
+            actions.extend(restoring::to_repeat(tenant));
+            let written = if changed == 0 {
+                self.transact_unrecorded(Unrecorded::Bookkeeping, actions).await?
+            } else {
+                let why = format!("{} by {request}", limit.name());
+                let mut entry = Entry::new(now, tenant, what, why);
+                entry.counts = [("identifier".to_owned(), changed)].into();
+                actions.push(self.ledger_action(&entry)?);
+                self.transact(actions).await?
+            };
+            if written.is_ok() {
+                return Ok(changed > 0);
             }
         }
         Err(StoreError::Contended("a limit"))
+    }
+
+    /// A rectification puts an identifier in another's place: what limits the one limits the other from here on, too, and
+    /// is lifted with it.
+    pub(crate) async fn carry_limits(
+        &self,
+        installation: &Installation,
+        wrong: &Identifier,
+        right: &Identifier,
+    ) -> Result<()> {
+        let (tenant, keys) = (&installation.tenant, &installation.keys);
+        for _ in 0..ATTEMPTS {
+            let both = [wrong.clone(), right.clone()];
+            let rows = self.limit_rows(installation, &both).await?;
+            let of = |one: &Identifier| rows.iter().find(|(identifier, _)| identifier == one);
+            let (Some((_, old)), Some((_, new))) = (of(wrong), of(right)) else { return Ok(()) };
+            let (mut old, mut new) = (old.clone(), new.clone());
+            let taken = new.clone();
+            new.take_over(&old);
+            if Limit::ALL.into_iter().all(|limit| new.of(limit) == taken.of(limit)) {
+                return Ok(());
+            }
+            old.same.insert(right.clone());
+            new.same.insert(wrong.clone());
+            // Whoever is erased by any of these names is forgotten under all of them.
+            let person: BTreeSet<Identifier> = old.person.union(&new.person).chain(&both).cloned().collect();
+            (old.person, new.person) = (person.clone(), person);
+            let mut entry = Entry::new(self.now(), tenant, What::SubjectLimited, "rectified");
+            entry.counts = [("identifier".to_owned(), 1)].into();
+            let mut actions = vec![
+                old.put(self, installation, keyspace::limit(tenant, keys, wrong))?,
+                new.put(self, installation, keyspace::limit(tenant, keys, right))?,
+                self.ledger_action(&entry)?,
+            ];
+            actions.push(purge::not_begun(tenant));
+            if self.transact(actions).await?.is_ok() {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Contended("a limit"))
+    }
+
+    /// The identifiers, with all that lead on from one to another by what the rows keep.
+    async fn linked(
+        &self,
+        installation: &Installation,
+        identifiers: &[Identifier],
+        by: impl Fn(&Row) -> &BTreeSet<Identifier>,
+    ) -> Result<Vec<Identifier>> {
+        let mut known: BTreeSet<Identifier> = identifiers.iter().cloned().collect();
+        let mut asked = BTreeSet::new();
+        while known.len() > asked.len() {
+            let next: Vec<Identifier> = known.difference(&asked).cloned().collect();
+            for (identifier, row) in self.limit_rows(installation, &next).await? {
+                asked.insert(identifier);
+                known.extend(by(&row).iter().cloned());
+            }
+        }
+        Ok(asked.into_iter().collect())
     }
 
     /// An erasure was asked for: the sealed halves of the person's limits go, on every identifier that a request named
@@ -390,23 +613,15 @@ impl Store {
         installation: &Installation,
         identifiers: &[Identifier],
     ) -> Result<()> {
-        let mut known: BTreeSet<Identifier> = identifiers.iter().cloned().collect();
-        let mut asked = BTreeSet::new();
-        while known.len() > asked.len() {
-            let next: Vec<Identifier> = known.difference(&asked).cloned().collect();
-            for (identifier, row) in self.limit_rows(installation, &next).await? {
-                asked.insert(identifier);
-                known.extend(row.person);
-            }
-        }
-        for identifier in asked {
+        for identifier in self.linked(installation, identifiers, |row| &row.person).await? {
             for attempt in 1..=ATTEMPTS {
                 let one = std::slice::from_ref(&identifier);
                 let Some((_, mut row)) = self.limit_rows(installation, one).await?.pop() else { break };
-                if row.person.is_empty() {
+                if row.person.is_empty() && row.same.is_empty() {
                     break;
                 }
                 row.person.clear();
+                row.same.clear();
                 let key = keyspace::limit(&installation.tenant, &installation.keys, &identifier);
                 if self
                     .transact_unrecorded(Unrecorded::Step, vec![row.put(self, installation, key)?])
@@ -423,13 +638,10 @@ impl Store {
         Ok(())
     }
 
-    async fn about(&self, installation: &Installation, identifiers: &[Identifier]) -> Result<About> {
-        let (tenant, keys) = (&installation.tenant, &installation.keys);
-        let partition = |identifier| keyspace::subject_partition(tenant, keys, identifier);
-        let partitions: BTreeSet<String> = identifiers.iter().map(partition).collect();
+    async fn about(&self, partitions: &BTreeSet<String>) -> Result<About> {
         let (mut orders, mut exceptions, mut cases) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let mut threads = BTreeSet::new();
-        for partition in &partitions {
+        for partition in partitions {
             let mut query = Query::of(Table::Data, partition);
             query.limit = 1000;
             for row in self.query_all(query).await? {
@@ -447,7 +659,8 @@ impl Store {
             }
         }
         let (orders, exceptions) = (orders.into_iter().collect(), exceptions.into_iter().collect());
-        Ok(About { partitions, orders, exceptions, cases, threads: threads.into_iter().collect() })
+        let (partitions, threads) = (partitions.clone(), threads.into_iter().collect());
+        Ok(About { partitions, orders, exceptions, cases, threads })
     }
 
     /// Marks the person's orders, or takes the mark off. Those that are as they are to be are only read.

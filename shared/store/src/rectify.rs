@@ -216,14 +216,22 @@ impl Store {
     ) -> Result<()> {
         let at = Timestamp(account.updated_at);
         for _ in 0..ATTEMPTS {
-            // What its people restricted or object to stays as it is.
-            let Some(record) = self.order(installation, reference).await? else { return Ok(()) };
+            // Whoever disputes what is stored has its use restricted until it is put right (GDPR Art. 18(1)(a)). What the shop
+            // tells by itself is taken when that is lifted.
+            let record = match account.asked {
+                Some(_) => self.any_order(installation, reference).await?,
+                None => self.order(installation, reference).await?,
+            };
+            let Some(record) = record else { return Ok(()) };
             let Some(rectified) = to_rectify(&record, account, at) else { return Ok(()) };
             let case = match &record.case {
                 Some(case) => self.case(installation, case).await?,
                 None => None,
             };
             let mut order = rectified;
+            if record.limited {
+                self.carry_limits_over(installation, &record.order, &order).await?;
+            }
             order.updated_at = Some(record.updated_at);
             order.fulfilled = record.standing == crate::cases::Standing::Fulfilled;
             let mut items = self.order_items(installation, order, Some(at));
@@ -241,8 +249,12 @@ impl Store {
                 },
                 condition: Some(Condition::phase("open")),
             });
-            let checks = actions.len()..actions.len() + items.checks.len() + items.limits.len();
-            actions.extend(items.checks.into_iter().chain(items.limits));
+            let from = actions.len();
+            actions.extend(items.checks);
+            if !record.limited {
+                actions.extend(items.limits);
+            }
+            let checks = from..actions.len();
             match self.transact_unrecorded(Unrecorded::Step, actions).await? {
                 Ok(()) => return Ok(()),
                 // The account is now that of someone who was erased, or may not be used: the order is theirs to be erased
@@ -252,6 +264,23 @@ impl Store {
             }
         }
         Err(StoreError::Contended("an order"))
+    }
+
+    /// An order whose use is limited stays so under what is right: the limits on what is replaced hold there, too.
+    async fn carry_limits_over(
+        &self,
+        installation: &Installation,
+        wrong: &Order,
+        right: &Order,
+    ) -> Result<()> {
+        let (wrong, right) = (normalize::order_identifiers(wrong), normalize::order_identifiers(right));
+        for replaced in wrong.iter().filter(|one| !right.contains(one)) {
+            let added = right.iter().filter(|one| one.kind == replaced.kind && !wrong.contains(one));
+            for added in added {
+                self.carry_limits(installation, replaced, added).await?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -2,8 +2,11 @@
 //! it is finished, listed. Carrying it out is the erasure's, the export's and the rectification's; they end it in the
 //! transaction in which they end their own work, under the same name.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 use storeward_core::data_map::{Kind, Purpose, Table};
+use storeward_core::limits::Limit;
 use storeward_core::normalize::{self, Identifier};
 use storeward_core::personal::Personal;
 use storeward_core::rights::{
@@ -14,6 +17,7 @@ use storeward_core::time::Timestamp;
 
 use crate::accept::{Acceptance, Delivery, RESEND_AFTER, Work};
 use crate::due::{self, DueRow};
+use crate::erasing::Target;
 use crate::erasure::{self, Wanted};
 use crate::error::{Result, StoreError};
 use crate::item::{Item, Stored, number, text};
@@ -45,7 +49,7 @@ pub struct Asked {
     /// Why it was refused.
     pub because: Option<Refusal>,
     /// How many records it changed or found, by kind.
-    pub counts: std::collections::BTreeMap<String, u64>,
+    pub counts: BTreeMap<String, u64>,
     /// The last warning that the merchant was sent.
     pub mailed: u32,
     fingerprint: Option<String>,
@@ -154,7 +158,8 @@ pub(crate) fn errand_of(kind: RightsKind, request: &RecordRef) -> RecordRef {
         RightsKind::Erasure
         | RightsKind::Restriction
         | RightsKind::LiftRestriction
-        | RightsKind::Objection => Kind::Request,
+        | RightsKind::Objection
+        | RightsKind::LiftObjection => Kind::Request,
     };
     RecordRef::new(errand, request.id().to_owned())
 }
@@ -317,7 +322,7 @@ impl Store {
         let mut item = opened.item.set("fingerprint", text(asking.fingerprint(installation)));
         let mut more = opened.more;
         let errand = errand_of(asking.kind, &reference);
-        if proving || (errand.kind() == Kind::Request && asking.kind != RightsKind::Erasure) {
+        if proving || asking.kind.limit().is_some() {
             // Found by whoever erases the person meanwhile.
             let rows = Self::rows_to(installation, &reference, now, &asking.person.identifiers());
             item = item.set("leads", text(leads(tenant, &rows)?));
@@ -531,23 +536,23 @@ impl Store {
         Ok(self.transact(actions).await?.is_ok().then_some(work))
     }
 
-    /// Whom a request that is carried out by itself is about: a restriction, its end, an objection. `None` when it is
-    /// finished, or not one of these.
+    /// Which limit a request puts on (`true`) or lifts, and whose data it is about. `None` when it is finished, or about no
+    /// limit.
     pub async fn to_carry_out(
         &self,
         installation: &Installation,
         reference: &RecordRef,
-    ) -> Result<Option<(RightsKind, Vec<Identifier>)>> {
+    ) -> Result<Option<(Limit, bool, Vec<Identifier>)>> {
         let Some(stored) = self.get(&keyspace::record(&installation.tenant, reference)).await? else {
             return Ok(None);
         };
         let asked = read(&stored)?;
-        let by_itself = errand_of(asked.kind, reference) == *reference && asked.kind != RightsKind::Erasure;
-        if asked.state != RightsState::Received || !by_itself {
+        let Some((limit, put_on)) = asked.kind.limit().filter(|_| asked.state == RightsState::Received)
+        else {
             return Ok(None);
-        }
+        };
         let sealed: SealedAsking = stored.unseal(Kind::Request, &installation.keys)?;
-        Ok(Some((asked.kind, sealed.wanted.identifiers())))
+        Ok(Some((limit, put_on, sealed.wanted.identifiers())))
     }
 
     /// Ends such a request together with its delivery, when it was carried out on so many orders.
@@ -634,30 +639,68 @@ impl Store {
         Ok(())
     }
 
-    /// Ends the requests whose work an erasure is about to delete: nothing is left to answer them with.
+    /// Ends the requests whose work an erasure is about to delete: nothing is left to answer them with. Gives back those that
+    /// stand: they are not about what is erased.
     pub(crate) async fn overtake(
         &self,
-        tenant: &Tenant,
-        errands: impl Iterator<Item = RecordRef>,
-        but: Option<&RecordRef>,
-    ) -> Result<()> {
-        for request in errands.map(|errand| request_of(&errand)).filter(|request| Some(request) != but) {
-            for _ in 0..ATTEMPTS {
-                let Some(asked) = self.asked(tenant, &request).await? else { break };
-                let itself = asked.kind == RightsKind::Erasure && asked.state != RightsState::Proving;
-                if asked.state.is_finished() || itself {
-                    break;
-                }
-                let now = self.now();
-                let mut actions = asked.ended(tenant, now, End::Refused(Refusal::Erased));
-                let entry = Entry::new(now, tenant, What::RequestRefused, request.to_string());
-                actions.push(self.ledger_action(&entry)?);
-                if self.transact(actions).await?.is_ok() {
-                    break;
-                }
+        installation: &Installation,
+        target: &Target,
+        errands: &BTreeSet<RecordRef>,
+    ) -> Result<BTreeSet<RecordRef>> {
+        let itself = target.name.parse().ok();
+        let mut standing = BTreeSet::new();
+        for errand in errands {
+            let request = request_of(errand);
+            if Some(&request) != itself.as_ref() && self.outlasts(installation, target, &request).await? {
+                standing.insert(errand.clone());
             }
         }
-        Ok(())
+        Ok(standing)
+    }
+
+    /// Whether a request stands, whoever it is about is erased; otherwise it is ended. A restriction and an objection are
+    /// never dropped with the person, or the next order would be stored: they are carried out, and whom they name is
+    /// forgotten.
+    async fn outlasts(
+        &self,
+        installation: &Installation,
+        target: &Target,
+        request: &RecordRef,
+    ) -> Result<bool> {
+        let tenant = &installation.tenant;
+        for _ in 0..ATTEMPTS {
+            let Some(asked) = self.asked(tenant, request).await? else { return Ok(false) };
+            let itself = asked.kind == RightsKind::Erasure && asked.state != RightsState::Proving;
+            if asked.state.is_finished() || itself {
+                return Ok(false);
+            }
+            let later = asked.received_at > target.received_at;
+            let (end, what, why) = match (asked.state, asked.kind.limit()) {
+                (RightsState::Proving, Some((_, true))) => return Ok(true),
+                // What was asked for after the erasure, and holds nothing that was put together before it.
+                (RightsState::Proving, _) | (_, Some((_, false))) if later => return Ok(true),
+                (RightsState::Received, Some((limit, true))) => {
+                    let Some((.., person)) = self.to_carry_out(installation, request).await? else {
+                        continue;
+                    };
+                    // Boxed: an erasure's future is large without it.
+                    let limiting =
+                        Box::pin(self.limit_subject(installation, &person, limit, request)).await?;
+                    self.forget_limited(installation, &person).await?;
+                    let orders = limiting.map_or(0, |limiting| limiting.orders);
+                    let why = format!("{} {request}", asked.kind.name());
+                    (End::Done(Some(orders)), What::RequestDone, why)
+                }
+                _ => (End::Refused(Refusal::Erased), What::RequestRefused, request.to_string()),
+            };
+            let now = self.now();
+            let mut actions = asked.ended(tenant, now, end);
+            actions.push(self.ledger_action(&Entry::new(now, tenant, what, why))?);
+            if self.transact(actions).await?.is_ok() {
+                return Ok(false);
+            }
+        }
+        Err(StoreError::Contended("a request"))
     }
 
     /// Ends those of these requests that are not finished: their installation is purged, and nothing is left to answer them

@@ -1,6 +1,6 @@
-//! After a backup was restored: every erasure since is done again, before anything of the shop is given out. The data table
-//! is the one that is restored; keys and ledger stay as they are. Whether a shop is older than its erasures shows in a
-//! number that stands with its row and with its keys, which are read together anyway.
+//! After a backup was restored: every erasure since is done again, and every limit is marked again, before anything of the
+//! shop is given out. The data table is the one that is restored; keys and ledger stay as they are. Whether a shop is older
+//! than its erasures and limits shows in a number that stands with its row and with its keys, which are read together anyway.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use crate::tenants::Installation;
 /// What a tombstone keeps of how the person was found: the partition of the index rows, or the name of the order.
 pub(crate) const LEADS_TO: &str = "leads_to";
 
-/// How many erasures a shop has had, on its row and on its keys.
+/// How many erasures and changes of limits a shop has had, on its row and on its keys.
 const ERASURES: &str = "erasures";
 
 /// The progress rows of a replay are named by this.
@@ -34,9 +34,9 @@ pub(crate) fn erasures(stored: &Stored) -> i64 {
     stored.optional_number(ERASURES).unwrap_or_default()
 }
 
-/// The actions that go with an erasure's tombstones and with each of its ends: a data table from before them does not
-/// know of them, and the keys do. They fail where a purge has begun.
-pub(crate) fn erased(tenant: &Tenant) -> [Action; 2] {
+/// The actions that go with an erasure's tombstones, with each of its ends, and with a change of a limit: a data table from
+/// before them does not know of them, and the keys do. They fail where a purge has begun.
+pub(crate) fn to_repeat(tenant: &Tenant) -> [Action; 2] {
     let one_more =
         || Change { expression: format!("ADD {ERASURES} :one_more"), values: vec![(":one_more", number(1))] };
     let not_purged = Condition {
@@ -71,7 +71,7 @@ pub struct Replaying {
 pub enum Replayed {
     /// Time ran out first: to be called again with this.
     Unfinished(Replaying),
-    /// Every erasure since the backup is done again.
+    /// Every erasure since the backup is done again, and every limit is marked.
     Done,
 }
 
@@ -87,8 +87,8 @@ struct Since {
 
 impl Store {
     /// Brings a restored data table up to date with every erasure since: switches on that expired items are deleted,
-    /// deletes what is left of purged installations, ends the installations that ended since, and erases from each shop
-    /// whoever was erased. Doing it twice changes nothing. `time_left` is asked between steps.
+    /// deletes what is left of purged installations, ends the installations that ended since, erases from each shop whoever
+    /// was erased and marks what people limit the use of. Doing it twice changes nothing. `time_left` is asked between steps.
     ///
     /// # Errors
     /// What the store failed with; what is not done yet is refused by [`Store::installation`] until it is.
@@ -171,6 +171,9 @@ impl Store {
             }
             for request in since.done.get(&tenant.to_string()).into_iter().flatten() {
                 self.forget(&installation, request).await?;
+            }
+            if !self.repeat_limits(&installation, time_left).await? {
+                return Ok(false);
             }
             let settled = self.settled(tenant, REPLAY).await?;
             let now = self.now();

@@ -12,7 +12,7 @@ use crate::due::{self, DueRow};
 use crate::error::{Result, StoreError};
 use crate::item::{Item, number, seal, text};
 use crate::keyspace::{self, RecordRef};
-use crate::orders::{OrderRecord, has_cart};
+use crate::orders::{LIMITED, OrderRecord, has_cart};
 use crate::store::{Action, Change, Condition, Store, Unrecorded};
 use crate::tenants::Installation;
 
@@ -200,7 +200,11 @@ impl Store {
         let mut actions = vec![Action::Update { key, update, condition: Some(record.unchanged()) }];
         let mut leads_to = None;
         if let Some(mut case) = case
-            && let Some(member) = case.members.iter_mut().find(|member| member.order == record.reference)
+            && let Some(member) = case
+                .members
+                .iter_mut()
+                .chain(&mut case.withheld)
+                .find(|member| member.order == record.reference)
         {
             let before = member.clone();
             let subjects = items.rows.iter().map(|row| &row.key).filter(|key| key.kind == Kind::Subject);
@@ -218,6 +222,11 @@ impl Store {
                 .and_with(Kind::Case, *opened_at)
                 .not_after(record.ends.max(*ends)),
             _ => row.not_after(record.ends),
+        });
+        // What may not be used stays so, however it is written.
+        let written = written.map(|row| match row.key.kind {
+            Kind::Match if record.limited => row.set(LIMITED, number(1)),
+            _ => row,
         });
         // What an order holds of its cart stands in its matching rows alone: news that tell nothing of it leave them.
         let silent = |row: &Item| row.key.kind == Kind::Match && !has_cart(row);

@@ -1,14 +1,11 @@
 //! Erases a person, in two passes: at once, and again when no writer from before can still be running. Requests that are
-//! carried out without a record of their own come here too: restrictions, their ends, objections.
+//! carried out without a record of their own come here too: restrictions, objections and their ends.
 
 use std::time::Duration;
 
-use storeward_core::limits::Limit;
-use storeward_core::normalize::Identifier;
-use storeward_core::rights::RightsKind;
 use storeward_core::time::Timestamp;
 use storeward_host::{Context, Function, JobError, Queue, Setting, job, lift_limit};
-use storeward_store::{Installation, SecondPass, Work};
+use storeward_store::{SecondPass, Work};
 
 /// What is kept of the time for the page under way, which takes seconds, and the message to the next run.
 const RESERVE: Duration = Duration::from_secs(15);
@@ -37,8 +34,14 @@ pub async fn handle(ctx: &Context, work: Work, deadline: Timestamp) -> Result<()
     let Some(installation) = store.tenant(&work.tenant).await? else {
         return Err(JobError::Drop("the installation was purged, and the person with it"));
     };
-    if let Some((kind, person)) = store.to_carry_out(&installation, &work.record).await? {
-        let orders = limit(ctx, &installation, &work, kind, &person).await?;
+    if let Some((limit, put_on, person)) = store.to_carry_out(&installation, &work.record).await? {
+        let orders = if put_on {
+            let limiting = store.limit_subject(&installation, &person, limit, &work.record).await?;
+            limiting.map_or(0, |limiting| limiting.orders)
+        } else {
+            let lifted = lift_limit(ctx, &installation, &person, limit, &work.record).await?;
+            u64::try_from(lifted.orders.len()).unwrap_or(u64::MAX)
+        };
         store.carried_out(&installation, &work, orders).await?;
         return Ok(());
     }
@@ -58,24 +61,4 @@ pub async fn handle(ctx: &Context, work: Work, deadline: Timestamp) -> Result<()
             Err(JobError::Drop("there is no such request, or it is done"))
         }
     }
-}
-
-/// Limits what is done with a person's data, or lifts that; says on how many orders.
-async fn limit(
-    ctx: &Context,
-    installation: &Installation,
-    work: &Work,
-    kind: RightsKind,
-    person: &[Identifier],
-) -> Result<u64, JobError> {
-    let limit = match kind {
-        RightsKind::LiftRestriction => {
-            let lifted = lift_limit(ctx, installation, person, Limit::Restricted, &work.record).await?;
-            return Ok(u64::try_from(lifted.orders.len()).unwrap_or(u64::MAX));
-        }
-        RightsKind::Objection => Limit::Objected,
-        _ => Limit::Restricted,
-    };
-    let limiting = ctx.store().await?.limit_subject(installation, person, limit, &work.record).await?;
-    Ok(limiting.map_or(0, |limiting| limiting.orders))
 }
