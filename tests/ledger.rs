@@ -1,6 +1,8 @@
 //! The ledger as auditors meet it: every change says who made it, every read of personal data stands in the access log, and
 //! whatever is done to the table or the sealed days afterwards is found and named.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http::Request;
 use proptest::prelude::*;
@@ -259,6 +261,92 @@ async fn given_reads_when_the_log_is_asked_then_each_is_there_for_ninety_days_an
     assert_eq!(store.access_log(&other, &range(None)).await.unwrap().entries, []);
     bench.advance(DAY * 91).await;
     assert!(bench.items(Kind::Access.name()).is_empty());
+}
+
+/// The lines of the log that tell of accesses to the database.
+fn access_lines() -> Vec<Value> {
+    let logged = String::from_utf8(crate::leaks::take_logged()).unwrap();
+    let lines = logged.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.filter(|line| line["target"] == "database").collect()
+}
+
+#[tokio::test]
+async fn given_work_at_the_fronts_and_behind_them_when_the_log_is_read_then_each_request_to_the_database_is_a_line_with_who_and_from_where()
+ {
+    crate::leaks::listen();
+    let bench = Bench::new().await;
+    let installation = bench.app().install().await;
+    let shop = installation.tenant.shop.clone();
+    drop(access_lines());
+    let app = bench.app();
+    // Given an instance that has read nothing yet: what the installation's terms are, it has to ask, too.
+    app.store().await.desk(&installation).await.unwrap();
+    app.store().await.member_opened(&installation, "42").await.unwrap();
+    for id in 1..=2 {
+        app.order(&format!("w{id}"), &order(id, u32::try_from(id).unwrap())).await;
+    }
+    bench.drain(&app).await;
+    let actor = app.store().await.actor(&shop, "42");
+    let mut event = sample("api/cases/list");
+    event["requestContext"]["authorizer"]["lambda"] = json!({ "shop": shop, "actor": actor });
+    event["requestContext"]["http"]["sourceIp"] = json!("203.0.113.7");
+    assert_eq!(app.invoke("api/cases", event).await.unwrap()["statusCode"], 200);
+    // Then every request that went out has its line, whatever it was for.
+    let lines = access_lines();
+    let mut told: BTreeMap<String, usize> = BTreeMap::new();
+    for line in &lines {
+        assert_eq!(line["answered"], true, "{line}");
+        *told.entry(line["operation"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    let mut asked: BTreeMap<String, usize> = BTreeMap::new();
+    let requests = app.connector.requests();
+    for request in requests.iter().filter(|request| request.footprint.service == "DynamoDB") {
+        *asked.entry(request.footprint.operation.clone()).or_default() += 1;
+    }
+    assert_eq!(told, asked);
+    assert!(asked["TransactWriteItems"] > 4 && asked["GetItem"] > 4, "{asked:?}");
+    // Who read the cases, and from which address, is said as the access log says it, and by nothing else.
+    let range = LogRange {
+        since: bench.clock.now() - HOUR,
+        until: bench.clock.now(),
+        generation: None,
+        before: None,
+        limit: 9,
+    };
+    let logged = app.store().await.access_log(&shop, &range).await.unwrap().entries.remove(0).ip.unwrap();
+    let theirs: Vec<&Value> =
+        lines.iter().filter(|line| line["by"].as_str().unwrap().contains(&actor)).collect();
+    assert!(theirs.len() >= 3 && theirs.iter().all(|line| line["ip"] == *logged), "{theirs:?}");
+    let by = |who: &str| lines.iter().filter(|line| line["by"].as_str().unwrap().contains(who)).count();
+    assert!(by("jobs/match-order") > 0 && by("Shopify") > 0, "{lines:?}");
+    assert!(lines.iter().all(|line| !line.to_string().contains("203.0.113")));
+}
+
+#[tokio::test]
+async fn given_a_write_that_was_carried_out_and_never_answered_when_the_log_is_read_then_it_is_there() {
+    use crate::support::faults::{Fault, FaultPlan};
+    crate::leaks::listen();
+    let bench = Bench::new().await;
+    bench.app().install().await;
+    // Given where an order is written, an instance that ends while it waits for the answer.
+    let plain = bench.app();
+    plain.order("w1", &order(1, 1)).await;
+    let is_write =
+        |request: &crate::support::connector::Recorded| request.footprint.operation == "TransactWriteItems";
+    let at = plain.connector.requests().iter().position(is_write).unwrap();
+    let failing = bench.app_through(bench.transport(), FaultPlan::none().at(at, Fault::CrashAfter));
+    drop(access_lines());
+    let stored = bench.items("order").len();
+    let _crashed = failing.connector.run(failing.order("w2", &order(2, 5))).await;
+    assert_eq!(bench.items("order").len(), stored + 1);
+    let unanswered: Vec<Value> =
+        access_lines().into_iter().filter(|line| line["answered"] == false).collect();
+    assert!(
+        unanswered.iter().any(|line| line["operation"] == "TransactWriteItems"
+            && line["kinds"].as_str().unwrap().contains("order")
+            && line["by"].as_str().unwrap().contains("Shopify")),
+        "{unanswered:?}"
+    );
 }
 
 #[tokio::test]

@@ -146,6 +146,16 @@ impl Deref for ApiRequest {
     }
 }
 
+impl ApiRequest {
+    /// That whoever asks may do this, too: of a route that does some things only for those who may.
+    ///
+    /// # Errors
+    /// `Forbidden`, with who may.
+    pub fn permits(&self, permission: Permission) -> Result<(), Problem> {
+        permitted(self.role, permission)
+    }
+}
+
 /// What the authorizer found out: nothing personal.
 #[derive(Clone, Default, Deserialize)]
 struct Who {
@@ -171,21 +181,24 @@ pub async fn api(
     let who: Who = event.who();
     let by = By::Merchant(who.actor.clone().unwrap_or_default());
     let origin = event.origin();
-    let mut role = None;
-    let answered = match route {
-        Some(route) => called(ctx, Asked(event), invocation.deadline, route, &who, &mut role).await,
-        None => Err(Problem::not_found().into()),
-    };
-    let answered = answered_with(function, answered);
-    // Before anything personal is answered it stands in the access log who gets it, and who was refused.
-    let answered = match (route, &who.shop) {
-        (Some(route), Some(shop)) if route.personal || is_refusal(&answered) => {
-            let role = role.map(Role::name);
-            let accessed = Accessed { by: &by, role, route: route.key, origin: &origin };
-            answer_logged(ctx, shop, accessed, answered).await
+    let (deadline, mut role) = (invocation.deadline, None);
+    let work = async {
+        let answered = match route {
+            Some(route) => called(ctx, Asked(event), deadline, route, &who, &mut role).await,
+            None => Err(Problem::not_found().into()),
+        };
+        let answered = answered_with(function, answered);
+        // Before anything personal is answered it stands in the access log who gets it, and who was refused.
+        match (route, &who.shop) {
+            (Some(route), Some(shop)) if route.personal || is_refusal(&answered) => {
+                let role = role.map(Role::name);
+                let accessed = Accessed { by: &by, role, route: route.key, origin: &origin };
+                answer_logged(ctx, shop, accessed, answered).await
+            }
+            _ => answered,
         }
-        _ => answered,
     };
+    let answered = acting(origin.acting(ctx, by.clone()).await, work).await;
     // The same in the function's log: which shop's member of staff, both blinded, saw or changed what.
     tracing::info!(
         function,
@@ -262,6 +275,15 @@ pub(crate) fn forbidden(role: &str, permission: &str, who_has_it: &[&str]) -> Pr
     Problem::new(ProblemKind::Forbidden, detail)
 }
 
+/// That the table of roles allows it.
+fn permitted(role: Role, permission: Permission) -> Result<(), Problem> {
+    if role.may(permission) {
+        return Ok(());
+    }
+    let who_has_it: Vec<&str> = permission.granted().iter().map(|role| role.name()).collect();
+    Err(forbidden(role.name(), permission.name(), &who_has_it))
+}
+
 /// Does what a route does, for whoever may ask it for that. Says in `found` what they are, once it is known.
 async fn called(
     ctx: &Context,
@@ -283,14 +305,10 @@ async fn called(
     };
     let role = members.role_of(actor);
     *found = Some(role);
-    if !role.may(route.needs) {
-        let who_has_it: Vec<&str> = route.needs.granted().iter().map(|role| role.name()).collect();
-        return Err(forbidden(role.name(), route.needs.name(), &who_has_it).into());
-    }
+    permitted(role, route.needs)?;
     let actor = actor.clone();
-    let by = Acting::new(By::Merchant(actor.clone()), asked.request_id());
     let request = ApiRequest { installation, actor, role, members, deadline, asked };
-    acting(by, (route.handle)(ctx, request)).await
+    (route.handle)(ctx, request).await
 }
 
 /// Answers with a document that is the same for everyone.

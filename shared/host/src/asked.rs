@@ -6,13 +6,14 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use storeward_core::shop::{Generation, ShopId};
 use storeward_core::time::Timestamp;
-use storeward_store::{LogRange, NotARecordRef, RecordRef};
+use storeward_store::{Acting, By, LogRange, NotARecordRef, RecordRef};
 
+use crate::context::Context;
 use crate::problem::{Problem, ProblemKind};
 
 /// The largest body of a request, in bytes. The largest there is, settings, has under a hundredth of it.
@@ -79,10 +80,21 @@ struct ApiHttp {
     source_ip: Option<String>,
 }
 
-/// Where a request comes from: for the access log alone, which hashes the address.
+/// Where a request comes from: for the access log and for whoever acts, both of which have the address hashed.
 pub(crate) struct Origin {
     pub(crate) ip: Option<String>,
     pub(crate) request: Option<String>,
+}
+
+impl Origin {
+    /// Somebody who acts from there. Where there is no store that could hash the address, nothing is acted on either.
+    pub(crate) async fn acting(&self, ctx: &Context, by: By) -> Acting {
+        let hashed = match &self.ip {
+            Some(ip) => ctx.store().await.ok().and_then(|store| store.hashed_address(ip)),
+            None => None,
+        };
+        Acting::new(by, self.request.as_deref()).at(hashed)
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -100,11 +112,6 @@ fn invalid_parameter(detail: impl Into<String>) -> Problem {
 }
 
 impl Asked {
-    /// How API Gateway names the request.
-    pub(crate) fn request_id(&self) -> Option<&str> {
-        self.0.request_context.request_id.as_deref()
-    }
-
     /// Refuses parameters of the query that the route does not know: a filter with a typing error must not be none.
     ///
     /// # Errors
@@ -249,6 +256,29 @@ impl Asked {
         }
     }
 
+    /// Reads a body of which what is left out stays as `now` has it.
+    ///
+    /// # Errors
+    /// Those of [`Asked::body`].
+    pub fn body_over<T: DeserializeOwned + Serialize>(&self, now: &T) -> Result<T, Problem> {
+        laid_over(&self.body()?, &self.body()?, now)
+    }
+
+    /// The same of what stands in the body as `member`, and was read there as `sent`.
+    ///
+    /// # Errors
+    /// Those of [`Asked::body`].
+    pub fn member_over<T: DeserializeOwned + Serialize>(
+        &self,
+        member: &str,
+        sent: &T,
+        now: &T,
+    ) -> Result<T, Problem> {
+        let body: Map<String, Value> = self.body()?;
+        let named = body.get(member).and_then(Value::as_object).cloned().unwrap_or_default();
+        laid_over(sent, &named, now)
+    }
+
     /// Reads the body. Its type says which members there are; others are refused.
     ///
     /// # Errors
@@ -277,4 +307,20 @@ impl Asked {
             invalid(format!("{place}: see docs/openapi.json for what belongs there"))
         })
     }
+}
+
+/// What is named of what was sent, and the rest as it is now.
+fn laid_over<T: DeserializeOwned + Serialize>(
+    sent: &T,
+    named: &Map<String, Value>,
+    now: &T,
+) -> Result<T, Problem> {
+    let unwritable =
+        |_| Problem::new(ProblemKind::InvalidBody, "see docs/openapi.json for what belongs there");
+    let sent = serde_json::to_value(sent).map_err(unwritable)?;
+    let mut whole = serde_json::to_value(now).map_err(unwritable)?;
+    for name in named.keys() {
+        whole[name] = sent[name].clone();
+    }
+    serde_json::from_value(whole).map_err(unwritable)
 }

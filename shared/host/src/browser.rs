@@ -28,7 +28,7 @@ pub struct BrowserRequest {
     pub path: String,
     cookies: Vec<String>,
     token: Option<String>,
-    request: Option<String>,
+    acting: Acting,
 }
 
 /// What a browser is answered.
@@ -98,7 +98,7 @@ impl BrowserRequest {
 
     /// Runs `work` in the name of whoever that is.
     pub async fn acting_for<F: Future>(&self, by: By, work: F) -> F::Output {
-        acting(Acting::new(by, self.request.as_deref()), work).await
+        acting(Acting { by, ..self.acting.clone() }, work).await
     }
 
     /// Runs `work` in the name of the member of staff whose session it is.
@@ -111,7 +111,7 @@ impl BrowserRequest {
         let store = ctx.store().await?;
         let user = session.user.as_ref().map_or("", |user| user.expose());
         let actor = store.actor(&store.shop_id(&session.shop), user);
-        Ok(acting(Acting::new(By::Merchant(actor), self.request.as_deref()), work).await)
+        Ok(self.acting_for(By::Merchant(actor), work).await)
     }
 
     /// Who is asking, by the session token of the `Authorization` header, and that token.
@@ -144,12 +144,10 @@ where
     Fut: Future<Output = Result<Reply, BrowserError>>,
 {
     let event = UrlEvent::read(invocation.event)?;
-    let outcome = match read(event, method) {
-        Ok(request) => {
-            // Who it is, a handler finds out: a session token may tell, an OAuth callback does not.
-            let who = Acting::new(By::Merchant(String::new()), request.request.as_deref());
-            acting(who, handle(ctx, request)).await
-        }
+    // Who it is, a handler finds out: a session token may tell, an OAuth callback does not.
+    let who = event.origin().acting(ctx, By::Merchant(String::new())).await;
+    let outcome = match read(event, method, who.clone()) {
+        Ok(request) => acting(who, handle(ctx, request)).await,
         Err(problem) => Err(BrowserError::Problem(problem)),
     };
     let mut answered = match outcome {
@@ -166,15 +164,14 @@ where
     Ok(answered)
 }
 
-fn read(event: UrlEvent, method: &str) -> Result<BrowserRequest, Problem> {
+fn read(event: UrlEvent, method: &str, acting: Acting) -> Result<BrowserRequest, Problem> {
     if event.method() != method {
         return Err(Problem::new(ProblemKind::MethodNotAllowed, format!("use {method}")));
     }
     let query = Query::parse(&event.raw_query_string)
         .map_err(|fault| Problem::new(ProblemKind::InvalidQuery, fault.to_string()))?;
     let token = event.bearer().map(str::to_owned);
-    let request = event.request_id().map(str::to_owned);
-    Ok(BrowserRequest { query, path: event.raw_path, cookies: event.cookies, token, request })
+    Ok(BrowserRequest { query, path: event.raw_path, cookies: event.cookies, token, acting })
 }
 
 fn redirect(to: &str, state: Option<&str>) -> Value {

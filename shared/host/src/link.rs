@@ -57,10 +57,10 @@ where
         .map_err(|_| InvokeError::NotMyEvent("a request to an HTTP API"))?;
     let (origin, token) = (event.origin(), event.path("token").to_owned());
     // Whoever has the link: the merchant who asked for it, or whom the merchant gave it to. Which link is not known yet.
-    let who = |request: &str| Acting::new(By::Link(request.to_owned()), origin.request.as_deref());
-    let mut answered = match acting(who(""), handle(ctx, token)).await {
+    let who = origin.acting(ctx, By::Link(String::new())).await;
+    let mut answered = match acting(who.clone(), handle(ctx, token)).await {
         Ok(Some(download)) => {
-            let who = who(download.of.request.id());
+            let who = Acting { by: By::Link(download.of.request.id().to_owned()), ..who };
             let accessed = Accessed { by: &who.by, role: None, route, origin: &origin };
             let answered = answer_logged(ctx, &download.of.tenant.shop, accessed, download.answer()).await;
             if answered["statusCode"] == 200 {

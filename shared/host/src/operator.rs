@@ -12,7 +12,7 @@ use storeward_core::operator_token::{Expected, OperatorToken, OperatorTokenFault
 use storeward_core::roles::{OperatorPermission, OperatorRole};
 use storeward_core::shop::ShopId;
 use storeward_core::time::Timestamp;
-use storeward_store::{Acting, By, Installation, acting};
+use storeward_store::{By, Installation, acting};
 
 use crate::api::{
     Accessed, Answering, ApiError, ApiReply, AuthorizerEvent, REFUSED, answer_logged, answered_with,
@@ -113,22 +113,26 @@ pub async fn operator_api(
     let origin = event.origin();
     let asked = Asked(event);
     let shop = asked.shop().ok();
-    let answered = match route {
-        Some(route) => called(ctx, asked, invocation.deadline, route, &who).await,
-        None => Err(Problem::not_found().into()),
-    };
-    let answered = answered_with(function, answered);
-    // As in the merchants' API: in the access log of the shop it is about, which its merchant can read, or the deployment's.
-    let answered = match (route, &who.operator) {
-        (Some(route), Some(operator)) if route.personal || is_refusal(&answered) => {
-            let by = By::Operator(operator.clone());
-            let role = who.role.map(OperatorRole::name);
-            let accessed = Accessed { by: &by, role, route: route.key, origin: &origin };
-            let of = shop.clone().unwrap_or_else(ShopId::deployment);
-            answer_logged(ctx, &of, accessed, answered).await
+    let (deadline, by) = (invocation.deadline, By::Operator(who.operator.clone().unwrap_or_default()));
+    let work = async {
+        let answered = match route {
+            Some(route) => called(ctx, asked, deadline, route, &who).await,
+            None => Err(Problem::not_found().into()),
+        };
+        let answered = answered_with(function, answered);
+        // As in the merchants' API: in the access log of the shop it is about, which its merchant can read, or the
+        // deployment's.
+        match route {
+            Some(route) if who.operator.is_some() && (route.personal || is_refusal(&answered)) => {
+                let role = who.role.map(OperatorRole::name);
+                let accessed = Accessed { by: &by, role, route: route.key, origin: &origin };
+                let of = shop.clone().unwrap_or_else(ShopId::deployment);
+                answer_logged(ctx, &of, accessed, answered).await
+            }
+            _ => answered,
         }
-        _ => answered,
     };
+    let answered = acting(origin.acting(ctx, by.clone()).await, work).await;
     // The same in the function's log: which operator, blinded, saw or changed what of which shop.
     tracing::info!(
         function,
@@ -159,9 +163,8 @@ async fn called(
         let who_has_it: Vec<&str> = route.needs.granted().iter().map(|role| role.name()).collect();
         return Err(forbidden(role.name(), route.needs.name(), &who_has_it).into());
     }
-    let by = Acting::new(By::Operator(actor.clone()), asked.request_id());
     let request = OperatorRequest { actor: actor.clone(), role, deadline, asked };
-    acting(by, (route.handle)(ctx, request)).await
+    (route.handle)(ctx, request).await
 }
 
 /// The authorizer of the operators' API: says whose token it is. One that does not count is let through as nobody's, for

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use storeward_clients::issuer::KeyDocument;
 use storeward_core::jwt::key_named;
 use storeward_core::push::{ExpectedPush, LARGEST, MailboxNotice, PushToken};
-use storeward_store::{Acting, By, acting};
+use storeward_store::{By, acting};
 
 use crate::context::{Context, HostError};
 use crate::function::{Invocation, InvokeError};
@@ -67,7 +67,7 @@ where
             }
         };
         let attempt = notice.attempt;
-        let who = Acting::new(By::system(function), event.request_id());
+        let who = event.origin().acting(ctx, By::system(function)).await;
         let pushed = acting(who, handle(ctx, notice)).await?;
         tracing::info!(function, attempt, "notice");
         Ok::<_, HostError>(Ok(pushed))

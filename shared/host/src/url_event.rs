@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::asked::Origin;
 use crate::function::InvokeError;
 
 /// What is used of the event.
@@ -38,8 +39,11 @@ struct RequestContext {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Http {
     method: String,
+    #[serde(default)]
+    source_ip: Option<String>,
 }
 
 /// Why a body is not read.
@@ -63,9 +67,10 @@ impl UrlEvent {
         &self.request_context.http.method
     }
 
-    /// The name that the cloud gave the request.
-    pub(crate) fn request_id(&self) -> Option<&str> {
-        self.request_context.request_id.as_deref()
+    /// Where the request comes from.
+    pub(crate) fn origin(&self) -> Origin {
+        let context = &self.request_context;
+        Origin { ip: context.http.source_ip.clone(), request: context.request_id.clone() }
     }
 
     /// A header, however its name is written.

@@ -13,7 +13,7 @@ use storeward_core::webhook::{
     AppScopesUpdate, AppUninstalled, CustomersDataRequest, CustomersRedact, CustomersUpdate, ShopRedact,
     ShopUpdate,
 };
-use storeward_store::{Acting, By, Delivery, Store, acting};
+use storeward_store::{By, Delivery, Store, acting};
 
 use crate::context::{Context, HostError};
 use crate::function::{Invocation, InvokeError};
@@ -176,7 +176,7 @@ where
     let work = async {
         let webhook = verify(ctx, &event, topic).await?;
         let shop = webhook.shop.clone();
-        let who = Acting::new(By::Shopify, event.request_id());
+        let who = event.origin().acting(ctx, By::Shopify).await;
         let answer = acting(who, handle(ctx, webhook)).await?;
         tracing::info!(topic, %shop, ?answer, "webhook");
         Ok::<_, WebhookError>(answer)

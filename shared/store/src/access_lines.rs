@@ -1,22 +1,31 @@
-//! One line in the log for each access to the database (promise DG61): which operation, on which kinds of which shop, for
-//! whom, how long. Names are blinded; keys and values never stand in it.
+//! One line in the log for each request to the database (promise DG61): which operation, on which kinds of which shop, for
+//! whom and from which hashed address, how long, whether it was answered. Names are blinded; keys and values never stand
+//! in it.
 
 use std::collections::BTreeSet;
 
 use storeward_core::data_map::{Kind, Table};
 use storeward_core::time::Timestamp;
 
-use crate::acting::{By, actor};
+use crate::acting::{Acting, By, actor};
 use crate::store::{Action, Store};
 
-/// An access under way.
-pub(crate) struct Line<'a> {
+/// What is accessed, before it is: each request for it is a line of its own.
+pub(crate) struct Access<'a> {
     store: &'a Store,
     operation: &'static str,
     table: &'static str,
     kinds: String,
     shop: String,
+}
+
+/// A request under way. Its line is written when it is over, however it ends: one that was never answered may have been
+/// carried out.
+pub(crate) struct Line<'a> {
+    access: &'a Access<'a>,
+    who: Acting,
     began: Timestamp,
+    answered: Option<usize>,
 }
 
 const fn name(table: Table) -> &'static str {
@@ -39,10 +48,10 @@ fn kind_of(partition: &str) -> &str {
     partition.split('#').find(known).unwrap_or("other")
 }
 
-impl<'a> Line<'a> {
+impl<'a> Access<'a> {
     pub(crate) fn read(store: &'a Store, operation: &'static str, table: Table, partition: &str) -> Self {
         let (kinds, shop) = (kind_of(partition).to_owned(), shop_of(partition).to_owned());
-        Self { store, operation, table: name(table), kinds, shop, began: store.now() }
+        Self { store, operation, table: name(table), kinds, shop }
     }
 
     pub(crate) fn write(store: &'a Store, operation: &'static str, actions: &[Action]) -> Self {
@@ -53,25 +62,39 @@ impl<'a> Line<'a> {
         let mut tables: Vec<&'static str> = keys.iter().map(|key| name(key.table())).collect();
         tables.dedup();
         let table = if let [table] = tables.as_slice() { table } else { "several" };
-        Self { store, operation, table, kinds, shop, began: store.now() }
+        Self { store, operation, table, kinds, shop }
     }
 
-    /// Writes the line: `items` were read or written.
-    pub(crate) fn done(self, items: usize) {
-        let (by, request) = match actor(self.store.standing.as_ref()) {
-            Ok(who) => (who.by, who.request.unwrap_or_default()),
-            Err(_) => (By::system("front"), String::new()),
-        };
-        let milliseconds = self.store.now().since(self.began).as_millis();
+    /// A request begins, in the name of whoever acts now.
+    pub(crate) fn begin(&self) -> Line<'_> {
+        let nobody = |_| Acting::new(By::system("front"), None);
+        let who = actor(self.store.standing.as_ref()).unwrap_or_else(nobody);
+        Line { access: self, who, began: self.store.now(), answered: None }
+    }
+}
+
+impl Line<'_> {
+    /// It was answered: `items` were read or written.
+    pub(crate) fn done(mut self, items: usize) {
+        self.answered = Some(items);
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        let Access { store, operation, table, kinds, shop } = self.access;
+        let milliseconds = store.now().since(self.began).as_millis();
         tracing::info!(
             target: "database",
-            operation = self.operation,
-            table = self.table,
-            kinds = self.kinds,
-            shop = self.shop,
-            ?by,
-            request,
-            items,
+            operation,
+            table,
+            kinds,
+            shop,
+            by = ?self.who.by,
+            ip = self.who.ip.as_deref().unwrap_or("none"),
+            request = self.who.request.as_deref().unwrap_or_default(),
+            answered = self.answered.is_some(),
+            items = self.answered.unwrap_or_default(),
             milliseconds,
             "accessed"
         );

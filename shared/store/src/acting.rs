@@ -1,5 +1,5 @@
-//! Who acts: said once, where an event comes in, and found again where an entry of the ledger is written.
-//! What is written is the ledger's.
+//! Who acts: said once, where an event comes in, and found again where an entry of the ledger, or the line of an access to
+//! the database, is written. What is written is theirs.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -42,6 +42,8 @@ pub struct Acting {
     pub by: By,
     /// The id that AWS gave the request, the message or the run.
     pub request: Option<String>,
+    /// From which address, hashed as the access log hashes it, where somebody acts from one.
+    pub ip: Option<String>,
 }
 
 impl Acting {
@@ -52,7 +54,13 @@ impl Acting {
             let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'=' | b':');
             !id.is_empty() && id.len() <= LONGEST_REQUEST && id.bytes().all(known)
         };
-        Self { by, request: request.filter(is_id).map(str::to_owned) }
+        Self { by, request: request.filter(is_id).map(str::to_owned), ip: None }
+    }
+
+    /// The same from an address, which the store hashed.
+    #[must_use]
+    pub fn at(self, hashed: Option<String>) -> Self {
+        Self { ip: hashed, ..self }
     }
 }
 

@@ -128,6 +128,8 @@ pub enum What {
     MailboxDisconnected,
     /// Google refuses a mailbox's tokens: they were forgotten.
     MailboxLost,
+    /// What came in by a mailbox that ended was deleted, and the mailbox.
+    MailboxForgotten,
     /// The merchant changed settings, rules or macros of the mail desk.
     DeskChanged,
     /// A reply was drafted.
@@ -148,7 +150,7 @@ pub enum What {
     ReplySent,
     /// An announced reply was certainly not sent.
     ReplyNotSent,
-    /// A person changed how a conversation stands, who has it or what it is called.
+    /// A person, or a rule of the merchant's, changed how a conversation stands, who has it or what it is called.
     ThreadChanged,
     /// A destructive webhook that did not fit the shop's state was not obeyed.
     Refused,
@@ -285,6 +287,12 @@ impl Store {
         Ok(standing)
     }
 
+    /// An IP address as it may be kept today (promise SO41); nothing of what is none.
+    #[must_use]
+    pub fn hashed_address(&self, ip: &str) -> Option<String> {
+        Some(self.deployment.hashed_ip(&self.now().day(), ip.parse().ok()?))
+    }
+
     /// Writes an entry of the access log. Whoever reads personal data is answered after that, or not at all.
     pub async fn log_access(&self, shop: &ShopId, access: &AccessNote<'_>) -> Result<()> {
         let at = self.now();
@@ -294,7 +302,7 @@ impl Store {
             role: access.role.map(str::to_owned),
             route: access.route.to_owned(),
             status: access.status,
-            ip: access.ip.and_then(|ip| ip.parse().ok()).map(|ip| self.deployment.hashed_ip(&at.day(), ip)),
+            ip: access.ip.and_then(|ip| self.hashed_address(ip)),
             request: access.request.map(str::to_owned),
         };
         let json = serde_json::to_string(&entry).map_err(|_| StoreError::Corrupt("an access"))?;

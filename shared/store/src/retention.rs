@@ -14,6 +14,7 @@ use storeward_core::retention::{
 use storeward_core::shop::Tenant;
 use storeward_core::time::Timestamp;
 
+use crate::access_lines::Access;
 use crate::due::{self, DueRow};
 use crate::error::{Result, StoreError};
 use crate::item::{EXPIRES_AT, Item, Stored, number, text};
@@ -179,6 +180,8 @@ impl Store {
             return Ok(policy);
         }
         let key = keyspace::shop(&tenant);
+        let access = Access::read(self, "GetItem", Table::Data, &key.pk);
+        let line = access.begin();
         let read = self
             .client
             .get_item()
@@ -188,6 +191,7 @@ impl Store {
             .send()
             .await
             .map_err(|error| StoreError::from_sdk("GetItem", &error))?;
+        line.done(usize::from(read.item.is_some()));
         Ok(read.item.map_or_else(strictest, |row| self.learn_policy(&tenant, &Stored(row))))
     }
 

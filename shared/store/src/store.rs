@@ -19,7 +19,7 @@ use storeward_core::retention::{self, RetentionPolicy};
 use storeward_core::shop::ShopId;
 use storeward_core::time::{Clock, Timestamp};
 
-use crate::access_lines::Line;
+use crate::access_lines::Access;
 use crate::acting::Acting;
 use crate::crypto::{DeploymentKey, Entropy};
 use crate::error::{Result, StoreError};
@@ -60,11 +60,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Why something is written without an entry of its own in the ledger. There are no other reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Unrecorded {
-    /// What Shopify delivered: its marker, in the same transaction, says what came and when, and the front logs it. An
-    /// entry for each order would make the ledger, whose partitions are few, the narrowest place of all
-    /// (docs/decisions/0020).
+    /// What Shopify or a mailbox delivered: the delivery's marker, or the mail itself under Gmail's id, written in the same
+    /// transaction, says what came and when, and the function logs it. An entry for each order would make the ledger,
+    /// whose partitions are few, the narrowest place of all (docs/decisions/0020).
     Delivery,
-    /// A step of something that ends with one entry, which counts the steps: an erasure, a rectification, a purge.
+    /// A step of something that ends with one entry, which counts the steps: an erasure, a rectification, a purge, the end
+    /// of a mailbox. Or one by which nobody decided anything about what was delivered: how far the work on it has come, what
+    /// it is about, which of a conversation's earliest mails go for it.
     Step,
     /// How far work has come, and who is at it: due rows, leases, cursors, what a digest will list. Nobody's data.
     Bookkeeping,
@@ -164,13 +166,14 @@ impl Store {
 
     /// Reads one item, strongly consistent.
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Stored>> {
-        let line = Line::read(self, "GetItem", key.table(), &key.pk);
+        let access = Access::read(self, "GetItem", key.table(), &key.pk);
         let request = self
             .client
             .get_item()
             .table_name(self.table(key.table()))
             .set_key(Some(key_attributes(key)))
             .consistent_read(true);
+        let line = access.begin();
         // Boxed, as the others below: the SDK's futures are large, and whoever waits for one would be as large.
         let output =
             Box::pin(request.send()).await.map_err(|error| StoreError::from_sdk("GetItem", &error))?;
@@ -190,7 +193,7 @@ impl Store {
     ) -> Result<Vec<Stored>> {
         let mut found = Vec::with_capacity(keys.len());
         let Some(first) = keys.first() else { return Ok(found) };
-        let line = Line::read(self, "BatchGetItem", table, &first.pk);
+        let access = Access::read(self, "BatchGetItem", table, &first.pk);
         for chunk in keys.chunks(BATCH_ITEMS) {
             let wanted = KeysAndAttributes::builder()
                 .set_keys(Some(chunk.iter().map(key_attributes).collect()))
@@ -201,6 +204,7 @@ impl Store {
             let mut attempt = 0;
             loop {
                 let request = self.client.batch_get_item().set_request_items(Some(wanted));
+                let (line, before) = (access.begin(), found.len());
                 let output = Box::pin(request.send())
                     .await
                     .map_err(|error| StoreError::from_sdk("BatchGetItem", &error))?;
@@ -209,6 +213,7 @@ impl Store {
                     let policy = self.policy_for(partition).await?;
                     found.extend(expired.read(item, self.now(), &policy));
                 }
+                line.done(found.len() - before);
                 wanted = output.unprocessed_keys.unwrap_or_default();
                 if wanted.is_empty() {
                     break;
@@ -217,7 +222,6 @@ impl Store {
                 back_off("BatchGetItem", attempt, ATTEMPTS).await?;
             }
         }
-        line.done(found.len());
         Ok(found)
     }
 
@@ -236,7 +240,7 @@ impl Store {
 
     /// Reads one page of a partition, strongly consistent: the items that are alive, and where to go on.
     pub(crate) async fn query(&self, query: Query<'_>) -> Result<(Vec<Stored>, Option<PageKey>)> {
-        let line = Line::read(self, "Query", query.table, query.partition);
+        let access = Access::read(self, "Query", query.table, query.partition);
         let mut request = self
             .client
             .query()
@@ -256,6 +260,7 @@ impl Store {
                 .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
                 .expression_attribute_values(":prefix", text(prefix)),
         };
+        let line = access.begin();
         let output = Box::pin(request.send()).await.map_err(|error| StoreError::from_sdk("Query", &error))?;
         let now = self.now();
         let items = output.items.unwrap_or_default();
@@ -276,9 +281,10 @@ impl Store {
         table: Table,
         after: Option<(String, String)>,
     ) -> Result<(Vec<Stored>, Option<(String, String)>)> {
-        let line = Line::read(self, "Scan", table, "");
+        let access = Access::read(self, "Scan", table, "");
         let start =
             after.map(|(pk, sk)| HashMap::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))]));
+        let line = access.begin();
         let output = self
             .client
             .scan()
@@ -299,6 +305,8 @@ impl Store {
     /// Makes sure that a table deletes what is expired: a table that was restored does not.
     pub(crate) async fn enable_expiry(&self, table: Table) -> Result<()> {
         let name = self.table(table);
+        let access = Access::read(self, "DescribeTimeToLive", table, "");
+        let line = access.begin();
         let known = self
             .client
             .describe_time_to_live()
@@ -306,6 +314,7 @@ impl Store {
             .send()
             .await
             .map_err(|error| StoreError::from_sdk("DescribeTimeToLive", &error))?;
+        line.done(0);
         let status = known.time_to_live_description.and_then(|known| known.time_to_live_status);
         if matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)) {
             return Ok(());
@@ -315,6 +324,8 @@ impl Store {
             .enabled(true)
             .build()
             .map_err(|_| StoreError::Corrupt("a table's settings"))?;
+        let access = Access::read(self, "UpdateTimeToLive", table, "");
+        let line = access.begin();
         self.client
             .update_time_to_live()
             .table_name(name)
@@ -322,15 +333,17 @@ impl Store {
             .send()
             .await
             .map_err(|error| StoreError::from_sdk("UpdateTimeToLive", &error))?;
+        line.done(0);
         Ok(())
     }
 
     /// How many items that have not expired stand in a partition, without reading what they hold.
     pub(crate) async fn how_many(&self, table: Table, partition: &str) -> Result<u64> {
-        let line = Line::read(self, "Query", table, partition);
+        let access = Access::read(self, "Query", table, partition);
         let mut counted = 0;
         let mut after = None;
         loop {
+            let line = access.begin();
             let output = self
                 .client
                 .query()
@@ -345,10 +358,10 @@ impl Store {
                 .send()
                 .await
                 .map_err(|error| StoreError::from_sdk("Query", &error))?;
+            line.done(usize::try_from(output.count).unwrap_or_default());
             counted += u64::try_from(output.count).unwrap_or_default();
             after = output.last_evaluated_key;
             if after.is_none() {
-                line.done(usize::try_from(counted).unwrap_or(usize::MAX));
                 return Ok(counted);
             }
         }
@@ -379,7 +392,7 @@ impl Store {
     }
 
     async fn commit_actions(&self, actions: Vec<Action>) -> Result<std::result::Result<(), Canceled>> {
-        let (line, count) = (Line::write(self, "TransactWriteItems", &actions), actions.len());
+        let (access, count) = (Access::write(self, "TransactWriteItems", &actions), actions.len());
         debug_assert!(actions.len() <= TRANSACTION_ITEMS, "{} actions", actions.len());
         let mut items: Vec<TransactWriteItem> = Vec::with_capacity(actions.len());
         for action in actions {
@@ -395,6 +408,7 @@ impl Store {
         let mut attempt = 0;
         loop {
             let request = self.client.transact_write_items().set_transact_items(Some(items.clone()));
+            let line = access.begin();
             let sent = Box::pin(request.send()).await;
             let Err(error) = sent else {
                 line.done(count);
@@ -405,12 +419,12 @@ impl Store {
             else {
                 return Err(StoreError::from_sdk("TransactWriteItems", &error));
             };
+            // Answered that nothing was written.
+            line.done(0);
             let reasons = canceled.cancellation_reasons();
             if reasons.iter().any(|reason| reason.code() == Some("ConditionalCheckFailed")) {
                 let failed = reasons.iter().map(|reason| reason.code() == Some("ConditionalCheckFailed"));
-                let canceled = Canceled(failed.collect());
-                line.done(0);
-                return Ok(Err(canceled));
+                return Ok(Err(Canceled(failed.collect())));
             }
             let code = reasons.iter().filter_map(|reason| reason.code()).find(|code| *code != "None");
             match code {
@@ -430,12 +444,13 @@ impl Store {
 
     /// Puts one item that goes with nothing else: half the price of a transaction.
     pub(crate) async fn put_alone(&self, item: Item) -> Result<()> {
-        let line = Line::read(self, "PutItem", item.key.table(), &item.key.pk);
+        let access = Access::read(self, "PutItem", item.key.table(), &item.key.pk);
         let item = {
             let policy = self.policy_for(&item.key.pk).await?;
             item.under(&policy)
         };
         let put = self.client.put_item().table_name(self.table(item.key.table()));
+        let line = access.begin();
         let put = Box::pin(put.set_item(Some(item.attributes)).send()).await;
         put.map_err(|error| StoreError::from_sdk("PutItem", &error))?;
         line.done(1);
@@ -459,7 +474,7 @@ impl Store {
 
     async fn delete_batch(&self, keys: Vec<Key>) -> Result<()> {
         let Some(first) = keys.first() else { return Ok(()) };
-        let line = Line::read(self, "BatchWriteItem", first.table(), &first.pk);
+        let access = Access::read(self, "BatchWriteItem", first.table(), &first.pk);
         let unbuildable = |_| StoreError::Corrupt("a batch of keys");
         let mut wanted: HashMap<String, Vec<WriteRequest>> = HashMap::new();
         for key in &keys {
@@ -471,19 +486,20 @@ impl Store {
         let mut attempt = 0;
         loop {
             let request = self.client.batch_write_item().set_request_items(Some(wanted.clone()));
+            let line = access.begin();
             let sent = Box::pin(request.send()).await;
             let left = match sent {
                 Ok(output) => output.unprocessed_items.unwrap_or_default(),
                 Err(error) if is_throttled(error.code()) => wanted.clone(),
                 Err(error) => return Err(StoreError::from_sdk("BatchWriteItem", &error)),
             };
-            if left.is_empty() {
-                line.done(keys.len());
-                return Ok(());
-            }
             let count = |requests: &HashMap<String, Vec<WriteRequest>>| -> usize {
                 requests.values().map(Vec::len).sum()
             };
+            line.done(count(&wanted).saturating_sub(count(&left)));
+            if left.is_empty() {
+                return Ok(());
+            }
             // Whoever gets something done is not stuck.
             attempt = if count(&left) < count(&wanted) { 1 } else { attempt + 1 };
             wanted = left;
