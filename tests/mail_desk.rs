@@ -5,6 +5,7 @@ mod claude;
 mod deciding;
 mod faults;
 mod privacy;
+mod switches;
 
 use std::sync::Arc;
 use std::time::Duration;

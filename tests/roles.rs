@@ -9,6 +9,8 @@ use bytes::Bytes;
 use http::Request;
 use serde_json::{Value, json};
 use storeward_core::data_map::Kind;
+use storeward_core::guard::GuardSettings;
+use storeward_core::instructions::Activity;
 use storeward_core::members::{Changing, Members};
 use storeward_core::roles::{OperatorPermission, OperatorRole, Permission, Role};
 use storeward_core::time::{DAY, Timestamp};
@@ -308,6 +310,93 @@ async fn the_first_to_open_the_app_is_owner_and_decides_what_the_others_are() {
         members.set_newcomers(Role::Vendor)
     });
     assert_eq!(refused.await.unwrap(), storeward_store::ChangingMembers::NotInstalled);
+}
+
+#[tokio::test]
+async fn whoever_may_not_switch_processing_changes_settings_and_switches_nothing_by_them() {
+    let local = Local::new().await;
+    let store = local.store().await;
+    for user in ["41", "42"] {
+        store.member_opened(&local.installation, user).await.unwrap();
+    }
+    let admin = Local::id_of(&store, &local.installation, "42");
+    let give = |members: &mut Members| members.set_role(&admin, Role::Admin);
+    store.change_members(&local.installation, What::RoleChanged, "test", give).await.unwrap();
+    let ask = async |user: &str, key: &str, body: &Value| {
+        local.pause().await;
+        local.ask_as(user, key, body).await
+    };
+    let on = |said: &Value| -> BTreeSet<String> {
+        let activities = said["activities"].as_array().unwrap().iter();
+        let on = activities.filter(|activity| activity["on"] == true);
+        on.map(|activity| activity["name"].as_str().unwrap().to_owned()).collect()
+    };
+    // Given an owner who switched off what is on when nothing is said.
+    let off = [
+        "detect_duplicates",
+        "alert_by_mail",
+        "count_savings",
+        "compare_with_shop",
+        "read_mail",
+        "draft_with_claude",
+    ];
+    let switches =
+        json!({ "activities": off.map(|name| (name, false)).into_iter().collect::<BTreeMap<_, _>>() });
+    let (status, said) = ask("41", "PUT /v1/instructions", &switches).await;
+    assert_eq!((status, said["activities"].as_array().unwrap().len()), (200, 12), "{said}");
+    let left = on(&said);
+    assert!(off.iter().all(|name| !left.contains(*name)) && left.contains("draft_replies"), "{left:?}");
+    // When an admin changes settings, then what is left out stays as it is.
+    for (key, body) in [
+        ("PUT /v1/settings", json!({ "window_minutes": 60 })),
+        ("PUT /v1/desk", json!({ "least_delay_minutes": 30 })),
+    ] {
+        let (status, said) = ask("42", key, &body).await;
+        assert_eq!(status, 200, "{said}");
+        assert_eq!(ask("42", key, &said).await, (200, said), "{key}: as it is, it may be said");
+    }
+    let (_, said) = ask("42", "GET /v1/instructions", &Value::Null).await;
+    assert_eq!(on(&said), left);
+    // And a switch is refused with everything that was to go with it, in whichever direction.
+    for (key, body) in [
+        ("PUT /v1/settings", json!({ "enabled": true, "window_minutes": 90 })),
+        ("PUT /v1/settings", json!({ "tag_orders": false })),
+        ("PUT /v1/settings", json!({ "alert": "digest" })),
+        ("PUT /v1/desk", json!({ "read_mail": true, "least_delay_minutes": 60 })),
+        ("PUT /v1/desk", json!({ "send_by_rule": true })),
+        ("PUT /v1/instructions", switches.clone()),
+    ] {
+        let (status, said) = ask("42", key, &body).await;
+        assert_eq!((status, kind_of(&said)), (403, "forbidden"), "{key} {body}");
+        assert!(said["detail"].as_str().unwrap().contains("change-privacy"), "{said}");
+    }
+    let (_, said) = ask("42", "GET /v1/instructions", &Value::Null).await;
+    assert_eq!(on(&said), left);
+    assert_eq!(ask("42", "GET /v1/settings", &Value::Null).await.1["window_minutes"], 60);
+    assert_eq!(ask("42", "GET /v1/desk", &Value::Null).await.1["least_delay_minutes"], 30);
+    // The owner may, by either; a preview takes what is left out as it is, too.
+    assert_eq!(ask("41", "PUT /v1/settings", &json!({ "enabled": true })).await.1["window_minutes"], 60);
+    assert_eq!(ask("41", "PUT /v1/desk", &json!({ "read_mail": true })).await.0, 200);
+    let wide = json!({ "settings": { "window_minutes": 43_200 } });
+    assert_eq!(ask("42", "POST /v1/settings/preview", &wide).await.0, 200);
+    let (_, said) = ask("41", "GET /v1/instructions", &Value::Null).await;
+    let more = BTreeSet::from(["detect_duplicates", "read_mail"].map(str::to_owned));
+    assert_eq!(on(&said).difference(&left).cloned().collect::<BTreeSet<_>>(), more);
+}
+
+#[tokio::test]
+async fn given_settings_that_change_meanwhile_when_others_are_changed_then_what_counts_now_is_what_stays() {
+    let local = Local::new().await;
+    let (store, seen) = (local.store().await, &local.installation);
+    // Given an owner who switches something off after an admin's request was let in.
+    let off = BTreeMap::from([(Activity::DetectDuplicates, false)]);
+    store.change_instructions(seen, &off).await.unwrap().unwrap();
+    let revise = |latest: &Installation| {
+        let now = latest.settings()?;
+        Ok::<_, storeward_store::StoreError>(GuardSettings { window_minutes: 60, ..now })
+    };
+    let settings = store.revise_settings(seen, revise).await.unwrap().unwrap();
+    assert_eq!((settings.enabled, settings.window_minutes), (false, 60));
 }
 
 #[tokio::test]

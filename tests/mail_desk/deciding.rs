@@ -1,8 +1,10 @@
 //! Who decides that something is sent: rules within their bounds, people with the API, and the conversation that moves on.
 
+use http::StatusCode;
 use serde_json::{Value, json};
 use storeward_core::intent::Intent;
 use storeward_core::time::HOUR;
+use storeward_local::google::Trouble;
 use storeward_store::DraftState;
 
 use super::{ANA, BEN, Mail, REFUND, SHIPPING, VAGUE, World, as_text, header, sends};
@@ -38,6 +40,39 @@ async fn what_a_rule_would_send_is_not_when_it_is_cancelled_or_switched_off_befo
         world.later().await;
         assert!(world.sent().is_empty(), "{how}");
         assert_eq!(world.state().await, DraftState::Ready, "{how}: a person can still send it");
+        world.no_dead_letters().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_rule_began_to_send_is_not_sent_by_a_later_try_when_it_was_switched_off_meanwhile() {
+    for how in ["sending off", "reading off", "rule off", "went out"] {
+        // Given a first try that Gmail did not take, or took without an answer.
+        let world = World::new(false).await;
+        world.answers_shipping().await;
+        world.up_to(2).await;
+        let out = how == "went out";
+        let trouble =
+            if out { Trouble::DoneAndFails } else { Trouble::Fails(StatusCode::SERVICE_UNAVAILABLE) };
+        world.inner.google.trouble_at(ADDRESS, "messages.send", trouble);
+        world.inner.bench.drain(&world.inner.app).await;
+        // Nor does its notice come, by which what went out would be known.
+        let _lost = world.inner.google.take_pushes();
+        assert_eq!(world.state().await, DraftState::Sending, "{how}");
+        // When it is switched off before the next.
+        world
+            .configure(|desk| match how {
+                "reading off" => desk.settings.read_mail = false,
+                "rule off" => desk.rules[0].enabled = false,
+                _ => desk.settings.send_by_rule = false,
+            })
+            .await;
+        world.later().await;
+        // Then nothing more is sent, and a person decides; what went out is known to have.
+        let draft = world.draft().await;
+        let expected = if out { (1, DraftState::Sent) } else { (0, DraftState::NeedsHuman) };
+        assert_eq!((world.sent().len(), draft.state), expected, "{how}: {:?}", draft.why);
+        assert_eq!(draft.why.iter().any(|why| why.contains("switched off")), !out, "{how}: {:?}", draft.why);
         world.no_dead_letters().await;
     }
 }

@@ -13,12 +13,12 @@ use crate::support::connector::Outcome;
 use crate::support::faults::{Fault, FaultPlan};
 
 /// The jobs, by what wakes them.
-const JOBS: [(&str, &str); 3] =
+pub(super) const JOBS: [(&str, &str); 3] =
     [("jobs/classify-email", CLASSIFY), ("jobs/draft-reply", DRAFT), ("jobs/send-reply", SEND)];
 
 impl World {
     /// Works on one queue with an app.
-    async fn work(&self, app: &App, function: &str, queue: &str) {
+    pub(super) async fn work(&self, app: &App, function: &str, queue: &str) {
         for message in self.inner.bench.receive(queue).await {
             let run = app.invoke(function, batch(std::slice::from_ref(&message)));
             let Outcome::Finished(answer) = app.connector.run(run).await else { continue };
@@ -29,7 +29,7 @@ impl World {
     }
 
     /// A mail that came in, as far as the job of `place` has to work on it.
-    async fn up_to(&self, place: usize) {
+    pub(super) async fn up_to(&self, place: usize) {
         self.inner.google.deliver(ADDRESS, Mail::new(1, ANA, "Parcel", SHIPPING).raw()).unwrap();
         self.inner.settle().await;
         for (function, queue) in &JOBS[..place] {

@@ -19,7 +19,8 @@ use storeward_core::intent::{Confidence, Intent};
 use storeward_core::personal::Personal;
 use storeward_store::DeskMonth;
 
-/// The settings of the mail desk. A member that is left out has its default.
+/// The settings of the mail desk. A member that is left out stays as it is. Whoever lacks the permission `change-privacy`
+/// changes everything but what is done at all: the activities of `/v1/instructions`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "DeskSettings")]

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use storeward_core::data_map::Kind;
+use storeward_core::desk::settings::DeskSettings;
 use storeward_core::exception::Scope;
 use storeward_core::guard::{Alert, Decision, GuardSettings, Sensitivity};
-use storeward_core::instructions::Activity;
+use storeward_core::instructions::{Activity, DeskActivity, Instruction};
 use storeward_core::matching::{Evidence, Explanation, Field, Level, Reason};
 use storeward_core::members::Members;
 use storeward_core::money;
@@ -83,7 +85,8 @@ pub(crate) mod words {
     }
 }
 
-/// The settings of the duplicate guard. A member that is left out has its default.
+/// The settings of the duplicate guard. A member that is left out stays as it is. Whoever lacks the permission
+/// `change-privacy` changes everything but what is done at all: the activities of `/v1/instructions`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Settings")]
@@ -250,7 +253,7 @@ pub struct RetentionRequest {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Instructions")]
 pub struct InstructionsBody {
-    /// Every activity.
+    /// Every activity: the duplicate guard's, then the mail desk's.
     pub activities: Vec<ActivityBody>,
 }
 
@@ -260,7 +263,7 @@ pub struct InstructionsBody {
 pub struct ActivityBody {
     /// Its name.
     #[schemars(with = "String")]
-    pub name: Activity,
+    pub name: Instruction,
     /// What it is for.
     pub purpose: String,
     /// Whether its switch is on.
@@ -269,22 +272,33 @@ pub struct ActivityBody {
     pub done: bool,
     /// What it does nothing without.
     #[schemars(with = "Option<String>")]
-    pub needs: Option<Activity>,
+    pub needs: Option<Instruction>,
     /// What it reads or writes, by the data map.
     pub kinds: Vec<String>,
 }
 
-impl From<&GuardSettings> for InstructionsBody {
-    fn from(settings: &GuardSettings) -> Self {
-        let activity = |activity: Activity| ActivityBody {
-            name: activity,
+impl InstructionsBody {
+    /// Every activity, as these settings switch it.
+    #[must_use]
+    pub fn of(guard: &GuardSettings, desk: &DeskSettings) -> Self {
+        let words = |kinds: &[Kind]| kinds.iter().map(|kind| kind.name().to_owned()).collect();
+        let guards = Activity::ALL.map(|activity| ActivityBody {
+            name: Instruction::Guard(activity),
             purpose: activity.purpose().to_owned(),
-            on: activity.switch(settings),
-            done: settings.allow(activity),
-            needs: activity.needs(),
-            kinds: activity.kinds().iter().map(|kind| kind.name().to_owned()).collect(),
-        };
-        Self { activities: Activity::ALL.map(activity).into() }
+            on: activity.switch(guard),
+            done: guard.allow(activity),
+            needs: activity.needs().map(Instruction::Guard),
+            kinds: words(activity.kinds()),
+        });
+        let desks = DeskActivity::ALL.map(|activity| ActivityBody {
+            name: Instruction::Desk(activity),
+            purpose: activity.purpose().to_owned(),
+            on: activity.switch(desk),
+            done: desk.allow(activity),
+            needs: activity.needs().map(Instruction::Desk),
+            kinds: words(activity.kinds()),
+        });
+        Self { activities: guards.into_iter().chain(desks).collect() }
     }
 }
 
@@ -294,14 +308,14 @@ impl From<&GuardSettings> for InstructionsBody {
 pub struct InstructionsRequest {
     /// Whether each is to be done. Those that are left out stay as they are.
     #[schemars(with = "BTreeMap<String, bool>")]
-    pub activities: BTreeMap<Activity, bool>,
+    pub activities: BTreeMap<Instruction, bool>,
 }
 
 /// Settings to try on orders that are stored already.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PreviewRequest {
-    /// The settings to try. Nothing is stored.
+    /// The settings to try; what is left out is as it counts now. Nothing is stored.
     pub settings: SettingsBody,
 }
 

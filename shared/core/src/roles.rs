@@ -122,7 +122,7 @@ pub enum Permission {
     ViewSettings,
     /// Try settings on stored orders.
     TrySettings,
-    /// Change the settings.
+    /// Change the settings, but for what they switch on or off.
     ChangeSettings,
     /// See who has which role.
     ViewMembers,
@@ -142,7 +142,7 @@ pub enum Permission {
     AnswerThreads,
     /// See how mail is understood and answered: settings, rules, macros.
     ViewDesk,
-    /// Change that, and try rules on mail that came.
+    /// Change that, but for what it switches on or off, and try rules on mail that came.
     ChangeDesk,
     /// See who did what and when.
     ViewLedger,

@@ -1,13 +1,16 @@
 //! How a merchant's mail desk works, and what understanding its mail came to, month by month. What the settings mean is
 //! `core`'s.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use storeward_core::data_map::Kind;
 use storeward_core::desk::macros::Macro;
 use storeward_core::desk::rules::Rule;
 use storeward_core::desk::settings::DeskSettings;
+use storeward_core::instructions::DeskActivity;
 
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::item::{Stored, number, seal, text};
 use crate::keyspace;
 use crate::ledger::{Entry, What};
@@ -54,22 +57,14 @@ struct SealedDesk {
     macros: Vec<Macro>,
 }
 
+/// How often switching is tried while others change the desk.
+const SWITCHING: usize = 6;
+
 /// What is counted for a month, by the attributes it stands under: `built_in_2026_11`.
 const COUNTERS: [&str; 5] = ["built_in", "claude", "tokens", "micro_dollars", "understanding_micro_dollars"];
 
 fn counter(name: &str, month: &str) -> String {
     format!("{name}_{}", month.replace('-', "_"))
-}
-
-/// What a merchant switches on and off of the mail desk, by the words of the ledger.
-const fn switches(settings: &DeskSettings) -> [(&'static str, bool); 5] {
-    [
-        ("read_mail", settings.read_mail),
-        ("classify_with_claude", settings.classify_with_claude),
-        ("draft_replies", settings.draft_replies),
-        ("draft_with_claude", settings.draft_with_claude),
-        ("send_by_rule", settings.send_by_rule),
-    ]
 }
 
 impl Store {
@@ -119,14 +114,38 @@ impl Store {
             Action::Check { key: keyspace::shop(tenant), condition: Condition::phase("installed") },
             self.ledger_action(&Entry::new(now, tenant, What::DeskChanged, "merchant"))?,
         ];
-        for ((name, was), (_, on)) in switches(&before.settings).into_iter().zip(switches(&desk.settings)) {
-            if was != on {
-                let why = format!("{name} {}", if on { "on" } else { "off" });
+        for activity in DeskActivity::ALL {
+            let on = activity.switch(&desk.settings);
+            if on != activity.switch(&before.settings) {
+                let why = format!("{} {}", activity.name(), if on { "on" } else { "off" });
                 let entry = Entry::new(now, tenant, What::InstructionChanged, why);
                 actions.push(self.ledger_action(&entry)?);
             }
         }
         Ok(self.transact(actions).await?.is_ok())
+    }
+
+    /// Switches activities on or off, whatever else of the desk is changed at the same time. `None` when the app is not
+    /// installed.
+    pub async fn change_desk_instructions(
+        &self,
+        installation: &Installation,
+        switches: &BTreeMap<DeskActivity, bool>,
+    ) -> Result<Option<DeskSettings>> {
+        for _ in 0..SWITCHING {
+            let mut desk = self.desk(installation).await?;
+            let before = desk.settings.clone();
+            for (activity, on) in switches {
+                activity.set(&mut desk.settings, *on);
+            }
+            if desk.settings == before || self.change_desk(installation, &desk).await? {
+                return Ok(Some(desk.settings));
+            }
+            if !self.tenant(&installation.tenant).await?.is_some_and(|latest| latest.is_installed()) {
+                return Ok(None);
+            }
+        }
+        Err(StoreError::Contended("the settings of the mail desk"))
     }
 
     /// Counts a mail that was understood, or a call for a draft where `engine` is none.

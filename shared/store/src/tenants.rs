@@ -265,25 +265,41 @@ impl Store {
     /// installed any more.
     ///
     /// # Errors
-    /// Contended, too, when what duplicates are found by became shorter meanwhile than they are to be looked for.
+    /// Those of [`Store::revise_settings`].
     pub async fn change_settings(
         &self,
         installation: &Installation,
         settings: &GuardSettings,
     ) -> Result<bool> {
+        let as_they_are = |_: &Installation| Ok::<_, StoreError>(settings.clone());
+        Ok(self.revise_settings(installation, as_they_are).await?.is_some())
+    }
+
+    /// Makes the settings of the duplicate guard what `revise` makes of those that count now, which somebody else may have
+    /// changed since they were read: then it is asked again. `None` when the app is not installed any more.
+    ///
+    /// # Errors
+    /// Those of `revise`. Contended, too, when what duplicates are found by became shorter meanwhile than they are to be
+    /// looked for.
+    pub async fn revise_settings<E: From<StoreError>>(
+        &self,
+        installation: &Installation,
+        revise: impl Fn(&Installation) -> std::result::Result<GuardSettings, E>,
+    ) -> std::result::Result<Option<GuardSettings>, E> {
         let mut latest = installation.clone();
         for _ in 0..SWITCHING {
-            latest.retention().reaches(settings).map_err(|_| StoreError::Contended("the settings"))?;
+            let settings = revise(&latest)?;
+            latest.retention().reaches(&settings).map_err(|_| StoreError::Contended("the settings"))?;
             let what = (What::SettingsChanged, "settings".to_owned());
-            if self.write_settings(&latest, settings, latest.same_terms(), what).await? {
-                return Ok(true);
+            if self.write_settings(&latest, &settings, latest.same_terms(), what).await? {
+                return Ok(Some(settings));
             }
             match self.tenant(&installation.tenant).await?.filter(Installation::is_installed) {
                 Some(again) => latest = again,
-                None => return Ok(false),
+                None => return Ok(None),
             }
         }
-        Err(StoreError::Contended("the settings"))
+        Err(StoreError::Contended("the settings").into())
     }
 
     /// Switches activities on or off, whatever else of the settings is changed at the same time. `None` when the app is

@@ -10,7 +10,9 @@ use storeward_api::{
 };
 use storeward_core::desk::context::OrderState;
 use storeward_core::desk::rules::{Action, Facts, Rule};
+use storeward_core::desk::settings::DeskSettings;
 use storeward_core::desk::{macros, rules};
+use storeward_core::instructions::DeskActivity;
 use storeward_core::roles::Permission;
 use storeward_host::{
     ApiError, ApiReply, ApiRequest, Context, Function, Problem, ProblemKind, Route, Setting, api,
@@ -135,10 +137,16 @@ async fn read(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> 
 }
 
 async fn replace(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
-    let body: DeskSettingsBody = request.body()?;
     let put = |desk: &mut Desk| {
-        desk.settings = body.into();
-        desk.settings.check().map_err(|problem| refused(&problem))
+        let settings: DeskSettings =
+            request.body_over(&DeskSettingsBody::from(desk.settings.clone()))?.into();
+        settings.check().map_err(|problem| refused(&problem))?;
+        let before = std::mem::replace(&mut desk.settings, settings);
+        let switched = |one: &DeskActivity| one.switch(&before) != one.switch(&desk.settings);
+        if DeskActivity::ALL.iter().any(switched) {
+            request.permits(Permission::ChangePrivacy)?;
+        }
+        Ok(())
     };
     settings_of(changed(ctx, &request, put).await?)
 }

@@ -1,6 +1,7 @@
-//! The settings of the duplicate guard: read, replaced, and tried on orders that are stored already; what the merchant lets
+//! The settings of the duplicate guard: read, changed, and tried on orders that are stored already; what the merchant lets
 //! be done at all; and how long things are kept, which a merchant can shorten. What a setting does is `core`'s.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use storeward_api::{
@@ -8,6 +9,7 @@ use storeward_api::{
     RetentionBody, RetentionRequest, RetentionWindow, SettingsBody,
 };
 use storeward_core::guard::GuardSettings;
+use storeward_core::instructions::{Activity, DeskActivity, Instruction};
 use storeward_core::matching::Side;
 use storeward_core::order::Order;
 use storeward_core::preview;
@@ -113,11 +115,16 @@ fn not_installed() -> ApiError {
 
 async fn replace(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     request.know(&[])?;
-    let settings = checked(request.body()?, request.installation.retention())?;
-    if !ctx.store().await?.change_settings(&request.installation, &settings).await? {
-        return Err(not_installed());
-    }
-    ApiReply::ok(&SettingsBody::from(settings))
+    let revise = |latest: &Installation| -> Result<GuardSettings, ApiError> {
+        let now = latest.settings()?;
+        let settings = checked(request.body_over(&now.clone().into())?, latest.retention())?;
+        if Activity::ALL.iter().any(|activity| activity.switch(&now) != activity.switch(&settings)) {
+            request.permits(Permission::ChangePrivacy)?;
+        }
+        Ok(settings)
+    };
+    let changed = ctx.store().await?.revise_settings(&request.installation, revise).await?;
+    ApiReply::ok(&SettingsBody::from(changed.ok_or_else(not_installed)?))
 }
 
 async fn read_retention(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
@@ -157,26 +164,35 @@ async fn choose_retention(ctx: &Context, request: ApiRequest) -> Result<ApiReply
     ApiReply::ok(&retention_of(store, &now))
 }
 
-#[expect(clippy::unused_async, reason = "a route's signature")]
-async fn instructions(_ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
+async fn instructions(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     request.know(&[])?;
-    ApiReply::ok(&InstructionsBody::from(&request.installation.settings()?))
+    let desk = ctx.store().await?.desk(&request.installation).await?;
+    ApiReply::ok(&InstructionsBody::of(&request.installation.settings()?, &desk.settings))
 }
 
 async fn instruct(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     request.know(&[])?;
     let InstructionsRequest { activities } = request.body()?;
-    match ctx.store().await?.change_instructions(&request.installation, &activities).await? {
-        Some(settings) => ApiReply::ok(&InstructionsBody::from(&settings)),
-        None => Err(Problem::new(ProblemKind::NotInstalled, "install the app in this shop first").into()),
+    let (mut guards, mut desks) = (BTreeMap::<Activity, bool>::new(), BTreeMap::<DeskActivity, bool>::new());
+    for (instruction, on) in activities {
+        match instruction {
+            Instruction::Guard(activity) => drop(guards.insert(activity, on)),
+            Instruction::Desk(activity) => drop(desks.insert(activity, on)),
+        }
     }
+    let store = ctx.store().await?;
+    // One after the other: whoever is stopped in between is answered nothing, and sends both again.
+    let guard = store.change_instructions(&request.installation, &guards).await?.ok_or_else(not_installed)?;
+    let desk = store.change_desk_instructions(&request.installation, &desks).await?;
+    ApiReply::ok(&InstructionsBody::of(&guard, &desk.ok_or_else(not_installed)?))
 }
 
 async fn try_on(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     request.know(&[])?;
-    let body: PreviewRequest = request.body()?;
-    let proposed = checked(body.settings, request.installation.retention())?;
+    let PreviewRequest { settings } = request.body()?;
     let current = request.installation.settings()?;
+    let settings = request.member_over("settings", &settings, &current.clone().into())?;
+    let proposed = checked(settings, request.installation.retention())?;
     let store = ctx.store().await?;
     let time_left = || ctx.now() + REST < request.deadline;
     let Sample { orders, sides, complete } =

@@ -10,6 +10,7 @@ use storeward_core::desk::mask::{Known, Masker, orders_named};
 use storeward_core::desk::prompt;
 use storeward_core::desk::rules::{self, Facts, Rule};
 use storeward_core::desk::settings::DeskSettings;
+use storeward_core::instructions::DeskActivity;
 use storeward_core::intent::{self, Reading};
 use storeward_core::time::{DAY, Timestamp};
 use storeward_host::{
@@ -63,7 +64,7 @@ pub async fn handle(ctx: &Context, task: DeskTask, _deadline: Timestamp) -> Resu
     let due = match (mail.phase, &mail.understanding) {
         (MailPhase::Arrived, _) => {
             let desk = store.desk(&installation).await?;
-            if !desk.settings.read_mail {
+            if !desk.settings.allow(DeskActivity::ReadMail) {
                 // Switched off since it came: it is not looked at.
                 return Ok(store.mail_done(&installation, &mail, task.due_at).await?);
             }
@@ -181,7 +182,7 @@ async fn tell(
     };
     // A machine's mail is answered by nobody: it is not worth a question.
     let sure = read.confidence >= settings.threshold || mail.automatic.is_some();
-    if sure || !settings.classify_with_claude {
+    if sure || !settings.allow(DeskActivity::ClassifyWithClaude) {
         ctx.store().await?.count_understood(installation, Some(Engine::BuiltIn), 0, 0).await?;
         return Ok(Some(Told { understanding, uncertain: false }));
     }

@@ -13,6 +13,7 @@ use storeward_core::desk::mask::{Known, Masker};
 use storeward_core::desk::prompt::{self, By, Matter, Turn};
 use storeward_core::desk::review::{self, Allowed, Conversation, Review, Verdict};
 use storeward_core::desk::template::{self, Occasion};
+use storeward_core::instructions::DeskActivity;
 use storeward_core::intent::{Intent, Language};
 use storeward_core::mail::Address;
 use storeward_core::personal::Personal;
@@ -104,7 +105,7 @@ pub async fn handle(ctx: &Context, task: DeskTask, _deadline: Timestamp) -> Resu
     let (Some(understanding), Some(to)) = (understanding, mail.answered().cloned()) else {
         return Ok(store.mail_done(&installation, &mail, task.due_at).await?);
     };
-    let off = !desk.settings.draft_replies || !desk.settings.read_mail;
+    let off = !desk.settings.allow(DeskActivity::DraftReplies);
     // Nothing is asked of anybody for a draft that would not be stored: `put_draft` looks again.
     if off || is_answered(&thread, &mail) || thread.drafts.iter().any(is_a_persons) {
         return Ok(store.mail_done(&installation, &mail, task.due_at).await?);
@@ -180,7 +181,7 @@ async fn write(ctx: &Context, material: &Material<'_>, task: &DeskTask) -> Resul
     // A rule that names a text means that text.
     let by_rule = made.auto_send_after.is_some() || made.macro_id.is_some();
     let mut why_not = None;
-    if settings.draft_with_claude && !by_rule {
+    if settings.allow(DeskActivity::DraftWithClaude) && !by_rule {
         match by_claude(ctx, material, task).await? {
             ByClaude::Written(written) => return Ok(Some(*written)),
             ByClaude::Later => return Ok(None),
@@ -325,7 +326,7 @@ fn draft_of(material: &Material<'_>, to: Address, written: Written) -> NewDraft 
     let may_be_sent = written.review.as_ref().is_some_and(Review::may_be_sent)
         && written.doubts.is_empty()
         && written.macro_id.is_some()
-        && settings.send_by_rule
+        && settings.allow(DeskActivity::SendByRule)
         && !is_in_exchange(material)
         && !made.escalate
         && !settings.never_automatic.contains(&made.intent);

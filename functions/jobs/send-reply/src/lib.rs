@@ -9,6 +9,7 @@ use storeward_core::data_map::Category;
 use storeward_core::desk::rules::Rule;
 use storeward_core::egress::{Categories, Outgoing};
 use storeward_core::gmail::ThreadId;
+use storeward_core::instructions::DeskActivity;
 use storeward_core::mail::{self, Address, Reply};
 use storeward_core::time::{DAY, MINUTE, Timestamp};
 use storeward_host::{Context, DeskTask, Function, JobError, MailAccess, Queue, Renewal, Setting, job};
@@ -59,7 +60,8 @@ pub async fn handle(ctx: &Context, task: DeskTask, _deadline: Timestamp) -> Resu
     if let Some(at) = draft.send_at.filter(|at| *at > ctx.now()) {
         return again(ctx, &task, at.since(ctx.now())).await;
     }
-    if draft.tries == 0 && !may_still_be_sent(ctx, &installation, &draft).await? {
+    // One that a try began with may have gone out, and is looked for whatever counts now: it is asked after that.
+    if draft.tries == 0 && may_not_be_sent(ctx, &installation, &draft).await?.is_some() {
         store.cancel_draft(&installation, &draft.reference).await?;
         return Ok(());
     }
@@ -74,28 +76,29 @@ pub async fn handle(ctx: &Context, task: DeskTask, _deadline: Timestamp) -> Resu
     sent
 }
 
-/// Whether what was decided still counts: the merchant may have switched it off since, or it could not be sent for so long that
-/// a person has to decide again. Not asked once a try began: it may have gone out, and is looked for whatever counts now.
-async fn may_still_be_sent(
+/// Why what was decided does not count any more, in words for the merchant: it was switched off since, or could not be sent for
+/// so long that a person has to decide again.
+async fn may_not_be_sent(
     ctx: &Context,
     installation: &Installation,
     draft: &Draft,
-) -> Result<bool, JobError> {
+) -> Result<Option<&'static str>, JobError> {
     if draft.send_at.is_some_and(|at| at + LATE <= ctx.now()) {
-        return Ok(false);
+        return Ok(Some("it could not be sent for a day: does it still answer the mail?"));
     }
     if !draft.automatic {
-        return Ok(true);
+        return Ok(None);
     }
     let store = ctx.store().await?;
     let (desk, mail) = futures::try_join!(store.desk(installation), store.mail(installation, &draft.mail))?;
     let settings = &desk.settings;
-    let Some(made) = mail.and_then(|mail| mail.understanding) else { return Ok(false) };
-    let sends = |rule: &Rule| rule.enabled && rule.sends() && made.matched.contains(&rule.id);
-    Ok(settings.read_mail
-        && settings.send_by_rule
-        && !settings.never_automatic.contains(&made.intent)
-        && desk.rules.iter().any(sends))
+    let may = mail.and_then(|mail| mail.understanding).is_some_and(|made| {
+        let sends = |rule: &Rule| rule.enabled && rule.sends() && made.matched.contains(&rule.id);
+        settings.allow(DeskActivity::SendByRule)
+            && !settings.never_automatic.contains(&made.intent)
+            && desk.rules.iter().any(sends)
+    });
+    Ok((!may).then_some("what sends it was switched off before it could be sent"))
 }
 
 /// Gives the task to the queue once more, for later.
@@ -130,7 +133,19 @@ async fn under_lease(
         Announced::MovedOn | Announced::NotToSend => return Ok(()),
     };
     let gmail = ctx.gmail_for(installation).await?.mailbox(&access);
-    match send(ctx, mailbox, &gmail, &draft, tried).await {
+    let outcome = if tried {
+        match sent_earlier(&gmail, &draft).await {
+            Ok(Some(id)) => Ok(Outcome::Sent(id)),
+            Ok(None) => match may_not_be_sent(ctx, installation, &draft).await? {
+                Some(why) => Ok(Outcome::Impossible(why)),
+                None => send(ctx, mailbox, &gmail, &draft).await,
+            },
+            Err(error) => Err(error),
+        }
+    } else {
+        send(ctx, mailbox, &gmail, &draft).await
+    };
+    match outcome {
         Ok(Outcome::Sent(id)) => Ok(store.draft_sent(installation, &draft, &id).await?),
         Ok(Outcome::Impossible(why)) => Ok(store.draft_not_sent(installation, &draft, why).await?),
         Err(GmailError::TokenEnded) => {
@@ -167,30 +182,26 @@ enum Outcome {
     Impossible(&'static str),
 }
 
+/// Gmail's id of what an earlier try sent, if it did.
+async fn sent_earlier(gmail: &gmail::Mailbox, draft: &Draft) -> Result<Option<String>, GmailError> {
+    // Random and ours: it names nobody.
+    let id = Outgoing::own(draft.message_id.as_str().to_owned());
+    let found = gmail.find(&id).await.map_err(|error| match error {
+        // Until it was looked for, nobody can say that it was not sent.
+        GmailError::Client(error) if !error.is_transient() => {
+            GmailError::Client(ClientError::Unavailable(error.to_string()))
+        }
+        error => error,
+    })?;
+    Ok(found.map(|found| found.id.expose().to_owned()))
+}
+
 async fn send(
     ctx: &Context,
     mailbox: &Mailbox,
     gmail: &gmail::Mailbox,
     draft: &Draft,
-    tried: bool,
 ) -> Result<Outcome, GmailError> {
-    if tried {
-        // Random and ours: it names nobody.
-        let id = Outgoing::own(draft.message_id.as_str().to_owned());
-        let found = gmail.find(&id).await.map_err(|error| match error {
-            // Until it was looked for, nobody can say that it was not sent.
-            GmailError::Client(error) if !error.is_transient() => {
-                GmailError::Client(ClientError::Unavailable(error.to_string()))
-            }
-            error => error,
-        })?;
-        if let Some(found) = found {
-            return Ok(Outcome::Sent(found.id.expose().to_owned()));
-        }
-        if draft.send_at.is_some_and(|at| at + LATE <= ctx.now()) {
-            return Ok(Outcome::Impossible("it could not be sent for a day: does it still answer the mail?"));
-        }
-    }
     let reply = Reply {
         message_id: draft.message_id.clone(),
         from: Address { name: None, address: mailbox.address.clone() },

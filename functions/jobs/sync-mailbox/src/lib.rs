@@ -11,6 +11,7 @@ use std::time::Duration;
 use storeward_clients::ClientError;
 use storeward_clients::gmail::{self, GmailError, Watched};
 use storeward_core::data_map::Processor;
+use storeward_core::instructions::DeskActivity;
 use storeward_core::normalize;
 use storeward_core::personal::Personal;
 use storeward_core::time::{DAY, Timestamp};
@@ -153,7 +154,7 @@ pub async fn handle(ctx: &Context, order: SyncOrder, deadline: Timestamp) -> Res
     if seen.state == MailboxState::Disconnected {
         return Err(JobError::Drop("the mailbox is disconnected"));
     }
-    let reads = store.desk(&installation).await?.settings.read_mail;
+    let reads = store.desk(&installation).await?.settings.allow(DeskActivity::ReadMail);
     if is_known(&seen, order.why) || (!reads && !is_for_the_watch(order.why)) {
         return Err(JobError::Drop("there is nothing new"));
     }
