@@ -4,6 +4,7 @@
 mod regressions;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use storeward_core::data_map::Kind;
@@ -783,7 +784,14 @@ async fn nothing_is_left_of_a_mailbox_that_was_ended_nor_of_what_came_in_by_it()
     store.take_mail(installation, &world.mailbox, late).await.unwrap_err();
     let ending = store.mailbox(installation, &world.mailbox.reference).await.unwrap().unwrap();
     assert!(!store.forget_mailbox(installation, &ending, &|| false).await.unwrap());
+    // Stopped after a conversation, it counts on from there.
+    let asked = AtomicUsize::new(0);
+    let for_one = || asked.fetch_add(1, Ordering::SeqCst) == 0;
+    assert!(!store.forget_mailbox(installation, &ending, &for_one).await.unwrap());
+    assert!(world.ledger(What::MailboxForgotten).await.is_empty());
     assert!(store.forget_mailbox(installation, &ending, &|| true).await.unwrap());
+    let [forgotten] = world.ledger(What::MailboxForgotten).await.try_into().unwrap();
+    assert_eq!(["thread", "mail", "draft"].map(|kind| forgotten.counts[kind]), [3, 5, 1]);
     assert!(store.forget_mailbox(installation, &ending, &|| true).await.unwrap(), "again");
     assert!(store.mailbox(installation, &ending.reference).await.unwrap().is_none());
     assert_eq!(MAIL.map(|kind| world.bench.items(kind).len()), [1, 1, 0, 1, 1, 1]);
@@ -846,14 +854,69 @@ async fn mails_and_conversations_are_kept_as_long_as_was_chosen_and_what_is_olde
     world.bench.advance(DAY * 10).await;
     world.stored(&Sent::new("m2", "t1", BEN, 0)).await;
     world.bench.advance(DAY * 10).await;
+    // What is known of its first mail ends all the same: for readers at once.
+    assert_eq!(world.thread(&thread).await.unwrap().mails.len(), 1);
+    assert_eq!(world.bench.items("thread")[0]["mails"]["N"], "2");
     store.apply_retention(&installation.tenant, 0, &|| true).await.unwrap();
-    assert_eq!(world.thread(&thread).await.unwrap().mails.len(), 2);
+    assert_eq!(world.thread(&thread).await.unwrap().mails.len(), 1);
+    assert_eq!(world.bench.items("thread")[0]["mails"]["N"], "1");
     let [threads, mails, _, indexes, _, subjects] = MAIL.map(|kind| world.bench.items(kind).len());
     assert_eq!((threads, mails, indexes, subjects), (1, 0, 1, 1));
     world.bench.advance(DAY * 11).await;
     assert!(world.thread(&thread).await.is_none());
     store.apply_retention(&installation.tenant, 0, &|| true).await.unwrap();
     assert_eq!(world.of_mail(), Vec::<Value>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_of_a_mail_ends_in_its_time_though_later_mails_keep_the_conversation() {
+    let world = World::new().await;
+    let (store, installation) = (world.store().await, &world.installation);
+    let choice = Choice::of([(Kind::Mail, 3), (Kind::Thread, 20)]).unwrap();
+    store.choose_retention(installation, &choice).await.unwrap();
+    let thread = world.stored(&Sent::new("m1", "t1", ANA, 0)).await.1.reference;
+    world.bench.advance(DAY * 10).await;
+    world.stored(&Sent::new("m2", "t1", BEN, 0)).await;
+    let people = |thread: &Thread| -> Vec<String> {
+        thread.people.iter().map(|person| person.address.expose().clone()).collect()
+    };
+    assert_eq!(people(&world.thread(&thread).await.unwrap()), [ANA, BEN]);
+    // When the first mail's time is over, then readers see it nowhere, nor whoever is named in it alone.
+    world.bench.advance(DAY * 10).await;
+    let left = world.thread(&thread).await.unwrap();
+    assert_eq!((left.mails.len(), people(&left)), (1, vec![BEN.to_owned()]));
+    assert_eq!(left.first_at, left.latest_at);
+    let all = ThreadFilter::default();
+    let listed = store.threads(installation, &all, None, 10).await.unwrap().unwrap().threads;
+    assert_eq!(listed.iter().map(|thread| thread.mails.len()).collect::<Vec<_>>(), [1]);
+    // And the next mail takes it out of what is stored, with what led from it.
+    let after = world.stored(&Sent::new("m3", "t1", BEN, 0)).await.1;
+    assert_eq!((after.mails.len(), people(&after)), (2, vec![BEN.to_owned()]));
+    assert_eq!(after.subject.expose(), "About t1");
+    assert_eq!(world.bench.items("thread")[0]["mails"]["N"], "2");
+    let [_, _, _, indexes, links, subjects] = MAIL.map(|kind| world.bench.items(kind).len());
+    assert_eq!((indexes, links, subjects), (1, 2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_merchants_rules_make_of_a_conversation_is_in_the_ledger_once() {
+    let world = World::new().await;
+    let store = world.store().await;
+    let made = Understanding { matched: vec!["late".to_owned()], draft: false, ..understanding() };
+    for (id, changed) in [("m1", 1), ("m2", 1)] {
+        let mail = world.stored(&Sent::new(id, "t1", BEN, 0)).await.0;
+        for _ in 0..2 {
+            store.understood(&world.installation, &mail, &made, mail.due_at.unwrap()).await.unwrap();
+        }
+        // The second mail's rule calls it as it is called.
+        let told = world.ledger(What::ThreadChanged).await;
+        assert_eq!((told.len(), told[0].why.as_str()), (changed, "rule"));
+    }
+    // One that changes nothing has nothing to tell.
+    let mail = world.stored(&Sent::new("other", "t2", BEN, 0)).await.0;
+    let nothing = Understanding { labels: BTreeSet::new(), matched: Vec::new(), ..made };
+    store.understood(&world.installation, &mail, &nothing, mail.due_at.unwrap()).await.unwrap();
+    assert_eq!(world.ledger(What::ThreadChanged).await.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

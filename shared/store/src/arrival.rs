@@ -20,7 +20,7 @@ use crate::mailboxes::{self, Mailbox};
 use crate::orders::shorten;
 use crate::store::{Action, Condition, Expired, Query, Store, Unrecorded};
 use crate::tenants::Installation;
-use crate::threads::{ATTEMPTS, Body, Cut, Listed, MailPhase, StoredMail, ThreadRecord};
+use crate::threads::{ATTEMPTS, Body, Cut, For, Listed, MailPhase, StoredMail, ThreadRecord};
 
 /// How many mails a conversation lists; of a longer one the earliest are forgotten.
 const MAILS: usize = 200;
@@ -299,7 +299,7 @@ impl Store {
             return Ok(Place::In(Box::new(thread)));
         }
         // It waits to be deleted, or somebody was stopped who deleted it: nothing new comes into it.
-        match self.cut_thread(installation, &thread.reference, Timestamp(i64::MAX), None).await? {
+        match self.cut_thread(installation, &thread.reference, Timestamp(i64::MAX), For::Room).await? {
             Cut::Overtaken => Err(StoreError::Contended("a conversation")),
             _ => Ok(Place::Cleared),
         }
@@ -313,6 +313,14 @@ impl Store {
         mut thread: ThreadRecord,
     ) -> Result<Option<Arrival>> {
         let (tenant, keys, now) = (&installation.tenant, &installation.keys, self.now());
+        let policy = self.policy_for(&thread.key(tenant).pk).await?;
+        if let Some(upto) = thread.outlived(&policy, now) {
+            // It keeps the conversation, and not what is known of mails whose time is over.
+            return match self.cut_thread(installation, &thread.reference, upto, For::Room).await? {
+                Cut::Overtaken => Err(StoreError::Contended("a conversation")),
+                _ => Ok(None),
+            };
+        }
         let mut mail = coming.mail.clone();
         let before = (thread.revision > 0).then(|| thread.index(tenant));
         let first_before = thread.body.mails.first().map(|first| (first.at, first.id.clone()));
@@ -348,7 +356,8 @@ impl Store {
             self.shorten_thread(installation, unchanged).await?;
             return Ok(None);
         }
-        if first_before.is_none_or(|first| place < first) {
+        // One that lost its first mail since is called by the next that says how.
+        if first_before.is_none_or(|first| place < first) || body.subject.expose().is_empty() {
             body.subject = mail.subject.clone();
         }
         let mut links: BTreeSet<String> = BTreeSet::new();

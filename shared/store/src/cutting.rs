@@ -1,5 +1,5 @@
 //! Taking mails out of a conversation, or the whole of it away: for an erasure, for a mailbox that ends, and where a
-//! conversation grew beyond its bounds. It can stop anywhere: what leads to something goes after it.
+//! conversation grew beyond its bounds or its window. It can stop anywhere: what leads to something goes after it.
 
 use std::collections::BTreeSet;
 
@@ -12,6 +12,7 @@ use crate::erasure;
 use crate::error::Result;
 use crate::item::{Item, Stored, number};
 use crate::keyspace::{self, Key, RecordRef};
+use crate::mailboxes::{self, Mailbox};
 use crate::purge;
 use crate::store::{Action, Condition, Expired, Store, Unrecorded};
 use crate::tenants::Installation;
@@ -41,6 +42,17 @@ pub(crate) enum Cut {
     Overtaken,
 }
 
+/// What mails are taken out of a conversation for.
+#[derive(Clone, Copy)]
+pub(crate) enum For<'a> {
+    /// An erasure: what goes is counted for its receipt, and a tombstone keeps it from coming back.
+    Erasure(&'a Target),
+    /// A mailbox that ends: what goes is counted with it, for its last entry.
+    Ending(&'a Mailbox),
+    /// The conversation's bounds and its window.
+    Room,
+}
+
 /// What is to go of a conversation.
 struct Doomed {
     mails: Vec<Listed>,
@@ -62,14 +74,14 @@ impl Doomed {
 }
 
 impl Store {
-    /// Takes everything out of a conversation that came at or before `upto`: all of it where nothing came later. For an
-    /// erasure (`target`) it is counted in the transactions that delete, and a tombstone keeps it from coming back.
+    /// Takes everything out of a conversation that came at or before `upto`: all of it where nothing came later. What is
+    /// counted is counted in the transactions that delete.
     pub(crate) async fn cut_thread(
         &self,
         installation: &Installation,
         reference: &RecordRef,
         upto: Timestamp,
-        target: Option<&Target>,
+        why: For<'_>,
     ) -> Result<Cut> {
         let mut touched = false;
         let mut overtaken = 0;
@@ -81,7 +93,7 @@ impl Store {
             if !doomed.whole && doomed.mails.is_empty() && doomed.drafts.is_empty() {
                 return Ok(if touched { Cut::Trimmed } else { Cut::Untouched });
             }
-            if let Some(target) = target
+            if let For::Erasure(target) = why
                 && !self.entomb_thread(installation, &thread, target).await?
             {
                 overtaken += 1;
@@ -90,7 +102,7 @@ impl Store {
                 }
                 continue;
             }
-            let actions = self.cut(installation, thread, doomed, target).await?;
+            let actions = self.cut(installation, thread, doomed, why).await?;
             if self.transact_unrecorded(Unrecorded::Step, actions).await?.is_ok() {
                 touched = true;
                 continue;
@@ -108,7 +120,7 @@ impl Store {
         installation: &Installation,
         mut thread: ThreadRecord,
         mut doomed: Doomed,
-        target: Option<&Target>,
+        why: For<'_>,
     ) -> Result<Vec<Action>> {
         let tenant = &installation.tenant;
         let rest = doomed.mails.len() > MAILS_AT_ONCE || doomed.drafts.len() > DRAFTS_AT_ONCE;
@@ -166,8 +178,12 @@ impl Store {
             // While something is left to go, whatever leads to the conversation still does.
             actions.push(thread.put(self, installation)?);
         }
-        if let Some(target) = target {
-            actions.push(erasure::count(tenant, target, thread.reference.bucket(), &counts.by_kind()));
+        match why {
+            For::Erasure(target) => {
+                actions.push(erasure::count(tenant, target, thread.reference.bucket(), &counts.by_kind()));
+            }
+            For::Ending(mailbox) => actions.push(mailboxes::count(tenant, mailbox, counts.by_kind())),
+            For::Room => {}
         }
         // What is written again must not stand behind a purge.
         actions.push(purge::not_begun(tenant));
@@ -251,7 +267,7 @@ impl Store {
         let drafts: Vec<ListedDraft> =
             thread.body.drafts.iter().filter(goes).take(DRAFTS_AT_ONCE).cloned().collect();
         let doomed = Doomed { mails, drafts, whole: false };
-        let actions = self.cut(installation, thread, doomed, None).await?;
+        let actions = self.cut(installation, thread, doomed, For::Room).await?;
         Ok(self.transact_unrecorded(Unrecorded::Step, actions).await?.is_ok())
     }
 }

@@ -9,7 +9,7 @@ use storeward_core::data_map::{Kind, Table};
 use storeward_core::time::Timestamp;
 
 use crate::cases::{Case, Member};
-use crate::cutting::Cut;
+use crate::cutting::{Cut, For};
 use crate::erasure::{count, tombstone};
 use crate::error::{Result, StoreError};
 use crate::exceptions;
@@ -237,7 +237,8 @@ impl Store {
         let Looked { rows, threads, orders, mut kept, mut found } = looked;
         kept.extend(self.erase_orders(installation, target, &orders).await?);
         for thread in threads {
-            let cut = self.cut_thread(installation, &thread, target.received_at, Some(target)).await?;
+            let cut =
+                self.cut_thread(installation, &thread, target.received_at, For::Erasure(target)).await?;
             if cut == Cut::Gone {
                 let theirs = rows.iter().filter(|row| row.reference == thread);
                 for row in theirs.map(|row| row.key.clone()) {

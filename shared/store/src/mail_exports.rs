@@ -15,7 +15,7 @@ use crate::exports::{ExportRecord, about};
 use crate::keyspace::{self, Key, RecordRef};
 use crate::store::{Expired, Store};
 use crate::tenants::Installation;
-use crate::threads::{Listed, ListedDraft, StoredMail, ThreadRecord};
+use crate::threads::{Listed, ListedDraft, StoredMail, Thread};
 
 /// How much of mails is shown whole, in bytes; beyond it, without the older mails that they quote.
 const WHOLE: usize = 1_000_000;
@@ -67,7 +67,7 @@ impl Store {
                     mails.push(StoredMail::read(installation, &stored)?);
                 }
             }
-            of_threads.push(of_thread(thread, &known));
+            of_threads.push(of_thread(&self.show(installation, thread).await?, &known));
         }
         mails.retain(|mail| known.sees(mail));
         mails.sort_by_key(|mail| mail.received_at);
@@ -79,8 +79,7 @@ impl Store {
     }
 }
 
-fn of_thread(thread: ThreadRecord, known: &Known<'_>) -> ExportRecord {
-    let thread = thread.shown();
+fn of_thread(thread: &Thread, known: &Known<'_>) -> ExportRecord {
     let named: Vec<&Address> = thread.people.iter().filter(|person| known.is(person)).collect();
     // Whoever is only named in it by others does not see what they call it.
     let subject = (!named.is_empty()).then_some(&thread.subject);

@@ -19,7 +19,7 @@ use crate::ledger::{Entry, What};
 use crate::purge;
 use crate::store::{Action, Change, Condition, Query, Range, Store, Unrecorded};
 use crate::tenants::Installation;
-use crate::threads::Cut;
+use crate::threads::{Cut, For};
 
 /// The sealed tokens of a mailbox, apart from its address: they are renewed without it.
 const TOKENS: &str = "mail_tokens";
@@ -262,6 +262,33 @@ pub(crate) fn not_ending(tenant: &Tenant, mailbox: &RecordRef) -> Action {
             expression: "attribute_exists(pk) AND phase <> :ending",
             values: vec![(":ending", text(MailboxState::Ending.name()))],
         },
+    }
+}
+
+/// That a mailbox ends.
+fn ending() -> Condition {
+    Condition { expression: "phase = :ending", values: vec![(":ending", text(MailboxState::Ending.name()))] }
+}
+
+/// What is counted of what a mailbox took along, by the attributes it stands under.
+const FORGOTTEN: [(Kind, &str, &str); 3] = [
+    (Kind::Thread, "forgotten_threads", ":threads"),
+    (Kind::Mail, "forgotten_mails", ":mails"),
+    (Kind::Draft, "forgotten_drafts", ":drafts"),
+];
+
+/// Counts what goes with a mailbox that ends, in the transaction in which it goes: whoever is stopped in between loses none.
+pub(crate) fn count(tenant: &Tenant, mailbox: &Mailbox, gone: [(Kind, u64); 3]) -> Action {
+    let of = |kind: Kind| gone.iter().filter(|(one, _)| *one == kind).map(|(_, count)| count).sum::<u64>();
+    let count = |kind: Kind| number(i64::try_from(of(kind)).unwrap_or(i64::MAX));
+    let added: Vec<String> = FORGOTTEN.iter().map(|(_, name, value)| format!("{name} {value}")).collect();
+    Action::Update {
+        key: mailbox.key(tenant),
+        update: Change {
+            expression: format!("ADD {}", added.join(", ")),
+            values: FORGOTTEN.iter().map(|(kind, _, value)| (*value, count(*kind))).collect(),
+        },
+        condition: Some(ending()),
     }
 }
 
@@ -754,7 +781,7 @@ impl Store {
     }
 
     /// Deletes every conversation that came in by a mailbox that is ending, or whose installation ended, and then the
-    /// mailbox. `false` when time ran out first.
+    /// mailbox, with an entry that counts them. `false` when time ran out first.
     ///
     /// # Errors
     /// Contended when the mailbox was connected again meanwhile.
@@ -786,7 +813,8 @@ impl Store {
                         return Ok(false);
                     }
                     let thread = RecordRef::new(Kind::Thread, stored.text("sk")?.to_owned());
-                    if self.cut_thread(installation, &thread, Timestamp(i64::MAX), None).await?
+                    let why = For::Ending(&latest);
+                    if self.cut_thread(installation, &thread, Timestamp(i64::MAX), why).await?
                         == Cut::Overtaken
                     {
                         return Ok(false);
@@ -798,17 +826,20 @@ impl Store {
                 }
             }
         }
-        let ending = Condition {
-            expression: "phase = :ending",
-            values: vec![(":ending", text(MailboxState::Ending.name()))],
-        };
-        let mut actions = vec![Action::Delete { key, condition: Some(ending) }];
+        // Nothing is left that could count more.
+        let Some(counted) = self.get(&key).await? else { return Ok(true) };
+        let mut entry = Entry::new(self.now(), tenant, What::MailboxForgotten, "ended");
+        entry.counts = FORGOTTEN
+            .iter()
+            .filter_map(|(kind, name, _)| Some((*kind, counted.optional_number(name)?)))
+            .filter_map(|(kind, count)| Some((kind.name().to_owned(), u64::try_from(count).ok()?)))
+            .collect();
+        let mut actions =
+            vec![Action::Delete { key, condition: Some(ending()) }, self.ledger_action(&entry)?];
         actions.push(Action::delete(self.route_of(tenant, &latest)));
         actions.extend(latest.due_at.map(|at| Action::delete(latest.due_row(tenant, at).key())));
         actions.push(purge::not_begun(tenant));
-        self.transact_unrecorded(Unrecorded::Step, actions)
-            .await?
-            .map_err(|_| StoreError::Contended("a mailbox"))?;
+        self.transact(actions).await?.map_err(|_| StoreError::Contended("a mailbox"))?;
         Ok(true)
     }
 }

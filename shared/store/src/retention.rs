@@ -22,6 +22,7 @@ use crate::keyspace::{self, Key};
 use crate::ledger::{Entry, What};
 use crate::store::{Action, Change, Condition, Expired, Query, Store, TRANSACTION_ITEMS, Unrecorded};
 use crate::tenants::Installation;
+use crate::threads::{Cut, For, ThreadRecord};
 
 /// The terms, in the open: days and moments, nothing about anyone.
 const TERMS: &str = "retention";
@@ -338,11 +339,35 @@ impl Store {
                 waiting.extend(actions);
             }
             self.apply_changes(waiting, deleted).await?;
+            if kind == Kind::Thread && !self.cut_outlived(installation, &records, time_left).await? {
+                return Ok(false);
+            }
             match more {
                 Some(page) => query.after = Some(page),
                 None => return Ok(true),
             }
         }
+    }
+
+    /// Takes what is known of mails whose time is over out of conversations that later ones keep. `false` when time ran out
+    /// first.
+    async fn cut_outlived(
+        &self,
+        installation: &Installation,
+        threads: &[Stored],
+        time_left: &(dyn Fn() -> bool + Sync),
+    ) -> Result<bool> {
+        for stored in threads {
+            let thread = ThreadRecord::read(installation, stored)?;
+            let Some(upto) = thread.outlived(installation.retention(), self.now()) else { continue };
+            if !time_left() {
+                return Ok(false);
+            }
+            if self.cut_thread(installation, &thread.reference, upto, For::Room).await? == Cut::Overtaken {
+                return Err(StoreError::Contended("a conversation"));
+            }
+        }
+        Ok(true)
     }
 
     /// What the policy does to one item; nothing where it ends in time already.

@@ -143,7 +143,8 @@ impl Store {
         for stored in self.batch_get(Table::Data, &keys, Expired::Gone).await? {
             let thread = ThreadRecord::read(installation, &stored)?;
             if !thread.limited {
-                threads.insert(thread.reference.id().to_owned(), thread.shown());
+                let id = thread.reference.id().to_owned();
+                threads.insert(id, self.show(installation, thread).await?);
             }
         }
         Ok(threads)

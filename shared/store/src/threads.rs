@@ -8,11 +8,12 @@ use storeward_core::data_map::{Kind, Table};
 use storeward_core::intent::{Confidence, Intent, Language};
 use storeward_core::mail::{Address, Attachment, Automatic, MessageId};
 use storeward_core::personal::Personal;
+use storeward_core::retention::RetentionPolicy;
 use storeward_core::shop::Tenant;
 use storeward_core::time::Timestamp;
 
 use crate::accept::RESEND_AFTER;
-pub(crate) use crate::cutting::Cut;
+pub(crate) use crate::cutting::{Cut, For};
 use crate::drafts::DraftState;
 use crate::due::{self, DueRow};
 use crate::error::{Result, StoreError};
@@ -553,8 +554,25 @@ impl ThreadRecord {
         rows.collect::<BTreeSet<Key>>().into_iter().collect()
     }
 
-    /// As it is given out.
-    pub(crate) fn shown(self) -> Thread {
+    /// When the latest of its mails came that is listed for longer than conversations are kept: what is known of it, and
+    /// of what came before, is over, though later mails keep the conversation (promise DG27).
+    pub(crate) fn outlived(&self, policy: &RetentionPolicy, now: Timestamp) -> Option<Timestamp> {
+        let over =
+            |at: &Timestamp| policy.end(Kind::Thread, at.seconds()).is_some_and(|end| end <= now.seconds());
+        self.body.mails.iter().map(|mail| mail.at).rfind(over)
+    }
+
+    /// As it is given out: without what is over.
+    pub(crate) fn shown(mut self, policy: &RetentionPolicy, now: Timestamp) -> Thread {
+        if let Some(upto) = self.outlived(policy, now) {
+            let body = &mut self.body;
+            body.mails.retain(|mail| mail.at > upto);
+            let answers = |draft: &ListedDraft| body.mails.iter().any(|mail| mail.id == draft.mail);
+            body.drafts.retain(answers);
+            body.prune();
+            // The first mail's.
+            body.subject = Personal::default();
+        }
         let Self { reference, mailbox, body, latest_at, revision, .. } = self;
         let (state, intent) = (body.state(), body.intent());
         let mut orders: Vec<Personal<String>> = Vec::new();
@@ -790,7 +808,14 @@ impl Store {
 
     /// A conversation. None, too, while somebody in it limits the use of their data.
     pub async fn thread(&self, installation: &Installation, reference: &RecordRef) -> Result<Option<Thread>> {
-        Ok(self.thread_in_use(installation, reference).await?.map(ThreadRecord::shown))
+        let Some(thread) = self.thread_in_use(installation, reference).await? else { return Ok(None) };
+        Ok(Some(self.show(installation, thread).await?))
+    }
+
+    /// A conversation as it is given out now.
+    pub(crate) async fn show(&self, installation: &Installation, thread: ThreadRecord) -> Result<Thread> {
+        let policy = self.policy_for(&thread.key(&installation.tenant).pk).await?;
+        Ok(thread.shown(&policy, self.now()))
     }
 
     /// The mails of a conversation that are still kept, the earliest first.
@@ -828,6 +853,7 @@ impl Store {
             let phase = if understanding.draft { MailPhase::Understood } else { MailPhase::Done };
             let mut actions = mail.advance(tenant, phase, Some(due_at), now);
             let body = &mut thread.body;
+            let stood = (body.labels.clone(), body.assignee.clone(), body.escalated, body.set);
             let Some(listed) = body.mail(mail.reference.id()) else { return Ok(None) };
             listed.phase = phase;
             listed.intent = Some((understanding.intent, understanding.confidence));
@@ -843,13 +869,23 @@ impl Store {
             if understanding.ignore && body.set.is_none_or(|(_, at)| at < mail.received_at) {
                 body.set = Some((ThreadState::Ignored, mail.received_at));
             }
+            let stands = (&body.labels, &body.assignee, body.escalated, body.set);
+            let changed = stands != (&stood.0, &stood.1, stood.2, stood.3);
             mail.understanding = Some(understanding.clone());
             actions.push(Action::Put {
                 item: mail.item(self, installation)?,
                 condition: Some(Condition::PRESENT),
             });
             actions.push(thread.put(self, installation)?);
-            if self.transact_unrecorded(Unrecorded::Step, actions).await?.is_ok() {
+            let done = if changed {
+                // What the merchant's rules made of it; that somebody has to look can follow from the mail alone.
+                let why = if understanding.matched.is_empty() { "mail" } else { "rule" };
+                actions.push(self.ledger_action(&Entry::new(now, tenant, What::ThreadChanged, why))?);
+                self.transact(actions).await?
+            } else {
+                self.transact_unrecorded(Unrecorded::Step, actions).await?
+            };
+            if done.is_ok() {
                 return Ok(mail.due_at);
             }
         }
@@ -965,7 +1001,7 @@ impl Store {
             let actions = vec![thread.put(self, installation)?, self.ledger_action(&entry)?];
             if self.transact(actions).await?.is_ok() {
                 thread.revision += 1;
-                return Ok(Some(thread.shown()));
+                return Ok(Some(self.show(installation, thread).await?));
             }
         }
         Err(StoreError::Contended("a conversation"))
