@@ -13,7 +13,7 @@ use storeward_core::ledger::is_included;
 use storeward_core::ledger::seal::{Finding, SigningKey, check_documents, day_after};
 use storeward_core::time::{Clock, DAY, HOUR};
 use storeward_local::commands::verify::{Audit, Table, audit, entries_of, receipt};
-use storeward_store::{AccessNote, By, LogRange, StoreError, What};
+use storeward_store::{AccessNote, By, Desk, LogRange, StoreError, What};
 
 use crate::bench::{App, Bench, SHOP, order, sample};
 
@@ -275,12 +275,19 @@ async fn given_work_at_the_fronts_and_behind_them_when_the_log_is_read_then_each
  {
     crate::leaks::listen();
     let bench = Bench::new().await;
-    let installation = bench.app().install().await;
+    let first = bench.app();
+    let installation = first.install().await;
     let shop = installation.tenant.shop.clone();
+    assert!(first.store().await.change_desk(&installation, &Desk::default()).await.unwrap());
     drop(access_lines());
     let app = bench.app();
-    // Given an instance that has read nothing yet: what the installation's terms are, it has to ask, too.
+    // Given an instance that has read nothing yet: how long the installation's data is kept, it has to ask, too.
     app.store().await.desk(&installation).await.unwrap();
+    let to_database = |app: &App| -> Vec<String> {
+        let requests = app.connector.requests().into_iter().map(|request| request.footprint);
+        requests.filter(|of| of.service == "DynamoDB").map(|of| of.operation).collect()
+    };
+    assert_eq!(to_database(&app), ["GetItem", "GetItem"]);
     app.store().await.member_opened(&installation, "42").await.unwrap();
     for id in 1..=2 {
         app.order(&format!("w{id}"), &order(id, u32::try_from(id).unwrap())).await;
@@ -299,9 +306,8 @@ async fn given_work_at_the_fronts_and_behind_them_when_the_log_is_read_then_each
         *told.entry(line["operation"].as_str().unwrap().to_owned()).or_default() += 1;
     }
     let mut asked: BTreeMap<String, usize> = BTreeMap::new();
-    let requests = app.connector.requests();
-    for request in requests.iter().filter(|request| request.footprint.service == "DynamoDB") {
-        *asked.entry(request.footprint.operation.clone()).or_default() += 1;
+    for operation in to_database(&app) {
+        *asked.entry(operation).or_default() += 1;
     }
     assert_eq!(told, asked);
     assert!(asked["TransactWriteItems"] > 4 && asked["GetItem"] > 4, "{asked:?}");

@@ -44,8 +44,9 @@ const LAMBDAS_OWN: [&str; 8] = [
 ];
 
 /// What a function may do and does not do in this life, with the reason why it may.
-const UNUSED: [(&str, &str, &str); 25] = [
+const UNUSED: [(&str, &str, &str); 26] = [
     ("jobs/apply-retention", "dynamodb:PutItem DataTable", AFTER_A_DEPLOYMENT),
+    ("jobs/apply-retention", "dynamodb:ConditionCheckItem DataTable", NO_OLD_MAIL),
     ("webhooks/app-uninstalled", "dynamodb:GetItem DataTable", AT_ONCE),
     ("webhooks/shop-redact", "dynamodb:GetItem DataTable", AT_ONCE),
     ("schedules/seal-ledger", "s3:ListBucket LedgerRoots", TO_TELL_MISSING),
@@ -84,6 +85,9 @@ const AFTER_A_DEPLOYMENT: &str =
     "a deployment that keeps things for a shorter time lets them be gone through once more";
 
 const OUT_OF_TIME: &str = "a run whose time is over asks for the next one: these shops are too few for that";
+
+const NO_OLD_MAIL: &str =
+    "mails whose time is over are taken out of conversations that later ones keep: this shop has none";
 
 const NO_MAILBOX: &str = "what is due for mail is sent again, and mailboxes end with their shop or by an objection: this one has neither";
 
@@ -1045,7 +1049,7 @@ async fn every_function_of_the_api_may_do_what_it_does_and_nothing_else() {
     assert_eq!(kept["case"], json!({"days": 60, "chosen": 60, "longest": 365}));
     life.lose("jobs/apply-retention").await;
     life.ask("api/settings", "GET /v1/instructions", "", &none).await;
-    let off = json!({"activities": {"tag_orders": false}});
+    let off = json!({"activities": {"tag_orders": false, "draft_with_claude": false}});
     life.ask("api/settings", "PUT /v1/instructions", "", &off).await;
     let preview = life.ask("api/settings", "POST /v1/settings/preview", "", &json!({"settings": {}})).await;
     assert_eq!(preview["proposed"]["cases"], 2, "{preview}");

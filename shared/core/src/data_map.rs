@@ -880,7 +880,8 @@ impl Kind {
                 exported: false,
                 processors: &[Processor::CloudHost],
             },
-            // Promise DG27: what is known of mails, without what they say, twelve months from the latest of them.
+            // Promise DG27: what is known of a mail, without what it says, twelve months from that mail; the record as long as its
+            // latest keeps it.
             Self::Thread => Row {
                 kind: self,
                 table: Table::Data,
