@@ -12,7 +12,7 @@ use storeward_core::guard::GuardSettings;
 use storeward_core::ledger::is_included;
 use storeward_core::ledger::seal::{Finding, SigningKey, check_documents, day_after};
 use storeward_core::time::{Clock, DAY, HOUR};
-use storeward_local::commands::verify::{Audit, Table, audit, entries_of, receipt};
+use storeward_local::commands::verify::{Audit, Table, VerifyArgs, audit, entries_of, receipt, verify};
 use storeward_store::{AccessNote, By, Desk, LogRange, StoreError, What};
 
 use crate::bench::{App, Bench, SHOP, order, sample};
@@ -39,6 +39,25 @@ fn key(bench: &Bench) -> SigningKey {
 
 pub(crate) fn audited(bench: &Bench) -> Audit {
     audit(&documents(bench), &key(bench), Some(&table(bench)), None)
+}
+
+/// Whether all is as it was sealed, and what is told, to an auditor who has copies of documents, key and table.
+fn told(bench: &Bench, documents: &[(String, String)], until: Option<&str>) -> (bool, String) {
+    let copy = tempfile::tempdir().unwrap();
+    let [roots, key, entries] = ["roots", "roots.pub", "ledger.jsonl"].map(|name| copy.path().join(name));
+    std::fs::create_dir(&roots).unwrap();
+    for (name, text) in documents {
+        std::fs::write(roots.join(name.replace('/', "-")), text).unwrap();
+    }
+    std::fs::write(&key, bench.cloud.kms().public_key()).unwrap();
+    let items = bench.cloud.dynamodb().dump(LEDGER).unwrap();
+    std::fs::write(&entries, items.iter().map(|item| format!("{item}\n")).collect::<String>()).unwrap();
+    let (roots, key, entries) = (Some(roots), Some(key), Some(entries));
+    let until = until.map(str::to_owned);
+    let args = VerifyArgs { data: None, roots, key, entries, until, receipt: None };
+    let mut out = Vec::new();
+    let sound = verify(&args, bench.clock.now(), &mut out).unwrap();
+    (sound, String::from_utf8(out).unwrap())
 }
 
 async fn write(bench: &Bench, operation: &str, body: Value) {
@@ -143,7 +162,45 @@ async fn given_a_sealed_ledger_when_the_table_is_changed_then_the_very_entry_is_
     // Inserted.
     let new = format!("{}0", one.name);
     write(&bench, "PutItem", item(&new, &one.text)).await;
-    assert_eq!(audited(&bench).findings, [Finding::Inserted { day: of, entry: new }]);
+    let inserted = |entry: &str| Finding::Inserted { day: of.clone(), entry: entry.to_owned() };
+    assert_eq!(audited(&bench).findings, [inserted(&new)]);
+    // And under the name of another, in a partition beside it.
+    for partition in ["!", "~"].map(|after| format!("ledger#{of}#{after}")) {
+        let mut hidden = item(&one.name, "anything");
+        hidden["Item"]["pk"] = json!({ "S": partition });
+        write(&bench, "PutItem", hidden).await;
+    }
+    let hidden = inserted(&one.name);
+    assert_eq!(audited(&bench).findings, [hidden.clone(), hidden, inserted(&new)]);
+}
+
+#[tokio::test]
+async fn given_sealed_days_that_are_gone_when_the_rest_is_verified_then_it_shows_without_being_asked_for() {
+    let (bench, app) = three_days().await;
+    seal(&app).await;
+    let all = documents(&bench);
+    let (sound, said) = told(&bench, &all, None);
+    assert!(sound && said.ends_with("everything is as it was sealed\n"), "{said}");
+    // None of them, and the first alone, where the auditor knows what day it is.
+    for kept in [&all[..0], &all[..1]] {
+        let (sound, said) = told(&bench, kept, None);
+        assert!(!sound && said.contains("2026-11-21: there is no document of this day"), "{said}");
+        assert!(!said.contains("everything is as it was sealed"), "{said}");
+    }
+    // The entries tell it alone: of two days before the newest and earlier.
+    let missing =
+        |documents: &[(String, String)]| audit(documents, &key(&bench), Some(&table(&bench)), None).findings;
+    let day = |day: &str| Finding::DayMissing { day: day.to_owned() };
+    assert_eq!(missing(&[]), [day("2026-11-20")]);
+    app.install_in("late.myshopify.com").await;
+    assert_eq!(missing(&[]), [day("2026-11-21")]);
+    assert_eq!(missing(&all[..1]), [day("2026-11-21")]);
+    assert_eq!(missing(&all[..2]), []);
+    // Sealing that stopped shows in a shop where nothing happens; an old copy is asked for what it can tell.
+    bench.advance(DAY * 30).await;
+    let (sound, said) = told(&bench, &all, None);
+    assert!(!sound && said.contains("2026-12-21: there is no document of this day"), "{said}");
+    assert!(told(&bench, &all, Some("2026-11-22")).0);
 }
 
 #[tokio::test]
@@ -265,7 +322,7 @@ async fn given_reads_when_the_log_is_asked_then_each_is_there_for_ninety_days_an
 
 /// The lines of the log that tell of accesses to the database.
 fn access_lines() -> Vec<Value> {
-    let logged = String::from_utf8(crate::leaks::take_logged()).unwrap();
+    let logged = String::from_utf8(take_logged()).unwrap();
     let lines = logged.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     lines.filter(|line| line["target"] == "database").collect()
 }
@@ -273,7 +330,7 @@ fn access_lines() -> Vec<Value> {
 #[tokio::test]
 async fn given_work_at_the_fronts_and_behind_them_when_the_log_is_read_then_each_request_to_the_database_is_a_line_with_who_and_from_where()
  {
-    crate::leaks::listen();
+    listen();
     let bench = Bench::new().await;
     let first = bench.app();
     let installation = first.install().await;
@@ -331,7 +388,7 @@ async fn given_work_at_the_fronts_and_behind_them_when_the_log_is_read_then_each
 #[tokio::test]
 async fn given_a_write_that_was_carried_out_and_never_answered_when_the_log_is_read_then_it_is_there() {
     use crate::support::faults::{Fault, FaultPlan};
-    crate::leaks::listen();
+    listen();
     let bench = Bench::new().await;
     bench.app().install().await;
     // Given where an order is written, an instance that ends while it waits for the answer.

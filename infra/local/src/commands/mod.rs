@@ -20,6 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use storeward_core::disclosure;
+use storeward_core::time::{Clock as _, SystemClock};
 use storeward_host::start_telemetry;
 
 /// The port everything is served at when nothing else is said.
@@ -193,7 +194,7 @@ async fn command(cli: Cli) -> Result<bool, Trouble> {
         Some(Command::ReviewAccess { month, source, format }) => {
             evidence::review_access(&month, &source, format, &mut out)
         }
-        Some(Command::VerifyLedger(args)) => verify::verify(&args, &mut out),
+        Some(Command::VerifyLedger(args)) => verify::verify(&args, SystemClock.now(), &mut out),
         Some(Command::ReplayErasures { restored_to }) => replay::replay(&restored_to, &mut out).await,
         Some(Command::Evaluate { what }) => {
             evaluate::evaluate(&what, &mut std::io::BufWriter::new(out), &mut std::io::stderr())

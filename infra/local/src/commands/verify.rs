@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
-use storeward_core::ledger::seal::{Day, Finding, SigningKey, Standing, check_documents, compare};
+use storeward_core::ledger::seal::{Day, Finding, SigningKey, Standing, check_documents, compare, day_after};
 use storeward_core::ledger::{Hash, inclusion};
+use storeward_core::time::{DAY, Timestamp};
 
 use super::Trouble;
 use crate::cloud::dynamodb::EmbeddedDynamoDb;
@@ -29,13 +30,33 @@ pub struct VerifyArgs {
     /// An export of the ledger's table, DynamoDB JSON, an item in each line. Without it, only the sealed days are checked.
     #[arg(long, value_name = "FILE")]
     pub entries: Option<PathBuf>,
-    /// The last day that must be sealed, such as 2026-11-20.
-    #[arg(long, value_name = "DAY")]
+    /// The last day that must be sealed, such as 2026-11-20: of a copy, two days before it was made. Without it, of a
+    /// copy the day before yesterday. Whatever it says, each day with entries must be sealed that is two days and more
+    /// before the newest entry.
+    #[arg(long, value_name = "DAY", value_parser = day)]
     pub until: Option<String>,
     /// Print the proof of one entry by its name (shop#milliseconds#id): with it, a receipt is checked against the root
     /// of its day without the other entries.
     #[arg(long, value_name = "NAME")]
     pub receipt: Option<String>,
+}
+
+fn day(text: &str) -> Result<String, &'static str> {
+    let start = Timestamp::parse_rfc3339(&format!("{text}T00:00:00Z"));
+    start.map(Timestamp::day).filter(|day| day == text).ok_or("write a day as 2026-11-20")
+}
+
+/// How long after its beginning a day is sealed for certain: on the next day, at an hour that an auditor need not know.
+const SEALED_AFTER: u32 = 2;
+
+/// The last day with entries that has to be sealed by now, as the newest entry tells.
+fn due(table: &Table) -> Option<&str> {
+    let newest = table.keys().next_back()?;
+    let sealed = |day: &str| {
+        let after = (0..SEALED_AFTER).try_fold(day.to_owned(), |day, _| day_after(&day));
+        after.is_some_and(|after| after <= *newest)
+    };
+    table.keys().rev().map(String::as_str).find(|day| sealed(day))
 }
 
 /// The entries of the table, by day.
@@ -60,7 +81,7 @@ pub fn audit(
     table: Option<&Table>,
     until: Option<&str>,
 ) -> Audit {
-    let (days, mut findings) = check_documents(documents, key, until);
+    let (days, mut findings) = check_documents(documents, key, until.max(table.and_then(due)));
     let mut unsealed = 0;
     if let Some(table) = table {
         for day in &days {
@@ -106,12 +127,13 @@ pub fn entries_of(items: &[Value]) -> Table {
 pub fn receipt(audit: &Audit, table: Option<&Table>, name: &str) -> Option<Value> {
     let day = audit.days.iter().find(|day| day.entries.iter().any(|entry| entry.name == name))?;
     let index = day.entries.iter().position(|entry| entry.name == name)?;
+    let leaf = day.entries.get(index)?;
     let leaves: Vec<Hash> = day.entries.iter().map(|entry| entry.hash).collect();
     let path: Vec<String> = inclusion(&leaves, index)?.iter().map(hex::encode).collect();
-    let standing = table.and_then(|table| table.get(&day.day)?.iter().find(|entry| entry.name == name));
+    let standing = table.and_then(|table| table.get(&day.day)?.iter().find(|entry| entry.leaf() == *leaf));
     Some(json!({
         "day": day.day, "name": name, "entry": standing.map(|entry| &entry.text),
-        "partition": standing.map(|entry| &entry.partition), "leaf": hex::encode(day.entries.get(index)?.hash),
+        "partition": standing.map(|entry| &entry.partition), "leaf": hex::encode(leaf.hash),
         "index": index, "size": leaves.len(), "path": path,
         "root": hex::encode(day.root), "chained": hex::encode(day.chained),
     }))
@@ -179,16 +201,19 @@ fn deployed(args: &VerifyArgs) -> Result<Sealed, Trouble> {
     Ok((documents(roots)?, key, table))
 }
 
-/// Verifies and says what was found; `false` when anything is not as it was sealed.
+/// Verifies and says what was found; `false` when anything is not as it was sealed. `now` is what a copy's days have to
+/// reach up to, where nobody says how old it is; a local run may have stood still.
 ///
 /// # Errors
 /// When something cannot be read.
-pub fn verify(args: &VerifyArgs, out: &mut impl Write) -> Result<bool, Trouble> {
+pub fn verify(args: &VerifyArgs, now: Timestamp, out: &mut impl Write) -> Result<bool, Trouble> {
     let (documents, key, table) = match &args.data {
         Some(directory) => local(directory)?,
         None => deployed(args)?,
     };
-    let audit = audit(&documents, &key, table.as_ref(), args.until.as_deref());
+    let reaches = args.data.is_none().then(|| (now - DAY * SEALED_AFTER).day());
+    let until = args.until.as_deref().or(reaches.as_deref());
+    let audit = audit(&documents, &key, table.as_ref(), until);
     let mut lines: Vec<String> = Vec::new();
     if let Some(name) = &args.receipt {
         let proof = receipt(&audit, table.as_ref(), name);
@@ -214,7 +239,7 @@ pub fn verify(args: &VerifyArgs, out: &mut impl Write) -> Result<bool, Trouble> 
         }
     }
     lines.extend(audit.findings.iter().map(|finding| format!("NOT AS SEALED  {finding}")));
-    if audit.findings.is_empty() && args.receipt.is_none() {
+    if audit.findings.is_empty() && args.receipt.is_none() && !audit.days.is_empty() {
         lines.push("everything is as it was sealed".to_owned());
     }
     let text = lines.join("\n") + "\n";
