@@ -13,7 +13,7 @@ use storeward_core::guard::GuardSettings;
 use storeward_core::instructions::Activity;
 use storeward_core::members::{Changing, Members};
 use storeward_core::roles::{OperatorPermission, OperatorRole, Permission, Role};
-use storeward_core::time::{DAY, Timestamp};
+use storeward_core::time::{DAY, HOUR, Timestamp};
 use storeward_local::runtime::LocalStack;
 use storeward_local::runtime::bundle::{Bundle, Keep, Options};
 use storeward_store::{Acting, By, Installation, Profile, Store, What};
@@ -548,8 +548,10 @@ async fn an_operators_password_counts_for_90_days_and_a_reset_makes_it_count_aga
     let event = |name: &str| sample(&format!("triggers/operator-sign-in/{name}"));
     let asked = async |name: &str| app.invoke("triggers/operator-sign-in", event(name)).await;
     // Given an account whose password nobody knows of: refused, unless it has to be replaced at this very sign-in.
-    let refused = asked("asked").await.unwrap_err();
-    assert!(refused.to_string().contains("set a new one"), "{refused}");
+    for name in ["asked", "signed-in"] {
+        let refused = asked(name).await.unwrap_err();
+        assert!(refused.to_string().contains("set a new one"), "{name}: {refused}");
+    }
     for name in ["first", "signed-in", "asked"] {
         assert_eq!(asked(name).await.unwrap(), event(name), "{name}");
     }
@@ -557,9 +559,22 @@ async fn an_operators_password_counts_for_90_days_and_a_reset_makes_it_count_aga
     bench.advance(DAY * 89).await;
     asked("asked").await.unwrap();
     asked("signed-in").await.unwrap();
-    bench.advance(DAY).await;
+    // Not even in a sign-in that began before and ends after: it begins no new time.
+    bench.advance(DAY - Duration::from_mins(1)).await;
+    asked("asked").await.unwrap();
+    bench.advance(Duration::from_mins(2)).await;
+    let refused = asked("signed-in").await.unwrap_err();
+    assert!(refused.to_string().contains("set a new one"), "{refused}");
     asked("asked").await.unwrap_err();
     asked("reset").await.unwrap();
+    asked("asked").await.unwrap();
+    // An administrator's new password ends the time of the one before, and begins none until it is replaced.
+    asked("first").await.unwrap();
+    bench.advance(HOUR).await;
+    asked("signed-in").await.unwrap_err();
+    asked("first").await.unwrap();
+    asked("signed-in").await.unwrap();
+    bench.advance(DAY * 89).await;
     asked("asked").await.unwrap();
     // Another account, or the same in another pool, is somebody else.
     for (pointer, value) in

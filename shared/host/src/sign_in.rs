@@ -1,10 +1,11 @@
 //! What the operators' user pool asks at a sign-in: whether the password still counts. The pool itself ends no password
-//! (promise DG62), and tells of a new one in two ways only: after a first sign-in, which is with a new password, and after
-//! a reset by mail. So a password that was changed otherwise is asked to be reset earlier, never later.
+//! (promise DG62), and tells of a new one in two ways only: after a sign-in for which it asked to replace the password that
+//! an administrator gave, and after a reset by mail. A password that was changed otherwise is asked to be reset earlier,
+//! never later.
 
 use serde::Deserialize;
 use serde_json::Value;
-use storeward_store::{Acting, By, acting};
+use storeward_store::{Acting, By, OperatorPassword, acting};
 
 use crate::context::Context;
 use crate::function::{Invocation, InvokeError};
@@ -47,26 +48,29 @@ pub async fn operator_sign_in(
     let issuer = format!("https://cognito-idp.{}.amazonaws.com/{}", event.region, event.user_pool_id);
     let user = &event.request.user_attributes;
     let operator = store.operator(&issuer, &user.sub);
-    let known = store.operator_password_counts(&operator);
+    let over = || {
+        tracing::info!(function, operator, "the password is older than 90 days");
+        Err(InvokeError::Refused(
+            "Your password is older than 90 days. Choose \"Forgot password\" and set a new one.",
+        ))
+    };
     let set =
         |why| acting(Acting::new(By::system(function), None), store.operator_password_set(&operator, why));
     match event.trigger_source.as_str() {
         // With the password that an administrator gave, which the pool asks to replace before it lets anyone in.
-        "PreAuthentication_Authentication" if user.status == "FORCE_CHANGE_PASSWORD" => {}
-        "PreAuthentication_Authentication" => {
-            if !known.await? {
-                tracing::info!(function, operator, "the password is older than 90 days");
-                return Err(InvokeError::Refused(
-                    "Your password is older than 90 days. Choose \"Forgot password\" and set a new one.",
-                ));
-            }
+        "PreAuthentication_Authentication" if user.status == "FORCE_CHANGE_PASSWORD" => {
+            store.operator_password_replaced(&operator).await?;
         }
-        // Nobody without a password that counts comes here but by a first sign-in.
-        "PostAuthentication_Authentication" => {
-            if !known.await? {
-                set("first sign-in").await?;
-            }
-        }
+        "PreAuthentication_Authentication" => match store.operator_password(&operator).await? {
+            OperatorPassword::Counts | OperatorPassword::Replaced => {}
+            OperatorPassword::Over => return over(),
+        },
+        // The password may have come to its end since it was asked for: then the sign-in ends here.
+        "PostAuthentication_Authentication" => match store.operator_password(&operator).await? {
+            OperatorPassword::Counts => {}
+            OperatorPassword::Replaced => set("first sign-in").await?,
+            OperatorPassword::Over => return over(),
+        },
         "PostConfirmation_ConfirmForgotPassword" => set("reset").await?,
         _ => return Err(InvokeError::NotMyEvent("of a user pool's sign-in")),
     }

@@ -77,6 +77,7 @@ pub use mailboxes::{
 };
 pub use members::ChangingMembers;
 pub use notices::{CaseNotice, Digest, Mailing, why};
+pub use operators::OperatorPassword;
 pub use orders::{Candidate, FlagState, OrderRecord};
 pub use purge::PurgeReport;
 pub use rectify::Rectified;
