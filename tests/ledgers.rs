@@ -9,6 +9,7 @@ use storeward_core::data_map::{Kind, Retention, Table};
 use storeward_core::guard::{Alert, Decision, GuardSettings};
 use storeward_core::incident::{Reach, Severity, Words};
 use storeward_core::limits::Limit;
+use storeward_core::matching::Origin;
 use storeward_core::normalize::identifiers;
 use storeward_core::retention::{Deployment, Plan, Terms};
 use storeward_core::time::HOUR;
@@ -386,6 +387,35 @@ fn began(kind: Kind, item: &Value) -> Option<i64> {
         }),
         // Whatever else ends says in the open since when it is kept.
         _ => Some(storeward_core::retention::Lives::read(item["lives"]["S"].as_str()?).began()? * 1000),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_row_that_orders_are_matched_by_tells_by_which_channel_one_came_and_it_counts_all_the_same() {
+    // Given an order of one person by each channel
+    let bench = Bench::new().await;
+    let app = bench.app();
+    let installation = app.install().await;
+    let sources = ["web", "pos", "shopify_draft_order", "subscription_contract", "an app"];
+    for (id, source) in (1..).zip(sources) {
+        let mut placed = order(id, u32::try_from(id).unwrap());
+        placed["source_name"] = json!(source);
+        app.order(&format!("w{id}"), &placed).await;
+    }
+    bench.drain(&app).await;
+    // Then drafts and subscriptions, which are repeated on purpose, are told from the others
+    let cases = app.cases(&installation).await;
+    let mut members: Vec<u64> =
+        cases.iter().flat_map(|case| &case.members).map(|member| *member.id.expose()).collect();
+    members.sort_unstable();
+    assert_eq!((cases.len(), members), (1, vec![1, 2, 5]));
+    // And by blinds alone: promise DG40.
+    let rows = bench.items(Kind::Match.name());
+    let blinds: BTreeSet<&str> = rows.iter().map(|row| row["origin"]["S"].as_str().unwrap()).collect();
+    assert_eq!(blinds.len(), Origin::ALL.len(), "{blinds:?}");
+    for value in rows.iter().flat_map(|row| row.as_object().unwrap().values()) {
+        let text = value["S"].as_str();
+        assert!(Origin::ALL.iter().all(|origin| text != Some(origin.name())), "{value}");
     }
 }
 

@@ -210,7 +210,7 @@ impl Store {
             for key in Features::of(&order).keys() {
                 let partition = keyspace::match_partition(tenant, keys, key);
                 let row = keyspace::match_row(partition, order.created_at, &record);
-                rows.push(with_cart(Item::new(row).expiring(from), &cart));
+                rows.push(with_cart(Item::new(row).expiring(from), keys, &cart));
             }
         }
         for identifier in &identifiers {

@@ -130,17 +130,32 @@ pub struct Candidate {
 /// How much of a blind a cart's line keeps: enough that two of a shop's products never look alike.
 const CART_BLIND: usize = 16;
 
-/// A cart as its rows carry it: blinded for this purpose, in attributes that end with the row.
-pub(crate) fn sign_cart(keys: &TenantKeys, terms: &CartTerms) -> CartSignature {
-    CartSignature::of(terms, |label, term| {
-        let mut blind = keys.blind(Purpose::Duplicates, &format!("cart-{label}"), term);
-        blind.truncate(CART_BLIND);
-        blind
-    })
+fn blind_of_cart(keys: &TenantKeys, label: &str, term: &str) -> String {
+    let mut blind = keys.blind(Purpose::Duplicates, &format!("cart-{label}"), term);
+    blind.truncate(CART_BLIND);
+    blind
 }
 
-/// Writes a cart's signature into a matching row.
-pub(crate) fn with_cart(mut row: Item, cart: &CartSignature) -> Item {
+/// A cart as it is compared: blinded for this purpose, in attributes that end with their row.
+pub(crate) fn sign_cart(keys: &TenantKeys, terms: &CartTerms) -> CartSignature {
+    CartSignature::of(terms, |label, term| blind_of_cart(keys, label, term))
+}
+
+/// The channels by their blinds: each of an installation's rows carries one of these.
+struct Origins([(String, Origin); Origin::ALL.len()]);
+
+impl Origins {
+    fn of(keys: &TenantKeys) -> Self {
+        Self(Origin::ALL.map(|origin| (blind_of_cart(keys, "origin", origin.name()), origin)))
+    }
+
+    fn by_blind(&self, blind: &str) -> Option<Origin> {
+        self.0.iter().find(|(of, _)| of == blind).map(|(_, origin)| *origin)
+    }
+}
+
+/// Writes a cart's signature into a matching row, the channel blinded as the rest is.
+pub(crate) fn with_cart(mut row: Item, keys: &TenantKeys, cart: &CartSignature) -> Item {
     if !cart.lines.is_empty() {
         let lines: Vec<&str> = cart.lines.iter().map(String::as_str).collect();
         row = row.set("cart", text(lines.join(" ")));
@@ -149,7 +164,7 @@ pub(crate) fn with_cart(mut row: Item, cart: &CartSignature) -> Item {
         row = row.set("checkout", text(checkout));
     }
     if let Some(origin) = cart.origin {
-        row = row.set("origin", text(origin.name()));
+        row = row.set("origin", text(blind_of_cart(keys, "origin", origin.name())));
     }
     row
 }
@@ -171,12 +186,12 @@ fn order_of_row(row: &Stored) -> Result<RecordRef> {
     Ok(RecordRef::new(Kind::Order, id.to_owned()))
 }
 
-fn cart_of(row: &Stored) -> CartSignature {
+fn cart_of(row: &Stored, origins: &Origins) -> CartSignature {
     let lines = row.optional_text("cart").unwrap_or_default();
     CartSignature {
         lines: lines.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>(),
         checkout: row.optional_text("checkout").map(str::to_owned),
-        origin: row.optional_text("origin").and_then(Origin::by_name),
+        origin: row.optional_text("origin").and_then(|blind| origins.by_blind(blind)),
     }
 }
 
@@ -322,6 +337,7 @@ impl Store {
             }
         }))
         .await?;
+        let origins = Origins::of(&installation.keys);
         let mut found: BTreeMap<RecordRef, Found> = BTreeMap::new();
         let mut seen = Seen::new();
         for (key, rows) in read {
@@ -333,18 +349,23 @@ impl Store {
                 let found = found.entry(order_of_row(&row)?).or_default();
                 let own = matches!(key.kind, KeyKind::Email | KeyKind::Phone);
                 found.keys += if own || !more { TELLING } else { 1 };
-                found.cart = cart_of(&row);
+                found.cart = cart_of(&row, &origins);
             }
         }
         Ok((found, seen))
     }
 
     /// What was in the carts of orders, as far as a matching row still tells: one row of each is read.
-    pub(crate) async fn carts(&self, records: &[OrderRecord]) -> Result<BTreeMap<RecordRef, CartSignature>> {
+    pub(crate) async fn carts(
+        &self,
+        installation: &Installation,
+        records: &[OrderRecord],
+    ) -> Result<BTreeMap<RecordRef, CartSignature>> {
+        let origins = Origins::of(&installation.keys);
         let row = |record: &OrderRecord| record.rows.iter().find(|row| row.kind == Kind::Match).cloned();
         let keys: Vec<Key> = records.iter().filter_map(row).collect::<BTreeSet<_>>().into_iter().collect();
         let rows = self.batch_get(Table::Data, &keys, Expired::Gone).await?;
-        rows.iter().map(|row| Ok((order_of_row(row)?, cart_of(row)))).collect()
+        rows.iter().map(|row| Ok((order_of_row(row)?, cart_of(row, &origins)))).collect()
     }
 
     /// Remembers that Shopify was told that these orders are in a case.

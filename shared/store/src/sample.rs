@@ -76,7 +76,7 @@ impl Store {
             .rev()
             .map(|(_, item)| Self::read_order(installation, item))
             .collect::<Result<_>>()?;
-        let mut carts = self.carts(&opened).await?;
+        let mut carts = self.carts(installation, &opened).await?;
         let sides = opened
             .iter()
             .map(|record| Side::of(&record.order, carts.remove(&record.reference).unwrap_or_default()))

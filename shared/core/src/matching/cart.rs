@@ -32,7 +32,7 @@ impl Origin {
     /// Every origin.
     pub const ALL: [Self; 5] = [Self::Web, Self::PointOfSale, Self::Draft, Self::Subscription, Self::Other];
 
-    /// The word for it where it is kept.
+    /// The word for it, which is blinded where it is kept.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -42,12 +42,6 @@ impl Origin {
             Self::Subscription => "subscription",
             Self::Other => "other",
         }
-    }
-
-    /// The origin a kept word stands for.
-    #[must_use]
-    pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|origin| origin.name() == name)
     }
 
     /// What Shopify's `source_name` says.
