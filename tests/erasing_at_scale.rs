@@ -6,11 +6,13 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use storeward_core::guard::Decision;
 use storeward_core::order::Order;
 use storeward_core::time::{Clock as _, HOUR};
 use storeward_core::webhook::CustomersRedact;
 use storeward_store::{
-    CaseState, Delivery, Entry, Installation, Outcome, PurgeReport, SecondPass, Store, What, Work,
+    CaseState, Deciding, Deleting, Delivery, Entry, Installation, Outcome, PurgeReport, SecondPass, Store,
+    What, Work,
 };
 use tokio::time::Instant;
 
@@ -318,6 +320,33 @@ async fn an_erasure_that_ends_anywhere_goes_on_and_counts_a_large_case_exactly()
         }
         at += 3;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolved_case_of_any_size_is_deleted_when_the_merchant_asks_and_its_orders_are_free_for_another() {
+    // Given a resolved case of more orders than a case lists
+    let bench = Bench::new().await;
+    let app = bench.app();
+    let installation = large_case(&bench, &app).await;
+    let case = app.cases(&installation).await.remove(0);
+    let (store, listed) = (app.store().await, case.members.len());
+    let decided = store.decide(&installation, &case.reference, Decision::Dismiss, None).await.unwrap();
+    assert!(matches!(decided, Deciding::Decided(_)), "{decided:?}");
+    // When the merchant deletes it, then it is gone with what lists and leads to it
+    assert_eq!(store.delete_case(&installation, &case.reference).await.unwrap(), Deleting::Deleted);
+    assert_eq!(store.delete_case(&installation, &case.reference).await.unwrap(), Deleting::Missing);
+    let left: Vec<Value> = ["case", "case-index"].iter().flat_map(|kind| bench.items(kind)).collect();
+    assert_eq!(left, Vec::<Value>::new());
+    // And the next order makes another with those that it listed and those that it did not.
+    app.order("w56", &order(56, 56)).await;
+    bench.drain(&app).await;
+    let cases = app.cases(&installation).await;
+    let [again] = cases.as_slice() else { panic!("{cases:?}") };
+    let members: Vec<u64> = again.members.iter().map(|member| *member.id.expose()).collect();
+    let unlisted = 1 + u64::try_from(listed).unwrap();
+    assert_ne!(again.reference, case.reference);
+    assert!(members.contains(&56) && (unlisted..=55).all(|id| members.contains(&id)), "{members:?}");
+    assert!(members.iter().any(|id| *id < unlisted), "{members:?}");
 }
 
 #[tokio::test(start_paused = true)]

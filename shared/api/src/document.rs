@@ -410,7 +410,7 @@ pub const OPERATIONS: &[Operation] = &[
         parameters: &[ID],
         body: None,
         answer: (204, "It is gone.", None),
-        problems: &[ProblemKind::NotFound, ProblemKind::CaseNotResolved, ProblemKind::CaseTooLarge],
+        problems: &[ProblemKind::NotFound, ProblemKind::CaseNotResolved],
     },
     Operation {
         key: "POST /v1/requests",

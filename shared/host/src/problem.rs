@@ -61,7 +61,7 @@ pub enum ProblemKind {
     CaseNotDecidable,
     /// The orders of the case are not kept any more.
     NothingToExcept,
-    /// More orders or people are in the case than one step can deal with.
+    /// More addresses or people are in the case than one exception can be about.
     CaseTooLarge,
     /// The service cannot be given without this sub-processor.
     ProcessorEssential,

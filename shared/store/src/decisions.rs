@@ -50,8 +50,6 @@ pub enum Deleting {
     Missing,
     /// The case is not resolved.
     NotResolved,
-    /// More orders than a case lists belong to it: they would be left pointing at nothing.
-    TooLarge,
 }
 
 impl Case {
@@ -136,8 +134,9 @@ impl Store {
         Err(StoreError::Contended("a case"))
     }
 
-    /// Deletes a resolved case: the case, its row in the list, the rows that lead to it, and the orders' link to it. The
-    /// counters keep what it was counted as, and exceptions stay until they are ended.
+    /// Deletes a resolved case: the case, its row in the list, the rows that lead to it, and the link to it of the orders
+    /// that it lists. An order that a large one does not list is left with the name of a case that is none, as by an erasure,
+    /// and free for another. The counters keep what it was counted as, and exceptions stay until they are ended.
     pub async fn delete_case(&self, installation: &Installation, reference: &RecordRef) -> Result<Deleting> {
         for _ in 0..ATTEMPTS {
             let Some(case) = self.case(installation, reference).await? else {
@@ -148,9 +147,6 @@ impl Store {
                 matches!(case.state, CaseState::Confirmed | CaseState::Dismissed | CaseState::Settled);
             if !resolved {
                 return Ok(Deleting::NotResolved);
-            }
-            if u64::try_from(case.members.len()).unwrap_or(u64::MAX) < case.size {
-                return Ok(Deleting::TooLarge);
             }
             let mut actions: Vec<Action> = Vec::new();
             while let Some(member) = case.members.first() {

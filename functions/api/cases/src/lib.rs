@@ -141,13 +141,11 @@ async fn recheck(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiErro
 
 async fn delete(ctx: &Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
     let reference = wanted(&request)?;
-    let problem = |kind, detail: &str| Err(Problem::new(kind, detail).into());
     match ctx.store().await?.delete_case(&request.installation, &reference).await? {
         Deleting::Deleted => Ok(ApiReply::nothing()),
         Deleting::Missing => Err(Problem::not_found().into()),
-        Deleting::NotResolved => problem(ProblemKind::CaseNotResolved, "confirm or dismiss the case first"),
-        Deleting::TooLarge => {
-            problem(ProblemKind::CaseTooLarge, "nothing: it ends by itself a year after it was opened")
+        Deleting::NotResolved => {
+            Err(Problem::new(ProblemKind::CaseNotResolved, "confirm or dismiss the case first").into())
         }
     }
 }
