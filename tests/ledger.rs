@@ -11,11 +11,13 @@ use storeward_core::data_map::Kind;
 use storeward_core::guard::GuardSettings;
 use storeward_core::ledger::is_included;
 use storeward_core::ledger::seal::{Finding, SigningKey, check_documents, day_after};
+use storeward_core::reviews::Review;
 use storeward_core::time::{Clock, DAY, HOUR};
 use storeward_local::commands::verify::{Audit, Table, VerifyArgs, audit, entries_of, receipt, verify};
 use storeward_store::{AccessNote, By, Desk, LogRange, StoreError, What};
 
-use crate::bench::{App, Bench, SHOP, order, sample};
+use crate::bench::{App, Bench, SHOP, order, root, sample};
+use crate::leaks::{listen, take_logged};
 
 const SEAL: &str = "schedules/seal-ledger";
 const LEDGER: &str = "storeward-development-ledger";
@@ -232,8 +234,10 @@ async fn given_a_vault_that_fails_when_sealing_then_nothing_is_lost_and_the_next
     let fresh = bench.app();
     seal(&fresh).await;
     let undisturbed = fresh.connector.requests().len();
-    // A day is 16 reads, a signature and a put: around each of the last two, for each of the three days.
-    for at in [1, 2, 3, 19, 20, 37, 38, 39].map(|back| undisturbed - back) {
+    // A day is 16 reads, a signature and a put: around each of the last two, for each of the three days. After them it is
+    // looked once for each review whether the deployment is old enough to owe it.
+    let sealed = undisturbed - Review::ALL.len();
+    for at in [1, 2, 3, 19, 20, 37, 38, 39].map(|back| sealed - back) {
         for fault in [Fault::CrashBefore, Fault::CrashAfter] {
             let (bench, _) = three_days().await;
             let failing = bench.app_through(bench.transport(), FaultPlan::none().at(at, fault));
@@ -245,6 +249,42 @@ async fn given_a_vault_that_fails_when_sealing_then_nothing_is_lost_and_the_next
         }
     }
     drop(bench);
+}
+
+#[tokio::test]
+async fn given_nobody_reviewing_when_a_review_is_late_then_it_is_told_every_day_until_it_is_recorded() {
+    listen();
+    let bench = Bench::new().await;
+    let app = bench.app();
+    app.install().await;
+    let told = async |days: u32| {
+        bench.advance(DAY * days).await;
+        let _before = take_logged();
+        seal(&app).await;
+        let logged = String::from_utf8(take_logged()).unwrap();
+        let lines = logged.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let overdue =
+            lines.filter(|line| line["message"] == "a review is overdue" && line["level"] == "ERROR");
+        overdue.map(|line| line["review"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let none: [&str; 0] = [];
+    // Given a deployment that begins, then nothing is owed before it is a month old, and then every day
+    assert_eq!(told(1).await, none);
+    assert_eq!(told(29).await, none);
+    assert_eq!(told(3).await, ["access"]);
+    assert_eq!(told(1).await, ["access"]);
+    // When it is recorded, then it is quiet for the longest month
+    app.store().await.record_review(Review::Access).await.unwrap();
+    assert_eq!(told(0).await, none);
+    assert_eq!(told(31).await, none);
+    assert_eq!(told(1).await, ["access"]);
+    // And another is not made by it.
+    app.store().await.record_review(Review::Access).await.unwrap();
+    assert_eq!(told(28).await, ["security"]);
+    app.store().await.record_review(Review::Security).await.unwrap();
+    assert_eq!(told(0).await, none);
+    let template = std::fs::read_to_string(root().join("template.yaml")).unwrap();
+    assert!(template.contains(r#"'{ $.level = "ERROR" && $.message = "a review is overdue" }'"#));
 }
 
 #[tokio::test]

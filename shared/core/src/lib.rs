@@ -34,6 +34,7 @@ pub mod push;
 pub mod receipt;
 pub mod report;
 pub mod retention;
+pub mod reviews;
 pub mod rights;
 pub mod rights_mail;
 pub mod roles;

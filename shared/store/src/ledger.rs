@@ -38,6 +38,8 @@ pub enum What {
     InstructionChanged,
     /// An operator set a password.
     OperatorPasswordSet,
+    /// An operator made one of the reviews that are made again and again.
+    Reviewed,
     /// A member of the merchant's staff opened the app for the first time.
     MemberCame,
     /// The merchant gave a member another role, or newcomers.

@@ -43,6 +43,7 @@ mod request_list;
 mod requests;
 mod restoring;
 mod retention;
+mod reviews;
 mod sample;
 mod statistics;
 mod store;

@@ -1,10 +1,12 @@
 //! Every day: the day before yesterday's or yesterday's entries of the ledger are sealed, signed and put where nobody can
-//! rewrite them. What a seal says is `core::ledger`'s; `verify-ledger` holds the table against it.
+//! rewrite them, and reviews that are late are told of. What a seal says is `core::ledger`'s; `verify-ledger` holds the
+//! table against it.
 
 use std::time::Duration;
 
 use storeward_core::ledger::Hash;
 use storeward_core::ledger::seal::{Day, NOTHING, Standing, day_after};
+use storeward_core::reviews::Review;
 use storeward_core::time::{DAY, HOUR, Timestamp};
 use storeward_host::{Context, Function, HostError, Put, Setting, schedule};
 use storeward_store::Store;
@@ -44,7 +46,23 @@ pub async fn handle(ctx: &Context) -> Result<usize, HostError> {
         day = after(&day)?;
         sealed += 1;
     }
+    remind(ctx, store).await?;
     Ok(sealed)
+}
+
+/// Says which reviews are late, every day until one is recorded. A deployment that was not there that long owes none.
+async fn remind(ctx: &Context, store: &Store) -> Result<(), HostError> {
+    for review in Review::ALL {
+        let since = ctx.now() - review.every();
+        if read(ctx, &since.day()).await?.is_some() && !store.reviewed_since(review, since).await? {
+            tracing::error!(
+                function = "schedules/seal-ledger",
+                review = review.name(),
+                "a review is overdue"
+            );
+        }
+    }
+    Ok(())
 }
 
 async fn seal(ctx: &Context, store: &Store, day: &str, previous: Hash) -> Result<Hash, HostError> {

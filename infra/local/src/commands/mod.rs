@@ -8,6 +8,7 @@ pub mod evaluate;
 pub mod evidence;
 pub mod history;
 pub mod publish;
+pub mod record;
 pub mod replay;
 pub mod retention;
 pub mod serve;
@@ -128,6 +129,11 @@ pub enum Command {
         /// The moment restored to, or any before it, such as 2026-11-20T16:00:00Z.
         restored_to: String,
     },
+    /// Record that a review was made, in the deployment that the environment names.
+    RecordReview {
+        /// Which: access, security or processors.
+        review: String,
+    },
     /// Measure the matching on a file with known answers.
     Evaluate {
         /// What is measured.
@@ -195,6 +201,7 @@ async fn command(cli: Cli) -> Result<bool, Trouble> {
             evidence::review_access(&month, &source, format, &mut out)
         }
         Some(Command::VerifyLedger(args)) => verify::verify(&args, SystemClock.now(), &mut out),
+        Some(Command::RecordReview { review }) => record::review(&review, &mut out).await,
         Some(Command::ReplayErasures { restored_to }) => replay::replay(&restored_to, &mut out).await,
         Some(Command::Evaluate { what }) => {
             evaluate::evaluate(&what, &mut std::io::BufWriter::new(out), &mut std::io::stderr())
