@@ -73,6 +73,9 @@ impl Front {
         assert_eq!(answer["statusCode"], kind.status(), "{told}");
         assert_eq!(answer["headers"]["content-type"], "application/problem+json", "{told}");
         assert_eq!(answer["headers"]["x-content-type-options"], "nosniff", "{told}");
+        // Two years, which is what browsers ask for: promise SO60.
+        let transport = &answer["headers"]["strict-transport-security"];
+        assert_eq!(*transport, "max-age=63072000; includeSubDomains", "{told}");
         assert!(
             answer["headers"]["content-security-policy"].as_str().unwrap().contains("default-src 'none'")
         );

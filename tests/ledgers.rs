@@ -181,6 +181,104 @@ fn every_table_is_watched_by_a_trail_that_nobody_rewrites_for_90_days() {
     }
 }
 
+/// What a value of the template points at, as `!Ref`, `!GetAtt` and `!Sub` do.
+fn pointed(value: &serde_norway::Value) -> Option<&str> {
+    let serde_norway::Value::Tagged(tagged) = value else { return None };
+    tagged.value.as_str()?.split('.').next()
+}
+
+#[test]
+fn backups_of_every_table_go_back_30_days_and_those_of_keys_7() {
+    let template: serde_norway::Value = serde_norway::from_str(&read("template.yaml")).unwrap();
+    let mut days = BTreeMap::new();
+    for (id, table) in template["Resources"].as_mapping().unwrap() {
+        if table["Type"].as_str() == Some("AWS::DynamoDB::Table") {
+            let recovery = &table["Properties"]["PointInTimeRecoverySpecification"];
+            let enabled = recovery["PointInTimeRecoveryEnabled"].as_bool();
+            days.insert(id.as_str().unwrap(), (enabled, recovery["RecoveryPeriodInDays"].as_u64()));
+        }
+    }
+    let backed_up = |days| (Some(true), Some(days));
+    // Promise SO25.
+    let promised = [("DataTable", 30), ("KeysTable", 7), ("LedgerTable", 30)];
+    assert_eq!(days, BTreeMap::from(promised.map(|(table, days)| (table, backed_up(days)))));
+}
+
+/// The functions and queues that an alarm rings for at the first of what it counts, each with the metric.
+fn alarmed(resources: &serde_norway::Mapping) -> BTreeSet<(&str, &str)> {
+    let mut alarmed = BTreeSet::new();
+    for (id, alarm) in resources {
+        let alarm_of = &alarm["Properties"];
+        if alarm["Type"].as_str() != Some("AWS::CloudWatch::Alarm") {
+            continue;
+        }
+        let (id, whom) = (id.as_str().unwrap(), format!("{:?}", alarm_of["AlarmActions"]));
+        assert!(whom.contains("AlarmTopicArn"), "{id} tells nobody");
+        let over = alarm_of["ComparisonOperator"].as_str() == Some("GreaterThanThreshold");
+        let first = over && alarm_of["Threshold"].as_u64() == Some(0);
+        if !first || alarm_of["EvaluationPeriods"].as_u64() != Some(1) {
+            continue;
+        }
+        let metrics: Vec<&serde_norway::Value> = match alarm_of["Metrics"].as_sequence() {
+            None => vec![alarm_of],
+            Some(metrics) => {
+                let returned: Vec<_> =
+                    metrics.iter().filter(|metric| metric["ReturnData"].as_bool() == Some(true)).collect();
+                let sum =
+                    returned.iter().all(|metric| metric["Expression"].as_str() == Some("SUM(METRICS())"));
+                assert!(returned.len() == 1 && sum, "{id} rings for something else than what it counts");
+                metrics.iter().map(|metric| &metric["MetricStat"]["Metric"]).collect()
+            }
+        };
+        for metric in metrics {
+            let dimensions = metric["Dimensions"].as_sequence().into_iter().flatten();
+            let of = dimensions.filter_map(|dimension| pointed(&dimension["Value"]));
+            alarmed.extend(of.filter_map(|of| Some((of, metric["MetricName"].as_str()?))));
+        }
+    }
+    alarmed
+}
+
+#[test]
+fn every_function_and_every_dead_letter_queue_has_an_alarm_that_rings_at_the_first() {
+    let template: serde_norway::Value = serde_norway::from_str(&read("template.yaml")).unwrap();
+    let resources = template["Resources"].as_mapping().unwrap();
+    let alarmed = alarmed(resources);
+    let of = |kind: &str| -> BTreeSet<&str> {
+        let of = resources.iter().filter(|(_, resource)| resource["Type"].as_str() == Some(kind));
+        of.map(|(id, _)| id.as_str().unwrap()).collect()
+    };
+    let functions = of("AWS::Serverless::Function");
+    assert_eq!(functions.len(), bootstrap::FUNCTIONS.len());
+    for function in functions {
+        for metric in ["Errors", "Throttles"] {
+            assert!(alarmed.contains(&(function, metric)), "nobody hears of the {metric} of {function}");
+        }
+    }
+    // Wherever messages and events are put that are given up, by the template's own references.
+    let mut dead_letters = BTreeSet::new();
+    for (id, resource) in resources {
+        let (of, properties) = (id.as_str().unwrap(), &resource["Properties"]);
+        dead_letters.extend(pointed(&properties["RedrivePolicy"]["deadLetterTargetArn"]));
+        dead_letters.extend(pointed(
+            &properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"],
+        ));
+        for (_, event) in properties["Events"].as_mapping().into_iter().flatten() {
+            if event["Type"].as_str() == Some("ScheduleV2") {
+                let letters = pointed(&event["Properties"]["DeadLetterConfig"]["Arn"]);
+                dead_letters.insert(letters.unwrap_or_else(|| panic!("{of}: a schedule that fails quietly")));
+            }
+        }
+    }
+    let named: BTreeSet<&str> =
+        of("AWS::SQS::Queue").into_iter().filter(|queue| queue.ends_with("DeadLetters")).collect();
+    assert_eq!(dead_letters, named, "what is given up, and the queues for it");
+    for queue in dead_letters {
+        let waiting = (queue, "ApproximateNumberOfMessagesVisible");
+        assert!(alarmed.contains(&waiting), "nobody hears of what is in {queue}");
+    }
+}
+
 #[test]
 fn every_function_has_a_log_of_its_own_that_is_kept_for_90_days() {
     let template: serde_norway::Value = serde_norway::from_str(&read("template.yaml")).unwrap();

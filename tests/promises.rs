@@ -40,7 +40,7 @@ fn declares(line: &str, item: &str) -> bool {
         || line == format!("{item}:")
 }
 
-/// Whether `item` is a test: declared below an attribute that says so.
+/// Whether `item` is a test that is run: declared below an attribute that says so, and below none that leaves it out.
 fn is_test(text: &str, item: &str) -> bool {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let Some(at) = lines.iter().position(|line| line.contains(&format!("fn {item}("))) else { return false };
@@ -48,6 +48,22 @@ fn is_test(text: &str, item: &str) -> bool {
     let attributes: Vec<_> =
         above.take_while(|line| line.starts_with('#') || line.starts_with("//")).collect();
     attributes.iter().any(|line| **line == "#[test]" || line.starts_with("#[tokio::test"))
+        && !attributes.iter().any(|line| line.contains("ignore"))
+}
+
+/// Whether a file below `tests/` is part of the tests: a module of `main.rs`, or of a module.
+fn is_part(path: &str) -> bool {
+    let Some(module) = path.strip_prefix("tests/").and_then(|file| file.strip_suffix(".rs")) else {
+        return true;
+    };
+    let (parent, name) = match module.rsplit_once('/') {
+        Some((parent, name)) => (format!("tests/{parent}.rs"), name),
+        None => ("tests/main.rs".to_owned(), module),
+    };
+    let declared = [format!("mod {name};"), format!("pub mod {name};")];
+    let of_parent = std::fs::read_to_string(root().join(&parent)).unwrap_or_default();
+    let declared = of_parent.lines().any(|line| declared.iter().any(|declared| line == declared));
+    declared && (parent == "tests/main.rs" || is_part(&parent))
 }
 
 #[test]
@@ -68,21 +84,19 @@ fn every_row_points_at_what_exists() {
         }
         for (path, item) in shown {
             assert!(is_test(&read(path), item), "{promise}: no test {item} in {path}");
-            let module = path.strip_prefix("tests/").and_then(|file| file.strip_suffix(".rs"));
-            let is_part = |module: &str| {
-                let (parent, name) = module.rsplit_once('/').unwrap_or(("main", module));
-                read(&format!("tests/{parent}.rs")).contains(&format!("mod {name};"))
-            };
-            assert!(module.is_none_or(is_part), "{path} is not part of the tests");
+            assert!(is_part(path), "{path} is not part of the tests");
         }
     }
-    let waiting: BTreeSet<&str> = table(&text, 1).iter().map(|row| row[0]).collect();
+    let waiting = table(&text, 1);
+    for row in &waiting {
+        assert!(matches!(row.as_slice(), [_, reason] if !reason.is_empty()), "waits for what? {row:?}");
+    }
     let mut made: Vec<String> = MADE
         .iter()
         .flat_map(|(policy, numbers)| numbers.iter().map(move |number| format!("{policy}{number}")))
         .collect();
     made.sort_unstable();
-    let mut told: Vec<&str> = promises.into_iter().copied().chain(waiting).collect();
+    let mut told: Vec<&str> = promises.into_iter().copied().chain(waiting.iter().map(|row| row[0])).collect();
     told.sort_unstable();
     assert_eq!(told, made, "every promise is kept, kept in part or waiting for something, and each once");
 }
@@ -105,5 +119,13 @@ fn what_does_not_exist_is_noticed() {
     assert!(
         is_test(text, "real") && !is_test(text, "helper") && !is_test(text, "gone") && !is_test(text, "none")
     );
+    let left_out = "    #[tokio::test]\n    #[ignore = \"slow\"]\n    async fn slow() {\n    }";
+    assert!(is_test(&left_out.replace("ignore", "expect"), "slow") && !is_test(left_out, "slow"));
+    assert!(
+        is_part("tests/api.rs")
+            && is_part("tests/mail_desk/privacy.rs")
+            && is_part("shared/core/src/egress.rs")
+    );
+    assert!(!is_part("tests/mail_desk/nothing.rs") && !is_part("tests/nothing/privacy.rs"));
     assert_eq!(references("`a.rs::b`, `c::d`"), [("a.rs", "b"), ("c", "d")]);
 }

@@ -1,7 +1,10 @@
 //! Whose the mails are: what Claude and Google are told, what stands in the clear nowhere, and what is left of a person who is
 //! erased, limits the use of their data, or wrote to a shop that is purged. And how many round trips a draft takes.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
+use storeward_core::data_map::{Kind, Purpose};
 use storeward_core::limits::Limit;
 use storeward_core::normalize::identifiers;
 use storeward_core::personal::Personal;
@@ -9,9 +12,10 @@ use storeward_core::time::{HOUR, MINUTE};
 use storeward_store::{DraftState, RecordRef};
 
 use super::{ANA, BEN, Mail, SHIPPING, VAGUE, World, drafted, order};
-use crate::bench::{SHOP, delivery};
+use crate::bench::{App, SHOP, delivery};
 use crate::leaks::{listen, take_logged};
 use crate::mailboxes::ADDRESS;
+use crate::support::faults::FaultPlan;
 use crate::support::thief::Thief;
 
 /// The kinds that mails are kept in.
@@ -117,6 +121,46 @@ async fn nothing_of_a_customer_reaches_claude_and_nothing_stands_in_the_clear() 
         missing.iter().all(|(what, _)| ["order that the shop has", "parcel"].contains(what)),
         "{missing:?}"
     );
+}
+
+/// The kinds whose partitions were touched, as keys name them after the installation.
+fn touched(app: &App) -> BTreeSet<String> {
+    let requests = app.connector.requests();
+    let touches = requests.iter().flat_map(|request| &request.footprint.touches);
+    let partitions = touches.filter_map(|touch| touch.partition.as_deref());
+    partitions.filter_map(|partition| partition.split('#').nth(2)).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn the_mail_desk_touches_no_record_of_the_duplicate_guard_and_the_guard_none_of_a_mail() {
+    let world = Box::pin(World::new(true)).await;
+    let kept_for = |purpose: Purpose| -> BTreeSet<String> {
+        let kinds = Kind::ALL.into_iter().filter(|kind| kind.row().purpose == purpose);
+        kinds.map(|kind| kind.name().to_owned()).collect()
+    };
+    let (guards, desks) = (kept_for(Purpose::Duplicates), kept_for(Purpose::Mail));
+    let app = &world.inner.app;
+    // Given a customer whose two orders are in a case
+    app.connector.restart(FaultPlan::none());
+    for id in [1001, 1002] {
+        app.order(&format!("w{id}"), &order(id, ANA, ("Ana", "Sample"), None)).await;
+    }
+    world.settle().await;
+    world.minutes(30).await;
+    let by_guard = touched(app);
+    assert!(["order", "match", "case"].iter().all(|kind| by_guard.contains(*kind)), "{by_guard:?}");
+    assert_eq!(app.cases(world.installation()).await.len(), 1);
+    // When the customer writes, and is answered
+    app.connector.restart(FaultPlan::none());
+    world.answers_shipping().await;
+    world.comes(&Mail::new(1, ANA, "Parcel", SHIPPING)).await;
+    world.minutes(10).await;
+    assert_eq!(world.sent().len(), 1);
+    // Then neither touched what is kept for the other's purpose.
+    let by_desk = touched(app);
+    assert!(["thread", "mail", "draft"].iter().all(|kind| by_desk.contains(*kind)), "{by_desk:?}");
+    assert_eq!(by_desk.intersection(&guards).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert_eq!(by_guard.intersection(&desks).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
 #[tokio::test]
@@ -244,11 +288,11 @@ async fn from_a_push_to_a_draft_it_takes_so_many_round_trips() {
         || (world.inner.google.requests().len(), world.shopify.calls().len(), world.claude.requests().len());
     let (google, shopify, claude) = outside();
     world.inner.google.deliver(ADDRESS, Mail::new(2, BEN, "Second", SHIPPING).raw()).unwrap();
-    world.inner.app.connector.restart(crate::support::faults::FaultPlan::none());
+    world.inner.app.connector.restart(FaultPlan::none());
     let mut told: Vec<(&str, Vec<String>)> = Vec::new();
     let take = || {
         let asked = world.inner.app.connector.requests();
-        world.inner.app.connector.restart(crate::support::faults::FaultPlan::none());
+        world.inner.app.connector.restart(FaultPlan::none());
         asked.iter().map(|recorded| recorded.footprint.operation.clone()).collect::<Vec<_>>()
     };
     assert_eq!(world.inner.push().await, [204]);

@@ -759,6 +759,43 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_sent_for_advertising_profiling_sale_or_training() {
+        // A use that is new does not compile before somebody has said here which it is (promise DS41).
+        let forbidden = |used: Use| match used {
+            Use::Hosting
+            | Use::Monitoring
+            | Use::Access
+            | Use::Reading
+            | Use::Flagging
+            | Use::CaseMail
+            | Use::ServiceMail
+            | Use::ProofMail
+            | Use::OrderContext
+            | Use::MailboxAccess
+            | Use::Mailbox
+            | Use::Drafting
+            | Use::Translation
+            | Use::Billing => false,
+        };
+        assert!(!Use::ALL.into_iter().any(forbidden));
+        let declared = Register::CURRENT.processors.iter().map(|processor| {
+            (
+                processor.name,
+                processor.uses.iter().map(|declared| declared.purpose.name()).collect::<Vec<_>>(),
+            )
+        });
+        let known = [
+            ("Amazon Web Services", vec!["hosting", "monitoring"]),
+            ("Shopify", vec!["access", "reading", "flagging", "order-context"]),
+            ("Resend", vec!["case-mail", "service-mail", "proof-mail"]),
+            ("Google", vec!["mailbox-access", "mailbox"]),
+            ("Anthropic", vec!["drafting", "translation"]),
+            ("Stripe", vec!["billing"]),
+        ];
+        assert_eq!(declared.collect::<Vec<_>>(), known);
+    }
+
+    #[test]
     fn monitoring_gets_nothing_personal_and_a_mail_nothing_of_a_customer() {
         use Category::{Correspondence, CustomerAddress, CustomerContact, OrderMetadata};
         let of_customers = Categories::of(&[CustomerContact, CustomerAddress, Correspondence]);
