@@ -772,6 +772,7 @@ mod tests {
             | Use::ProofMail
             | Use::OrderContext
             | Use::MailboxAccess
+            | Use::MailboxRelease
             | Use::Mailbox
             | Use::Drafting
             | Use::Translation
@@ -788,7 +789,7 @@ mod tests {
             ("Amazon Web Services", vec!["hosting", "monitoring"]),
             ("Shopify", vec!["access", "reading", "flagging", "order-context"]),
             ("Resend", vec!["case-mail", "service-mail", "proof-mail"]),
-            ("Google", vec!["mailbox-access", "mailbox"]),
+            ("Google", vec!["mailbox-access", "mailbox-release", "mailbox"]),
             ("Anthropic", vec!["drafting", "translation"]),
             ("Stripe", vec!["billing"]),
         ];
