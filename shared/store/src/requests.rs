@@ -708,30 +708,34 @@ impl Store {
     /// out by the purge.
     pub(crate) async fn end_with_shop(&self, tenant: &Tenant, page: &[Stored]) -> Result<()> {
         for stored in page {
-            if read(stored)?.state.is_finished() {
-                continue;
-            }
-            let request = read(stored)?.reference;
-            for _ in 0..ATTEMPTS {
-                let asked = self.asked(tenant, &request).await?;
-                let Some(asked) = asked.filter(|asked| !asked.state.is_finished()) else { break };
-                let now = self.now();
-                let erasure = asked.kind == RightsKind::Erasure && asked.state != RightsState::Proving;
-                let (end, what, because) = if erasure {
-                    (End::Done(None), What::RequestDone, "by the purge")
-                } else {
-                    let because = asked.state.lost_with_shop();
-                    (End::Refused(because), What::RequestRefused, because.name())
-                };
-                let why = format!("{} {request}: {because}", asked.kind.name());
-                let mut actions = asked.ended(tenant, now, end);
-                actions.push(self.ledger_action(&Entry::new(now, tenant, what, why))?);
-                if self.transact(actions).await?.is_ok() {
-                    break;
-                }
+            let asked = read(stored)?;
+            if !asked.state.is_finished() {
+                self.end_unanswered(tenant, &asked.reference).await?;
             }
         }
         Ok(())
+    }
+
+    async fn end_unanswered(&self, tenant: &Tenant, request: &RecordRef) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            let asked = self.asked(tenant, request).await?;
+            let Some(asked) = asked.filter(|asked| !asked.state.is_finished()) else { return Ok(()) };
+            let now = self.now();
+            let erasure = asked.kind == RightsKind::Erasure && asked.state != RightsState::Proving;
+            let (end, what, because) = if erasure {
+                (End::Done(None), What::RequestDone, "by the purge")
+            } else {
+                let because = asked.state.lost_with_shop();
+                (End::Refused(because), What::RequestRefused, because.name())
+            };
+            let why = format!("{} {request}: {because}", asked.kind.name());
+            let mut actions = asked.ended(tenant, now, end);
+            actions.push(self.ledger_action(&Entry::new(now, tenant, what, why))?);
+            if self.transact(actions).await?.is_ok() {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Contended("a request"))
     }
 }
 
