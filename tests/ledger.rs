@@ -53,7 +53,8 @@ fn told(bench: &Bench, documents: &[(String, String)], until: Option<&str>) -> (
     }
     std::fs::write(&key, bench.cloud.kms().public_key()).unwrap();
     let items = bench.cloud.dynamodb().dump(LEDGER).unwrap();
-    std::fs::write(&entries, items.iter().map(|item| format!("{item}\n")).collect::<String>()).unwrap();
+    let lines: Vec<String> = items.iter().map(ToString::to_string).collect();
+    std::fs::write(&entries, lines.join("\n")).unwrap();
     let (roots, key, entries) = (Some(roots), Some(key), Some(entries));
     let until = until.map(str::to_owned);
     let args = VerifyArgs { data: None, roots, key, entries, until, receipt: None };

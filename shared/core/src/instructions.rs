@@ -315,7 +315,9 @@ mod tests {
     #[test]
     fn each_switch_of_the_desk_moves_itself_and_denies_what_it_is_for() {
         let mut on = DeskSettings::default();
-        DeskActivity::ALL.iter().for_each(|activity| activity.set(&mut on, true));
+        for activity in DeskActivity::ALL {
+            activity.set(&mut on, true);
+        }
         for switched_off in DeskActivity::ALL {
             let mut settings = on.clone();
             switched_off.set(&mut settings, false);

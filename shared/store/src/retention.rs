@@ -183,15 +183,14 @@ impl Store {
         let key = keyspace::shop(&tenant);
         let access = Access::read(self, "GetItem", Table::Data, &key.pk);
         let line = access.begin();
-        let read = self
+        let request = self
             .client
             .get_item()
             .table_name(self.table(Table::Data))
             .set_key(Some(crate::store::key_attributes(&key)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| StoreError::from_sdk("GetItem", &error))?;
+            .consistent_read(true);
+        // Boxed: the SDK's futures are large, and every read would be as large.
+        let read = Box::pin(request.send()).await.map_err(|error| StoreError::from_sdk("GetItem", &error))?;
         line.done(usize::from(read.item.is_some()));
         Ok(read.item.map_or_else(strictest, |row| self.learn_policy(&tenant, &Stored(row))))
     }

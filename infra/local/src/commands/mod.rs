@@ -202,7 +202,9 @@ async fn command(cli: Cli) -> Result<bool, Trouble> {
         }
         Some(Command::VerifyLedger(args)) => verify::verify(&args, SystemClock.now(), &mut out),
         Some(Command::RecordReview { review }) => record::review(&review, &mut out).await,
-        Some(Command::ReplayErasures { restored_to }) => replay::replay(&restored_to, &mut out).await,
+        Some(Command::ReplayErasures { restored_to }) => {
+            Box::pin(replay::replay(&restored_to, &mut out)).await
+        }
         Some(Command::Evaluate { what }) => {
             evaluate::evaluate(&what, &mut std::io::BufWriter::new(out), &mut std::io::stderr())
         }

@@ -393,6 +393,8 @@ pub fn compare(day: &Day, standing: &[Standing]) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use proptest::prelude::*;
     use proptest::sample::Index;
     use ring::rand::SystemRandom;
@@ -560,10 +562,14 @@ mod tests {
             [added("x"), genuine.clone()],
             [added("genuine"), genuine.clone()],
         ] {
-            assert_eq!(compare(&days[0], &table), [inserted.clone()]);
+            assert_eq!(compare(&days[0], &table), slice::from_ref(&inserted));
         }
-        assert_eq!(compare(&days[0], &[genuine.clone(), genuine.clone()]), [inserted.clone()], "nor twice");
-        assert_eq!(compare(&days[0], &[added("x")]), [altered.clone()]);
+        assert_eq!(
+            compare(&days[0], &[genuine.clone(), genuine.clone()]),
+            slice::from_ref(&inserted),
+            "nor twice"
+        );
+        assert_eq!(compare(&days[0], &[added("x")]), slice::from_ref(&altered));
         assert_eq!(compare(&days[0], &[added("x"), added("y")]), [altered, inserted]);
     }
 
