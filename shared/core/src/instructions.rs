@@ -278,6 +278,20 @@ mod tests {
     fn nothing_is_allowed_without_what_it_needs() {
         let settings = GuardSettings { enabled: false, ..GuardSettings::default() };
         assert!(Activity::ALL.iter().all(|activity| !settings.allow(*activity)));
+        // Of the desk nothing without mail, and no reply without drafts.
+        let (mut unread, mut undrafted) = (DeskSettings::default(), DeskSettings::default());
+        for settings in [&mut unread, &mut undrafted] {
+            for activity in DeskActivity::ALL {
+                activity.set(settings, true);
+            }
+        }
+        DeskActivity::ReadMail.set(&mut unread, false);
+        assert!(DeskActivity::ALL.iter().all(|activity| !unread.allow(*activity)));
+        DeskActivity::DraftReplies.set(&mut undrafted, false);
+        assert_eq!(
+            DeskActivity::ALL.map(|activity| undrafted.allow(activity)),
+            [true, true, false, false, false]
+        );
     }
 
     #[test]
