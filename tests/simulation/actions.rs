@@ -166,9 +166,8 @@ impl World {
 
     fn new_order(&mut self, shop: usize) {
         let last = self.shops[shop].orders.last().map(|(_, person)| *person);
-        let restricted =
-            self.restricted(shop).filter(|person| *person < people::PEOPLE && self.dice.chance(60));
-        let person = match (restricted, last) {
+        let limits = self.who_limits(shop).filter(|person| *person < people::PEOPLE && self.dice.chance(60));
+        let person = match (limits, last) {
             (Some(person), _) => person,
             (None, Some(person)) if self.dice.chance(50) => person,
             _ => self.dice.index(people::PEOPLE),

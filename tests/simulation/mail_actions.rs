@@ -101,9 +101,9 @@ impl World {
         let answered = answered.map(|place| &before[place]);
         // Whoever answers is mostly one of those who are in it.
         let inside = answered.map(|letter| people::of(&letter.people));
-        let restricted = self.restricted(shop).filter(|_| self.dice.chance(40));
-        let writer = match (restricted, inside) {
-            (Some(restricted), _) => restricted,
+        let limits = self.who_limits(shop).filter(|_| self.dice.chance(40));
+        let writer = match (limits, inside) {
+            (Some(limits), _) => limits,
             (None, Some(inside)) if !inside.is_empty() && self.dice.chance(75) => {
                 inside[self.dice.index(inside.len())]
             }

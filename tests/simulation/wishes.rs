@@ -20,7 +20,7 @@ struct Wished {
     person: usize,
     /// By what it names the person: each time by the same.
     by: Vec<Identifier>,
-    /// A restriction, an objection, or that a restriction be lifted.
+    /// A limit on the use of their data, or that it be lifted.
     wish: RightsKind,
     /// Its request's name; none where the answer was lost, and nobody knows whether it counts.
     request: Option<String>,
@@ -41,7 +41,7 @@ impl Wishes {
 
     /// Whether somebody whom it names ever wanted its use limited.
     pub(super) fn ever_limited(&self, names: &[Identifier]) -> bool {
-        self.about(names).any(|wished| wished.wish != RightsKind::LiftRestriction)
+        self.about(names).any(|wished| puts_on(wished.wish))
     }
 
     /// Whether the use of what names somebody may be limited now.
@@ -51,7 +51,7 @@ impl Wishes {
             match wished.wish {
                 // What came while somebody did not want it is not fetched afterwards.
                 RightsKind::Objection => return true,
-                RightsKind::LiftRestriction if wished.done.is_some() => _ = limiting.remove(&wished.person),
+                wish if !puts_on(wish) && wished.done.is_some() => _ = limiting.remove(&wished.person),
                 _ => _ = limiting.insert(wished.person),
             }
         }
@@ -63,30 +63,26 @@ impl Wishes {
     pub(super) fn limited(&self, names: &[Identifier], at: Timestamp) -> bool {
         let mut limiting = BTreeSet::new();
         for wished in self.about(names) {
-            match wished.wish {
-                RightsKind::LiftRestriction if wished.tried <= at => _ = limiting.remove(&wished.person),
-                RightsKind::Restriction | RightsKind::Objection
-                    if wished.done.is_some_and(|done| done < at) =>
-                {
-                    limiting.insert(wished.person);
-                }
-                _ => {}
+            if !puts_on(wished.wish) && wished.tried <= at {
+                limiting.remove(&wished.person);
+            }
+            if puts_on(wished.wish) && wished.done.is_some_and(|done| done < at) {
+                limiting.insert(wished.person);
             }
         }
         !limiting.is_empty()
     }
 
-    /// What somebody can wish next; nothing while it is open what became of the last wish, or for good after an objection.
+    /// What somebody can wish next; nothing while it is open what became of the last wish.
     fn next(&self, person: usize, objects: bool) -> Option<RightsKind> {
         let mut last = None;
         for wished in self.0.iter().filter(|wished| wished.person == person) {
-            if wished.done.is_none() || wished.wish == RightsKind::Objection {
-                return None;
-            }
+            wished.done?;
             last = Some(wished.wish);
         }
         Some(match last {
             Some(RightsKind::Restriction) => RightsKind::LiftRestriction,
+            Some(RightsKind::Objection) => RightsKind::LiftObjection,
             _ if objects => RightsKind::Objection,
             _ => RightsKind::Restriction,
         })
@@ -94,13 +90,10 @@ impl Wishes {
 
     /// How many limits were surely put on, and how many lifted.
     pub(super) fn done(&self) -> [usize; 2] {
-        let lifted = self
-            .0
-            .iter()
-            .filter(|wished| wished.wish == RightsKind::LiftRestriction && wished.done.is_some())
-            .count();
-        let done = self.0.iter().filter(|wished| wished.done.is_some()).count();
-        [done - lifted, lifted]
+        let done = |put_on| {
+            self.0.iter().filter(|wished| puts_on(wished.wish) == put_on && wished.done.is_some()).count()
+        };
+        [done(true), done(false)]
     }
 }
 
@@ -110,20 +103,20 @@ fn puts_on(wish: RightsKind) -> bool {
 }
 
 impl World {
-    /// Whoever restricted the use of their data last, and did not lift that.
-    pub(super) fn restricted(&self, shop: usize) -> Option<usize> {
+    /// Whoever limited the use of their data last, and did not lift that.
+    pub(super) fn who_limits(&self, shop: usize) -> Option<usize> {
         let last = self.shops[shop].lives.last()?.wishes.0.last()?;
-        (last.wish == RightsKind::Restriction && last.done.is_some()).then_some(last.person)
+        (puts_on(last.wish) && last.done.is_some()).then_some(last.person)
     }
 
     /// Somebody wants the use of their data limited, or lets it be used again; the merchant enters it.
     pub(super) async fn limit(&mut self, shop: usize) {
         let life = self.shops[shop].lives.last().unwrap();
-        let (tenant, ends, restricted) = (life.tenant.clone(), life.uninstall_tried, self.restricted(shop));
+        let (tenant, ends, limits) = (life.tenant.clone(), life.uninstall_tried, self.who_limits(shop));
         let last = self.shops[shop].orders.last().map(|(_, person)| *person);
         let customer = last.filter(|_| !self.of_mail() && self.dice.chance(60));
         let somebody = customer.unwrap_or_else(|| self.asking(shop));
-        let person = restricted.filter(|_| self.dice.chance(60)).unwrap_or(somebody);
+        let person = limits.filter(|_| self.dice.chance(60)).unwrap_or(somebody);
         let (objects, now) = (self.dice.chance(25), self.now());
         if ends {
             return;
