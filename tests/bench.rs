@@ -382,6 +382,14 @@ impl Bench {
         serde_json::from_slice(response.body()).unwrap_or_default()
     }
 
+    /// Two orders of the samples' person that come in and are worked on one after the other: a case.
+    pub async fn two_orders(&self, app: &App) {
+        for id in 1..=2 {
+            app.order(&format!("w{id}"), &order(id, 1)).await;
+            self.drain(app).await;
+        }
+    }
+
     /// Fires what EventBridge Scheduler has due by now into its target queues.
     pub async fn fire_schedules(&self) -> usize {
         let due = self.cloud.scheduler().take_due(self.clock.now()).unwrap();

@@ -196,10 +196,7 @@ async fn an_objection_stops_what_it_is_about_says_so_and_can_be_withdrawn() {
     }
     assert_eq!(world.entries(What::ProcessorObjected).await, 1);
     // When orders become a case.
-    for id in 1..=2 {
-        world.app.order(&format!("w{id}"), &order(id, 1)).await;
-        world.bench.drain(&world.app).await;
-    }
+    world.bench.two_orders(&world.app).await;
     // Then it stands, and nobody was given anything; what the service cannot do without cannot be objected to.
     assert_eq!(world.app.cases(&world.installation).await.len(), 1);
     assert_eq!((world.resend.requests().len(), world.bench.messages().await), (0, 0));

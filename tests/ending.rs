@@ -121,10 +121,7 @@ async fn every_kind_that_has_something_of_the_merchant_or_its_customers_is_given
     let (world, app, shop) = owned().await;
     let store = app.store().await;
     let email = "sample.customer@example.com";
-    for id in 1..=2 {
-        app.order(&format!("w{id}"), &order(id, 1)).await;
-        world.bench.drain(&app).await;
-    }
+    world.bench.two_orders(&app).await;
     let case = app.cases(&shop).await.remove(0).reference;
     store.decide(&shop, &case, Decision::NeverThisCustomer, None).await.unwrap();
     Box::pin(crate::mail_store::whole_desk_of(store, &shop, world.bench.clock.now(), email)).await;
@@ -381,10 +378,7 @@ async fn a_digest_that_waits_for_tomorrow_leaves_nothing_behind() {
     let (world, app, shop) = owned().await;
     let digest = GuardSettings { alert: Alert::Digest, digest_hour: 7, ..GuardSettings::default() };
     assert!(app.store().await.change_settings(&shop, &digest).await.unwrap());
-    for id in 1..=2 {
-        app.order(&format!("w{id}"), &order(id, 1)).await;
-        world.bench.drain(&app).await;
-    }
+    world.bench.two_orders(&app).await;
     assert_eq!(world.bench.items("digest").len(), 1);
     // When the merchant ends the service
     assert_eq!(ask(&app, &shop, "api/service/end", meant).await.0, 202);

@@ -70,10 +70,7 @@ async fn nothing_new_is_stored_about_who_objected_whatever_tells_of_them() {
         let bench = Bench::new().await;
         let app = bench.app();
         let installation = app.install().await;
-        for id in 1..=2 {
-            app.order(&format!("w{id}"), &order(id, 1)).await;
-            bench.drain(&app).await;
-        }
+        bench.two_orders(&app).await;
         let person = people(&order(1, 1));
         assert_eq!(limit(&app, &installation, &person, which).await, (true, 2, 1));
         let before = stored(&bench);
@@ -119,10 +116,7 @@ async fn what_is_restricted_is_out_of_sight_and_comes_back_when_it_is_lifted() {
     let bench = Bench::new().await;
     let app = bench.app();
     let installation = app.install().await;
-    for id in 1..=2 {
-        app.order(&format!("w{id}"), &order(id, 1)).await;
-        bench.drain(&app).await;
-    }
+    bench.two_orders(&app).await;
     let (person, store) = (people(&order(1, 1)), app.store().await);
     let before = stored(&bench).len();
     limit(&app, &installation, &person[..1], Limit::Restricted).await;
@@ -215,10 +209,7 @@ async fn twice(lifting: bool, fault: Option<(usize, Fault)>) -> (Vec<String>, us
     let bench = Bench::new().await;
     let calm = bench.app();
     let installation = calm.install().await;
-    for id in 1..=2 {
-        calm.order(&format!("w{id}"), &order(id, 1)).await;
-        bench.drain(&calm).await;
-    }
+    bench.two_orders(&calm).await;
     let person = &people(&order(1, 1))[..2];
     if lifting {
         limit(&calm, &installation, person, Limit::Restricted).await;

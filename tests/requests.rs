@@ -229,10 +229,7 @@ async fn news_of_an_order_takes_few_requests_and_less_where_nothing_changed_that
     let bench = Bench::new().await;
     let app = bench.app();
     app.install().await;
-    for id in 1..=2 {
-        app.order(&format!("w{id}"), &order(id, 1)).await;
-        bench.drain(&app).await;
-    }
+    bench.two_orders(&app).await;
     for topic in ["orders/updated", "orders/cancelled"] {
         let forged = signed_delivery(topic, "warm", SHOP, "test-wrong-secret", "{}");
         let function = format!("webhooks/{}", topic.replace('/', "-"));

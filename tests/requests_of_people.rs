@@ -40,10 +40,7 @@ impl World {
         let app = bench.app();
         let installation = app.install().await;
         app.store().await.member_opened(&installation, "42").await.unwrap();
-        for id in 1..=2 {
-            app.order(&format!("w{id}"), &order(id, 1)).await;
-            bench.drain(&app).await;
-        }
+        bench.two_orders(&app).await;
         let mut other = order(3, 0);
         for field in ["customer", "billing_address", "shipping_address", "phone", "contact_email"] {
             other[field] = json!(null);

@@ -57,10 +57,7 @@ impl World {
         let app = bench.app();
         app.install().await;
         app.install_in(OTHER).await;
-        for id in 1..=2 {
-            app.order(&format!("w{id}"), &order(id, 1)).await;
-            bench.drain(&app).await;
-        }
+        bench.two_orders(&app).await;
         let mut stays = order(3, 5);
         for field in ["customer", "billing_address", "shipping_address", "phone", "contact_email"] {
             stays[field] = json!(null);
@@ -212,10 +209,7 @@ async fn what_was_restricted_since_a_backup_is_not_used_and_what_was_lifted_sinc
     let bench = Bench::new().await;
     let app = bench.app();
     let installation = app.install().await;
-    for id in 1..=2 {
-        app.order(&format!("w{id}"), &order(id, 1)).await;
-        bench.drain(&app).await;
-    }
+    bench.two_orders(&app).await;
     let person = identifiers(&[&"sample.customer@example.com".to_owned().into()], &[], None);
     let request = "request/0123456789abcdef0123456789abcdef".parse().unwrap();
     let shown = async |limited: usize, when: &str| {

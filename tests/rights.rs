@@ -57,10 +57,7 @@ async fn a_changed_account_is_rectified_in_every_order_and_nothing_older_undoes_
     let bench = Bench::new().await;
     let app = bench.app();
     let installation = app.install().await;
-    for id in 1..=2 {
-        app.order(&format!("w{id}"), &order(id, 1)).await;
-        bench.drain(&app).await;
-    }
+    bench.two_orders(&app).await;
     let mut other = order(3, 0);
     other["customer"] = json!({"id": 77, "email": "someone.else@example.com", "phone": null});
     for field in ["billing_address", "shipping_address", "phone", "contact_email", "email"] {
@@ -139,10 +136,7 @@ async fn who_asks_gets_everything_that_is_stored_also_after_an_uninstall() {
     let bench = Bench::new().await;
     let app = bench.app();
     let installation = app.install().await;
-    for id in 1..=2 {
-        app.order(&format!("w{id}"), &order(id, 1)).await;
-        bench.drain(&app).await;
-    }
+    bench.two_orders(&app).await;
     let mut other = order(3, 0);
     for field in ["customer", "billing_address", "shipping_address", "phone", "contact_email"] {
         other[field] = json!(null);

@@ -22,7 +22,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use storeward_core::disclosure;
 use storeward_core::time::{Clock as _, SystemClock};
-use storeward_host::start_telemetry;
+use storeward_host::{Connections, Context, Setting, Settings, start_telemetry};
+use storeward_store::{Acting, By, Store};
 
 /// The port everything is served at when nothing else is said.
 pub const PORT: u16 = 8080;
@@ -159,6 +160,18 @@ impl Trouble {
     pub fn new(doing: &str, error: impl std::fmt::Display) -> Self {
         Self(format!("{doing}: {error}"))
     }
+}
+
+/// The store of the deployment that the environment's settings and credentials name, in the hands of a command.
+///
+/// # Errors
+/// When a setting is missing or the tables cannot be reached: then it is said what is not done.
+async fn deployed_store(command: &'static str, not_done: &str) -> Result<Store, Trouble> {
+    let settings = Settings::from_environment(&Setting::STORE)
+        .map_err(|error| Trouble::new("the deployment's settings are needed", error))?;
+    let context = Context::new(settings, Connections::deployed().await);
+    let store = context.store().await.map_err(|error| Trouble::new(not_done, error))?;
+    Ok(store.standing_for(Acting::new(By::system(command), None)))
 }
 
 /// Runs a command to its end. The exit code is 0 when it did what it was asked to, and 1 otherwise.

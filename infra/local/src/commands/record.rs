@@ -3,10 +3,8 @@
 use std::io::Write;
 
 use storeward_core::reviews::Review;
-use storeward_host::{Connections, Context, Setting, Settings};
-use storeward_store::{Acting, By};
 
-use super::Trouble;
+use super::{Trouble, deployed_store};
 
 /// Records a review, by its name, with the credentials and settings of the environment.
 ///
@@ -17,12 +15,8 @@ pub async fn review(name: &str, out: &mut impl Write) -> Result<bool, Trouble> {
         let known = Review::ALL.map(Review::name).join(", ");
         Trouble(format!("there is no review {name:?}: name one of {known}"))
     })?;
-    let settings = Settings::from_environment(&Setting::STORE)
-        .map_err(|error| Trouble::new("the deployment's settings are needed", error))?;
-    let context = Context::new(settings, Connections::deployed().await);
     let doing = "the review is not recorded";
-    let store = context.store().await.map_err(|error| Trouble::new(doing, error))?;
-    let store = store.standing_for(Acting::new(By::system("record-review"), None));
+    let store = deployed_store("record-review", doing).await?;
     store.record_review(review).await.map_err(|error| Trouble::new(doing, error))?;
     let days = review.every().as_secs() / 86_400;
     writeln!(out, "the review of {name} is recorded; the next one is late in {days} days")

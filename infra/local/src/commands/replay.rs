@@ -4,10 +4,9 @@
 use std::io::Write;
 
 use storeward_core::time::Timestamp;
-use storeward_host::{Connections, Context, Setting, Settings};
-use storeward_store::{Acting, By, Replayed, Replaying};
+use storeward_store::{Replayed, Replaying};
 
-use super::Trouble;
+use super::{Trouble, deployed_store};
 
 /// Repeats every erasure since `restored_to`, an RFC 3339 time, with the credentials and settings of the environment.
 ///
@@ -18,12 +17,8 @@ pub async fn replay(restored_to: &str, out: &mut impl Write) -> Result<bool, Tro
     let restored_to = Timestamp::parse_rfc3339(restored_to).ok_or_else(|| {
         Trouble(format!("{restored_to} is no moment: write it as 2026-11-20T16:00:00Z, or any before it"))
     })?;
-    let settings = Settings::from_environment(&Setting::STORE)
-        .map_err(|error| Trouble::new("the deployment's settings are needed", error))?;
-    let context = Context::new(settings, Connections::deployed().await);
     let doing = "the erasures are not repeated to the end, run this again";
-    let store = context.store().await.map_err(|error| Trouble::new(doing, error))?;
-    let store = store.standing_for(Acting::new(By::system("replay-erasures"), None));
+    let store = deployed_store("replay-erasures", doing).await?;
     let mut replaying = Replaying { restored_to, after: None, scanned: false };
     while let Replayed::Unfinished(rest) =
         store.replay(replaying, &|| true).await.map_err(|error| Trouble::new(doing, error))?
